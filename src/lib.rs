@@ -27,4 +27,5 @@
 
 pub mod ids;
 pub mod journal;
+pub mod tail;
 pub mod time;

@@ -1,0 +1,3 @@
+//! tail
+mod align;
+mod lines;
