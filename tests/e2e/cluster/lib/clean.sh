@@ -8,6 +8,7 @@
 # what is left in the end.
 clean_up() (
   set +e
+  ended=()
   # Programs first, containers second: a kubelet would start them again.
   end_all control_plane_pids
   remember_shim_sockets
@@ -19,15 +20,23 @@ clean_up() (
   remove_cgroups
   remove_cni_results
   remove_log_links
-  # Through a mount, removing files would reach into someone else's folder.
-  if [ -z "$(our_mounts)" ]; then
-    [ -d "$RUN" ] && restore_machine
+  await_collection
+  # Files last, and only if all else is gone: they hold the notes that another
+  # attempt would need, and through a mount that is left, removing them would
+  # reach into someone else's folder.
+  if [ -z "$(leftovers_but_files)" ]; then
+    restore_machine
     allow_daemons
     rm -rf --one-file-system "$STATE" "$LOGS" "$RUN"
   fi
 )
 
 leftovers() {
+  leftovers_but_files
+  our_files | sed 's/^/file /'
+}
+
+leftovers_but_files() {
   our_pids | while read -r pid; do
     echo "process $pid $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | cut -c1-100)"
   done
@@ -36,7 +45,6 @@ leftovers() {
   our_links | sed 's/^/link /'
   our_routes | sed 's/^/route /'
   our_cgroups | sed 's/^/cgroup /'
-  our_files | sed 's/^/file /'
 }
 
 # --- processes ---------------------------------------------------------------
@@ -46,11 +54,28 @@ end_all() { # end_all LISTING-FUNCTION
   local pids
   for _ in {1..100}; do
     mapfile -t pids < <("$1")
-    ((${#pids[@]})) || return 0
+    if ((${#pids[@]} == 0)); then return; fi
+    ended+=("${pids[@]}")
     kill -s KILL "${pids[@]}" 2>/dev/null || true
     sleep 0.1
   done
   say "these processes do not end: ${pids[*]}"
+}
+
+# What has ended stays visible until init collects it; give it a moment, so that
+# whoever looks afterwards finds nothing. Some containers have an init that never
+# does.
+await_collection() {
+  local pid
+  for _ in {1..30}; do
+    for pid in "${ended[@]}"; do
+      if [ -e "/proc/$pid" ]; then
+        sleep 0.1
+        continue 2
+      fi
+    done
+    return
+  done
 }
 
 # A process is ours if it is in the network of one of our nodes, if it is one of
@@ -147,9 +172,23 @@ remove_network() {
 
 # --- cgroups -----------------------------------------------------------------
 
-# Deepest first, in every hierarchy (there are many with cgroup v1).
+# Deepest first. Another containerd of this machine may use the same folder; if
+# it was there before us, only what has the name of a container of ours is ours.
 our_cgroups() {
-  find /sys/fs/cgroup -depth -type d \( -path "*/$CGROUP" -o -path "*/$CGROUP/*" \) 2>/dev/null
+  local root id
+  container_cgroup_roots | while read -r root; do
+    if was_absent "$root"; then
+      find "$root" -depth -type d 2>/dev/null
+    else
+      our_container_ids | while read -r id; do find "$root/$id" -depth -type d 2>/dev/null; done
+    fi
+  done
+}
+
+our_container_ids() {
+  find "$RUN"/node-*/io.containerd.runtime.v2.task/k8s.io "$RUN"/node-*/runc/k8s.io \
+    "$STATE"/node-*/containerd/io.containerd.grpc.v1.cri/{sandboxes,containers} \
+    -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null | sort -u
 }
 
 remove_cgroups() {
@@ -168,7 +207,13 @@ our_log_links() { find /var/log/containers -maxdepth 1 -lname "$LOGS/*" 2>/dev/n
 
 remove_log_links() { our_log_links | while read -r link; do rm -f "$link"; done; }
 
-our_cni_results() { find /var/lib/cni/results -maxdepth 1 -name 'rollcast-[0-9]*' 2>/dev/null; }
+# One of our own network, one of the loopback, which has the same name everywhere.
+our_cni_results() {
+  find /var/lib/cni/results -maxdepth 1 -name 'rollcast-[0-9]*' 2>/dev/null
+  our_container_ids | sed 's|.*|/var/lib/cni/results/cni-loopback-&-lo|' | while read -r file; do
+    [ ! -e "$file" ] || echo "$file"
+  done
+}
 
 remove_cni_results() { our_cni_results | while read -r file; do rm -f "$file"; done; }
 

@@ -39,13 +39,19 @@ kubeconfig_for() { # kubeconfig_for USER FILE [GROUP]
   ) || die "kubeadm could not make $2; see $LOGS/kubeadm.log"
 }
 
-start_control_plane() {
+start_api() {
   define_etcd
   define_api_server
+  start_service etcd
+  start_service kube-apiserver
+}
+
+# Only once the API server is ready: before, it refuses them their rights.
+start_controllers() {
   define_controller_manager
   define_scheduler
-  local name
-  for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do start_service "$name"; done
+  start_service kube-controller-manager
+  start_service kube-scheduler
 }
 
 define_etcd() {
@@ -76,7 +82,9 @@ define_api_server() {
 }
 
 # A cluster of one control plane has nobody to elect a leader against; without
-# the election a restarted program works at once.
+# the election a restarted program works at once. An API server that has just
+# come up refuses for a second what it allows later: the controller manager would
+# end over that (the scheduler does not).
 define_controller_manager() {
   local conf=$RUN/controller-manager.conf
   define_service kube-controller-manager 1 "$BIN/kube-controller-manager" \
@@ -84,7 +92,9 @@ define_controller_manager() {
     --client-ca-file="$PKI/ca.crt" --root-ca-file="$PKI/ca.crt" \
     --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key" \
     --service-account-private-key-file="$PKI/sa.key" --use-service-account-credentials=true \
-    --leader-elect=false --bind-address=127.0.0.1
+    --leader-elect=false --bind-address=127.0.0.1 \
+    --authentication-tolerate-lookup-failure=true \
+    --flex-volume-plugin-dir="$STATE/volume-plugins"
 }
 
 define_scheduler() {
@@ -97,10 +107,7 @@ define_scheduler() {
 # KUBECONFIG may name someone's real cluster: never read it.
 kube() { env -u KUBECONFIG "$BIN/kubectl" --kubeconfig "$KUBECONFIG_ADMIN" "$@"; }
 
-api_ready() {
-  must_run etcd && must_run kube-apiserver || return
-  kube get --raw /readyz --request-timeout=2s
-}
+api_ready() { kube get --raw /readyz --request-timeout=2s; }
 
 # What every node needs to find in the API before it starts.
 prepare_api() {

@@ -82,14 +82,23 @@ OTHERS_PATHS=(
   /var/log/containers
   /var/lib/cni /var/lib/cni/results
   /var/lib/kubelet /var/lib/kubelet/device-plugins
+  /var/lib/kubelet/device-plugins/kubelet.sock
+  /var/lib/kubelet/device-plugins/kubelet_internal_checkpoint
+  /run/mount
 )
+
+# containerd puts containers that a kubelet gives no place into /k8s.io of every
+# hierarchy (there are many with cgroup v1).
+container_cgroup_roots() { awk '$3 ~ /^cgroup2?$/ { print $2 "/k8s.io" }' /proc/mounts; }
+
+was_absent() { grep -qsx "absent $1" "$RUN/machine-before"; }
 
 remember_machine() {
   local path
   mkdir -p "$RUN"
   [ -e "$RUN/machine-before" ] && return
   {
-    for path in "${OTHERS_PATHS[@]}"; do
+    for path in "${OTHERS_PATHS[@]}" $(container_cgroup_roots); do
       [ -e "$path" ] || echo "absent $path"
     done
     for path in "${SETTINGS[@]}"; do
@@ -116,12 +125,16 @@ restore_machine() {
       echo "$value" >"/proc/sys/$path" || say "cannot put back $path to $value"
     fi
   done <"$RUN/machine-before"
-  # Deepest first, and only what is empty: someone else may use them by now.
+  # Deepest first, and folders only if they are empty: someone else may use them
+  # by now.
   { grep ^absent "$RUN/machine-before" || true; } | sort -r | while read -r _ path; do
     case $path in
       /run/netns) if mountpoint -q "$path" && [ -z "$(ls -A "$path")" ]; then umount "$path"; fi ;;
-      /run/xtables.lock) rm -f "$path" ;;
     esac
-    if [ -d "$path" ]; then rmdir "$path" 2>/dev/null || say "kept $path: it is not empty"; fi
+    if [ -d "$path" ]; then
+      rmdir "$path" 2>/dev/null || say "kept $path: it is not empty"
+    else
+      rm -f "$path"
+    fi
   done
 }

@@ -7,9 +7,9 @@ start_container_runtime() {
   mkdir -p "$RUN/node-$n/cni" "$STATE/node-$n"
   write_containerd_config "$n"
   write_cni_config "$n"
-  write_registry_config
+  write_registry_config "$n"
   define_service "containerd-$n" "$n" containerd --config "$RUN/node-$n/containerd.toml"
-  define_service "registry-$n" "$n" docker-registry serve "$RUN/registry.yml"
+  define_service "registry-$n" "$n" docker-registry serve "$RUN/node-$n/registry.yml"
   start_service "containerd-$n"
   start_service "registry-$n"
 }
@@ -62,7 +62,7 @@ JSON
 
 # One store for both nodes' registries: what is pushed to either, both have.
 write_registry_config() {
-  cat >"$RUN/registry.yml" <<YAML
+  cat >"$RUN/node-$1/registry.yml" <<YAML
 version: 0.1
 storage: {filesystem: {rootdirectory: $STATE/registry}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:80"}
@@ -70,7 +70,6 @@ YAML
 }
 
 runtime_ready() {
-  must_run "containerd-$1" && must_run "registry-$1" || return
   ctr --address "$(containerd_socket_of "$1")" version >/dev/null && registry_answers "$1"
 }
 
@@ -110,13 +109,13 @@ failCgroupV1: false
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
-cgroupRoot: /$CGROUP
 failSwapOn: false
 clusterDomain: cluster.local
 clusterDNS: [$SERVICES.0.10]
 resolvConf: ""
 staticPodPath: $dir/static-pods
 podLogsDir: $LOGS/node-$n
+volumePluginDir: $STATE/node-$n/volume-plugins
 containerLogMaxSize: ${ROLLCAST_LOG_MAX_SIZE:-10Mi}
 containerLogMaxFiles: 5
 containerLogMonitorInterval: 3s
@@ -149,10 +148,6 @@ YAML
 }
 
 nodes_ready() {
-  local n
-  for n in "${NODES[@]}"; do
-    must_run "kubelet-$n" && must_run "kube-proxy-$n" || return
-  done
   # Ours by name: a test may have added simulated ones.
   [ "$(kube get nodes "${NODES[@]/#/node-}" --request-timeout=2s --no-headers | grep -cw Ready)" = "${#NODES[@]}" ] || {
     echo "nodes are not ready yet"
@@ -160,11 +155,11 @@ nodes_ready() {
   }
 }
 
-# The last things to appear: without its ServiceAccount no pod can be made, and
-# without kube-proxy's first rules no pod reaches the API server.
+# The last things to appear: without its ServiceAccount no pod can be made, without the
+# certificate of the API server none can start, and without kube-proxy's first rules no pod reaches the API server.
 cluster_usable() {
   local n
-  kube get serviceaccount default -o name --request-timeout=2s >/dev/null || return 1
+  kube get serviceaccount/default configmap/kube-root-ca.crt -o name --request-timeout=2s >/dev/null || return 1
   for n in "${NODES[@]}"; do
     in_node "$n" timeout 2 bash -c "exec 3<>/dev/tcp/$SERVICES.0.1/443" || return 1
   done
@@ -173,11 +168,6 @@ cluster_usable() {
 
 # Everything runs and answers.
 healthy() {
-  local name count=0
-  for name in $(defined_services); do
-    service_runs "$name" || return 1
-    count=$((count + 1))
-  done
   # Four for the control plane, four on each node.
-  ((count == 4 + 4 * ${#NODES[@]})) && api_ready && nodes_ready && cluster_usable
+  [ "$(defined_services | wc -l)" = $((4 + 4 * ${#NODES[@]})) ] && all_must_run && api_ready && nodes_ready && cluster_usable
 }

@@ -13,7 +13,6 @@ BIN=$CACHE/bin
 RUN=/run/rollcast           # sockets, certificates, configuration, pids
 STATE=/var/lib/rollcast     # etcd, images, volumes, the registries' blobs
 LOGS=/var/log/rollcast      # NAME.log of each program, node-N/ for container logs
-CGROUP=rollcast-nodes       # parent of every container's cgroup
 KUBECONFIG_ADMIN=$RUN/admin.conf
 
 # One bridge on the machine, one network namespace for each node.

@@ -74,6 +74,12 @@ kill_service() {
   await_end_of_service "$1" 5
 }
 
+# For a check that is repeated: as below, for all that were defined so far.
+all_must_run() {
+  local name
+  for name in $(defined_services); do must_run "$name" || return; done
+}
+
 # For a check that is repeated: fails for good (2) once the program has ended.
 must_run() {
   service_runs "$1" || {
