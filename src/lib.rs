@@ -29,3 +29,4 @@ pub mod ids;
 pub mod journal;
 pub mod tail;
 pub mod time;
+pub mod wire;
