@@ -125,6 +125,9 @@ impl Fingerprint {
 
     /// How many remembered lines carry this stamp: the ordinal of the next one.
     pub(super) fn equal_stamps(&self, time: i64) -> u32 {
+        if self.marks.is_empty() || time > self.newest {
+            return 0;
+        }
         let near = self.marks.iter().rev().take_while(|mark| mark.time >= time - RACE);
         near.filter(|mark| mark.time == time).count() as u32
     }

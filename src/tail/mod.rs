@@ -1,3 +1,6 @@
 //! tail
 mod align;
+mod batch;
 mod lines;
+mod pace;
+mod reading;
