@@ -25,5 +25,6 @@
 //!
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
+pub mod cluster;
 pub mod ids;
 pub mod time;
