@@ -212,8 +212,8 @@ func pods(objects []runtime.Object) error {
 		if !isFalse(pod.Spec.EnableServiceLinks) || pod.Spec.AutomountServiceAccountToken == nil {
 			return errors.New("service links are on, or the token is left to chance")
 		}
-		if len(pod.Spec.Containers) != 1 || len(pod.Spec.Volumes) > 0 {
-			return errors.New("more than one container, or a volume")
+		if len(pod.Spec.Containers) != 1 || len(pod.Spec.Volumes) > 0 || pod.Spec.TerminationGracePeriodSeconds == nil {
+			return errors.New("more than one container, or a volume, or no time to drain")
 		}
 		if err := container(pod.Spec.Containers[0], *pod.Spec.TerminationGracePeriodSeconds); err != nil {
 			return err
@@ -226,6 +226,7 @@ func pods(objects []runtime.Object) error {
 }
 
 func container(c corev1.Container, grace int64) error {
+	// Restricted Pods have one: EvaluatePod came first.
 	if c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem {
 		return errors.New("the root filesystem can be written")
 	}
@@ -238,7 +239,7 @@ func container(c corev1.Container, grace int64) error {
 			return fmt.Errorf("no probe of %s on the admin port", path)
 		}
 	}
-	if c.StartupProbe == nil || c.StartupProbe.HTTPGet.Port.String() != "admin" {
+	if c.StartupProbe == nil || c.StartupProbe.HTTPGet == nil || c.StartupProbe.HTTPGet.Port.String() != "admin" {
 		return errors.New("no startup probe on the admin port")
 	}
 	seen := map[string]string{}
@@ -276,6 +277,9 @@ func references(objects []runtime.Object) error {
 		case *corev1.Service:
 			services[o.Name] = o
 		}
+	}
+	if pod == nil {
+		return errors.New("there is no Deployment")
 	}
 	ports := map[string]bool{}
 	for _, port := range pod.Spec.Containers[0].Ports {
