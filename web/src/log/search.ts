@@ -59,12 +59,13 @@ export class Search {
     let index = this.selection.indexOf(Math.max(this.#next, this.store.first));
     const { length } = this.selection;
     for (; index < length; index++) {
-      if ((index & 255) === 255 && now() > until) {
-        this.#next = this.selection.id(index);
-        return;
-      }
       const id = this.selection.id(index);
       if (this.#matches(this.store.bytesOf(id))) this.hits.push(id);
+      // Asked after the work, so that every look gets on.
+      if ((index & 255) === 255 && now() > until) {
+        this.#next = id + 1;
+        return;
+      }
     }
     this.#next = this.store.end;
   }

@@ -50,6 +50,8 @@ export class Store {
   gaps = 0;
   bytes = 0;
   readonly sources: SourceInfo[] = [];
+  /** Ids of the held lines that are errors, ascending. */
+  errorIds: number[] = [];
 
   #chunks: Chunk[] = [];
   /** The number of the chunk at the front of `#chunks`. */
@@ -85,7 +87,10 @@ export class Store {
       this.end++;
       if (kind === LINE) {
         this.lines++;
-        if (level >= ERROR) this.errors++;
+        if (level >= ERROR) {
+          this.errors++;
+          this.errorIds.push(this.end - 1);
+        }
         else if (level === WARN) this.warnings++;
       } else if (kind === GAP) this.gaps++;
     }
@@ -160,6 +165,7 @@ export class Store {
       this.first = this.#base << SHIFT;
       this.bytes -= gone.used;
     }
+    if ((this.errorIds[0] ?? this.first) < this.first) this.errorIds = this.errorIds.filter((id) => id >= this.first);
   }
 }
 

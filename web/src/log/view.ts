@@ -17,6 +17,8 @@ const MAX_HEIGHT = 8_000_000;
 const OVERSCAN = 8;
 /** Time for searching in one frame. */
 const SEARCH_BUDGET_MS = 6;
+/** Time for searching when a jump waits for it. */
+const JUMP_BUDGET_MS = 100;
 /** The sheet is moved when what it shows is this far from its origin. */
 const SHEET_REACH = 200_000;
 
@@ -152,6 +154,8 @@ export class LogView {
 
   /** Goes to the next (1) or previous (-1) hit from the cursor; wraps around at the ends. */
   jump(direction: 1 | -1): void {
+    // Enter may come before the frame that would have looked.
+    this.search.scan(JUMP_BUDGET_MS, () => performance.now());
     const { hits } = this.search;
     if (hits.length === 0) return;
     const from = this.cursor >= 0 ? this.cursor : this.selection.id(this.#firstShown()) - direction;
@@ -208,6 +212,13 @@ export class LogView {
       else high = middle;
     }
     if (selection.length > 0) this.goTo(selection.id(Math.min(low, selection.length - 1)));
+  }
+
+  /** Goes to a part of the whole, 0 to 1. */
+  goToPart(part: number): void {
+    this.setFollow(false);
+    this.#scrollTo(part * this.#total() - this.#height / 2);
+    this.mark();
   }
 
   toStart(): void {

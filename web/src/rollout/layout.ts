@@ -26,9 +26,9 @@ export function windowOf(model: RolloutModel, now: number, rolloutStart: number 
   return [Math.max(now - MAX_SPAN, Math.min(from, now - MIN_SPAN)), now];
 }
 
-/** Ticks at round times, at most about nine. */
-export function ticks(from: number, to: number): Array<{ at: number; whole: boolean }> {
-  const step = [5, 10, 15, 30, 60, 120, 300, 600].find((s) => (to - from) / (s * 1_000) <= 9) ?? 600;
+/** Ticks at round times, at most about `most`. */
+export function ticks(from: number, to: number, most: number): Array<{ at: number; whole: boolean }> {
+  const step = [5, 10, 15, 30, 60, 120, 300, 600].find((s) => (to - from) / (s * 1_000) <= most) ?? 600;
   const made = [];
   for (let at = Math.ceil(from / (step * 1_000)) * step * 1_000; at <= to; at += step * 1_000) made.push({ at, whole: at % 60_000 === 0 });
   return made;

@@ -4,11 +4,13 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { count, plural, setUtc, shortPod } from '../format';
 import { LEVELS } from '../log/batch';
+import { drawMap } from '../log/map';
 import { LogView } from '../log/view';
 import { Details } from './Details';
 import { bindLogKeys } from './keys';
 import { get, setQuery } from './route';
 import { announce } from './status';
+import { isDark } from './theme';
 import type { Watch } from './watch';
 
 const LEVEL_CHOICES = ['debug', 'info', 'warn', 'error'] as const;
@@ -18,6 +20,7 @@ const COLOURS = 8;
 export function LogPane({ watch, seek }: { watch: Watch; seek: { current: ((ms: number) => void) | null } }) {
   const host = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
+  const map = useRef<HTMLCanvasElement>(null);
   const version = useSignal(0);
   const opened = useSignal(-1);
   void version.value;
@@ -71,6 +74,10 @@ export function LogPane({ watch, seek }: { watch: Watch; seek: { current: ((ms: 
   }, [level, pod, container, side]);
 
   const facts = watch.facts.value;
+  const dark = isDark();
+  useEffect(() => {
+    if (map.current && watch.view) drawMap(map.current, watch.view, watch.store.errorIds);
+  }, [facts, version.value, dark, q, level, pod, container, side]);
   const follow = view?.follow ?? true;
   const hits = view?.search.hits.length ?? 0;
   const containers = [...new Set(watch.store.sources.map((source) => source.container).filter(Boolean))].sort();
@@ -113,6 +120,7 @@ export function LogPane({ watch, seek }: { watch: Watch; seek: { current: ((ms: 
         <button type="button" class={`tag follow${follow ? ' on' : ''}`} aria-pressed={follow} onClick={() => view?.setFollow(!follow)}>{follow ? 'following' : 'paused'} <kbd aria-hidden="true">f</kbd></button>
       </div>
       <div class="logbox">
+        <canvas class="map" ref={map} aria-hidden="true" onClick={(event) => view?.goToPart(event.offsetY / event.currentTarget.clientHeight)} />
         <div class="log" ref={host} role="log" aria-live="off" aria-label={`Merged log of ${watch.name}`} tabindex={0} />
         {facts.lines === 0 && watch.store.end === 0 && <p class="empty quiet">{watch.link.value.state === 'live' ? 'No lines yet. What the pods write appears here.' : watch.link.value.state === 'reconnecting' ? 'Not connected.' : 'Asking for lines …'}</p>}
         {view && watch.store.end > 0 && view.selection.length === 0 && <p class="empty quiet">No line passes the filter.</p>}

@@ -63,10 +63,10 @@ export function Timeline({ watch, onPod, onTime }: { watch: Watch; onPod(pod: st
     <section class="tl" ref={box}>
       {width > 0 && (
         <svg width={width} height={height} role="group" aria-label={summary(lanes)} onClick={seek}>
-          {ticks(from, to).map(({ at, whole }, index) => (
+          {ticks(from, to, narrow ? 4 : 9).map(({ at, whole }, index) => (
             <g key={at}>
               <line x1={x(at)} x2={x(at)} y1="18" y2={floor} class="tick" />
-              {x(at) < right - 20 && <text x={x(at)} y="12" class="at" text-anchor="middle">{whole || index === 0 ? timeOfDay(at, 0) : timeOfDay(at, 0).slice(5)}</text>}
+              {x(at) < right - 20 && <text x={x(at)} y="12" class="at" text-anchor="middle">{narrow ? timeOfDay(at, 0).slice(0, 5 + (whole ? 0 : 3)) : whole || index === 0 ? timeOfDay(at, 0) : timeOfDay(at, 0).slice(5)}</text>}
             </g>
           ))}
           {parts}

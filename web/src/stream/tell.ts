@@ -10,7 +10,7 @@ const GAP_CAUSES: Record<string, string> = {
   pod_removed: 'the pod was removed before its log was read to the end',
   node_unreachable: 'the node could not be reached',
   viewer_too_slow: 'this page read more slowly than the server forgets',
-  history_evicted: 'they are older than what the server keeps',
+  history_evicted: 'older than what the server keeps',
   server_restart: 'the server was restarted',
   limit_reached: 'a configured limit was reached',
   clock_step: "the node's clock stepped back",
