@@ -28,6 +28,8 @@
 pub mod cluster;
 pub mod ids;
 pub mod journal;
+pub mod subscribe;
 pub mod tail;
 pub mod time;
+pub mod view;
 pub mod wire;
