@@ -26,4 +26,6 @@
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
 pub mod ids;
+pub mod shutdown;
+pub mod telemetry;
 pub mod time;
