@@ -25,6 +25,7 @@
 //!
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
+pub mod config;
 pub mod ids;
 pub mod shutdown;
 pub mod telemetry;
