@@ -25,8 +25,12 @@
 //!
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
+pub mod cluster;
 pub mod config;
 pub mod ids;
+pub mod journal;
 pub mod shutdown;
+pub mod tail;
 pub mod telemetry;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,6 @@
+//! tail
+mod align;
+mod batch;
+mod lines;
+mod pace;
+mod reading;
