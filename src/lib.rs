@@ -28,3 +28,4 @@
 pub mod cluster;
 pub mod ids;
 pub mod time;
+pub mod watch;
