@@ -249,8 +249,7 @@ impl Follower {
                 Some(limit) => timeout(limit, body.next()).await,
                 None => Ok(body.next().await),
             };
-            let mut desk =
-                Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+            let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
             match next {
                 Err(_) if !self.caught_up.load(Ordering::Relaxed) => {
                     self.caught_up.store(true, Ordering::Release);
@@ -406,10 +405,16 @@ impl Follower {
                 self.memory.fingerprint.begin_inside();
             }
         }
-        self.read_last(body, since, quiet).await
+        self.read_last(body, since, quiet, standing).await
     }
 
-    async fn read_last(&mut self, mut body: LogBody, since: Option<i64>, quiet: u8) -> State {
+    async fn read_last(
+        &mut self,
+        mut body: LogBody,
+        since: Option<i64>,
+        quiet: u8,
+        standing: Standing,
+    ) -> State {
         let cap = self.options.max_line_bytes;
         let mut batch = Batch::default();
         let mut reading = match since {
@@ -439,10 +444,10 @@ impl Follower {
         self.flush(&mut batch);
         if reading.message().is_some() {
             // "unable to retrieve container logs": the attempt's files are gone.
-            return self.gone(self.known.borrow().standing);
+            return self.gone(standing);
         }
         if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
-            return self.gone(self.known.borrow().standing);
+            return self.gone(standing);
         }
         let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
         if quiet >= 2 {

@@ -3,9 +3,9 @@
 //! The end of a stream says nothing: the API server ends it cleanly when the kubelet dies, and a
 //! container in back-off ends it cleanly while its next attempt is being prepared.
 
-use crate::cluster::types::{ContainerState, ContainerStatus};
-use crate::cluster::{self};
+use crate::cluster::Pod;
 use crate::ids::AttemptKey;
+use crate::watch::{self, ContainerEntry, ContainerRun, Ended, PodEntry};
 
 /// What the newest known status says about one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,50 +50,56 @@ impl Standing {
     }
 
     /// Judges a pod object that was just read.
-    pub(super) fn of(pod: &cluster::Pod, key: &AttemptKey) -> Standing {
-        let status = &pod.status;
-        let lists = [
-            &status.container_statuses,
-            &status.init_container_statuses,
-            &status.ephemeral_container_statuses,
-        ];
-        let same_pod = pod.metadata.uid.as_deref() == Some(&*key.uid);
-        let container = lists
-            .into_iter()
-            .flatten()
-            .flatten()
-            .find(|container| *container.name == *key.container);
-        match container {
-            Some(container) if same_pod => of_container(container, &key.container_id),
+    pub(super) fn of(pod: &Pod, key: &AttemptKey) -> Standing {
+        if watch::identity(pod) != &*key.uid {
             // Another pod of the same name: ours is gone.
-            _ if !same_pod => Standing::Gone { ended: None },
-            _ => Standing::Running { started: None },
+            return Standing::Gone { ended: None };
+        }
+        let containers = watch::containers_of(pod);
+        Self::of_container(find(&containers, key), &key.container_id)
+    }
+
+    /// Judges what the index knows.
+    pub(super) fn of_entry(pod: &PodEntry, key: &AttemptKey) -> Standing {
+        let standing = Self::of_container(find(&pod.containers, key), &key.container_id);
+        match (pod.gone, standing) {
+            (None, standing) => standing,
+            (Some(_), Standing::Running { .. }) => Standing::Gone { ended: None },
+            (Some(_), over) => Standing::Gone { ended: Some(over.finished()) },
+        }
+    }
+
+    fn of_container(container: Option<&ContainerEntry>, id: &str) -> Standing {
+        let Some(container) = container else { return Standing::Running { started: None } };
+        let is_ours = container.container_id.as_deref() == Some(id);
+        let ended_as =
+            |ended: &Ended| (ended.container_id.as_deref() == Some(id)).then_some(ended.finished);
+        match &container.state {
+            ContainerRun::Running { started } if is_ours => {
+                return Standing::Running { started: *started };
+            }
+            ContainerRun::Terminated(ended) => {
+                if let Some(finished) = ended_as(ended) {
+                    return Standing::Ended { finished };
+                }
+            }
+            _ => {}
+        }
+        let waits = matches!(container.state, ContainerRun::Waiting(_));
+        match container.last.as_deref().and_then(ended_as) {
+            // Between two attempts the container waits and still carries the id of the last one.
+            Some(finished) if waits && is_ours => Standing::Ended { finished },
+            Some(finished) => Standing::Superseded { finished },
+            None if is_ours || container.container_id.is_none() => {
+                Standing::Running { started: None }
+            }
+            None => Standing::Superseded { finished: None },
         }
     }
 }
 
-fn of_container(status: &ContainerStatus, id: &str) -> Standing {
-    let finished_if_ours = |state: &Option<ContainerState>| {
-        let ended = state.as_ref()?.terminated.as_ref()?;
-        (ended.container_id.as_deref() == Some(id)).then_some(ended.finished_at)
-    };
-    let running = status.state.as_ref().and_then(|state| state.running.as_ref());
-    let is_ours = status.container_id.as_deref() == Some(id);
-    if let Some(running) = running.filter(|_| is_ours) {
-        return Standing::Running { started: running.started_at };
-    }
-    if let Some(finished) = finished_if_ours(&status.state) {
-        return Standing::Ended { finished };
-    }
-    if let Some(finished) = finished_if_ours(&status.last_state) {
-        // Between two attempts the container waits and still carries the id of the last one.
-        let waits = running.is_none() && is_ours;
-        return if waits { Standing::Ended { finished } } else { Standing::Superseded { finished } };
-    }
-    if is_ours || status.container_id.as_deref().is_none_or(str::is_empty) {
-        return Standing::Running { started: None };
-    }
-    Standing::Superseded { finished: None }
+fn find<'a>(containers: &'a [ContainerEntry], key: &AttemptKey) -> Option<&'a ContainerEntry> {
+    containers.iter().find(|container| *container.name == *key.container)
 }
 
 #[cfg(test)]
@@ -105,6 +111,7 @@ mod tests {
     fn standing(state: Value, last: Value, id: &str) -> Standing {
         let pod = serde_json::from_value(json!({
             "metadata": {"name": "web-1", "uid": "u"},
+            "spec": {"containers": [{"name": "app", "image": "i"}]},
             "status": {"containerStatuses": [
                 {"name": "app", "restartCount": 1, "ready": false, "containerID": id,
                  "state": state, "lastState": last}
