@@ -170,7 +170,7 @@ export class LogView {
     const { length } = selection;
     for (let n = 0; n < length; n++) {
       const id = selection.id((((start + n * direction) % length) + length) % length);
-      if (store.level(id) >= ERROR) return this.goTo(id);
+      if (store.kind(id) === LINE && store.level(id) >= ERROR) return this.goTo(id);
     }
   }
 

@@ -22,12 +22,14 @@ export interface PodBar {
   side: Side;
   segments: Segment[];
   marks: Mark[];
+  /** The pod as it was told, by time. */
+  seen: Pod[];
 }
 
 /** Gone pods beyond this are forgotten, oldest first. */
 const MAX_PODS = 2_000;
-/** Segments and marks a pod, so that a crash loop of days does not grow for ever. */
-const MAX_SEGMENTS = 256;
+/** Observations and marks a pod, so that a crash loop of days does not grow for ever. */
+const MAX_SEEN = 256;
 /** Seconds of line counts that are kept. */
 const MAX_SECONDS = 3_600;
 
@@ -48,7 +50,7 @@ export class RolloutModel {
   endSnapshot(now: number): void {
     for (const name of this.#unconfirmed ?? []) {
       const bar = this.pods.get(name);
-      if (bar && bar.pod.phase !== 'gone') this.#advance(bar, { ...bar.pod, phase: 'gone', ready: false }, now);
+      if (bar && bar.pod.phase !== 'gone') this.#take(bar, { ...bar.pod, phase: 'gone', ready: false, time: new Date(now).toISOString() }, now);
     }
     this.#unconfirmed = null;
   }
@@ -57,21 +59,15 @@ export class RolloutModel {
     this.#unconfirmed?.delete(pod.pod);
     const at = Date.parse(pod.time);
     let bar = this.pods.get(pod.pod);
-    if (bar && bar.pod.uid !== pod.uid && pod.uid && bar.pod.uid) {
-      // A StatefulSet's next pod of the same name: the bar goes on with a break.
-      const last = bar.segments.at(-1);
-      if (last && last.to === null) last.to = at;
-    }
     if (!bar) {
-      bar = { pod, side: pod.side, segments: [], marks: [] };
+      bar = { pod, side: pod.side, segments: [], marks: [], seen: [] };
       this.pods.set(pod.pod, bar);
       this.#forget();
     }
     bar.side = pod.side;
     if (pod.side === 'old') this.oldPods.add(pod.pod);
     else this.oldPods.delete(pod.pod);
-    this.#markContainers(bar, pod, at);
-    this.#advance(bar, pod, at);
+    this.#take(bar, pod, at);
   }
 
   lines(batch: Batch): void {
@@ -92,32 +88,18 @@ export class RolloutModel {
     }
   }
 
-  #advance(bar: PodBar, pod: Pod, at: number): void {
-    bar.pod = pod;
-    const last = bar.segments.at(-1);
-    if (pod.phase === 'gone') {
-      if (last && last.to === null) last.to = at;
-      return;
-    }
-    if (last && last.to === null) {
-      if (last.phase === pod.phase) return;
-      last.to = Math.max(last.from, at);
-    }
-    bar.segments.push({ from: at, to: null, phase: pod.phase });
-    if (bar.segments.length > MAX_SEGMENTS) bar.segments.shift();
-  }
-
-  #markContainers(bar: PodBar, pod: Pod, at: number): void {
-    for (const container of pod.containers ?? []) {
-      const was = bar.pod.containers?.find((other) => other.name === container.name);
-      if (!was || bar.pod === pod || bar.pod.uid !== pod.uid) continue;
-      if ((container.attempt ?? 1) > (was.attempt ?? 1)) {
-        bar.marks.push({ at, glyph: '↻', what: `${container.name} started again, attempt ${container.attempt}` });
-      } else if (was.state === 'running' && container.state !== 'running' && pod.phase !== 'terminating' && pod.phase !== 'gone') {
-        bar.marks.push({ at, glyph: container.exit_code === 0 ? '■' : '✗', what: `${container.name} exited${typeof container.exit_code === 'number' ? ` with code ${container.exit_code}` : ''}` });
-      }
-    }
-    if (bar.marks.length > MAX_SEGMENTS) bar.marks.splice(0, bar.marks.length - MAX_SEGMENTS);
+  /** One observation, at its place in time: after a snapshot of how things stand, history may tell
+   * how they came to be so. */
+  #take(bar: PodBar, pod: Pod, at: number): void {
+    let place = bar.seen.length;
+    while (place > 0 && timeOfPod(bar.seen[place - 1]) > at) place--;
+    const before = bar.seen[place - 1];
+    if (before) markContainers(bar.marks, before, pod, at);
+    if (place === bar.seen.length) bar.pod = pod;
+    bar.seen.splice(place, 0, pod);
+    if (bar.seen.length > MAX_SEEN) bar.seen.shift();
+    if (bar.marks.length > MAX_SEEN) bar.marks.shift();
+    bar.segments = segmentsOf(bar.seen);
   }
 
   #forget(): void {
@@ -127,6 +109,39 @@ export class RolloutModel {
       this.pods.delete(name);
       this.oldPods.delete(name);
       return;
+    }
+  }
+}
+
+const timeOfPod = (pod: Pod | undefined): number => (pod ? Date.parse(pod.time) : Number.NEGATIVE_INFINITY);
+
+/** Each phase lasts until the next observation of another one, or of another pod of the same name. */
+function segmentsOf(seen: Pod[]): Segment[] {
+  const made: Segment[] = [];
+  let uid: string | null | undefined;
+  for (const pod of seen) {
+    const at = timeOfPod(pod);
+    const last = made.at(-1);
+    if (last && last.to === null) {
+      if (last.phase === pod.phase && uid === pod.uid) continue;
+      last.to = at;
+    }
+    if (pod.phase !== 'gone') made.push({ from: at, to: null, phase: pod.phase });
+    uid = pod.uid;
+  }
+  return made;
+}
+
+function markContainers(marks: Mark[], before: Pod, pod: Pod, at: number): void {
+  if (before.uid !== pod.uid) return;
+  for (const container of pod.containers ?? []) {
+    const was = before.containers?.find((other) => other.name === container.name);
+    if (!was) continue;
+    if ((container.attempt ?? 1) > (was.attempt ?? 1)) {
+      marks.push({ at, glyph: '↻', what: `${container.name} started again, attempt ${container.attempt}` });
+    } else if (was.state === 'running' && container.state !== 'running' && pod.phase !== 'terminating' && pod.phase !== 'gone') {
+      const code = typeof container.exit_code === 'number' ? ` with code ${container.exit_code}` : '';
+      marks.push({ at, glyph: container.exit_code === 0 ? '■' : '✗', what: `${container.name} exited${code}` });
     }
   }
 }

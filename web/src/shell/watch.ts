@@ -123,6 +123,8 @@ export class Watch {
             this.model.beginSnapshot();
             break;
           case 'rollout':
+            // History may tell again what led to the state that the snapshot has.
+            if (this.rollout.value && Date.parse(change.rollout.time) < Date.parse(this.rollout.value.time)) break;
             if (this.rollout.value && this.rollout.value.phase !== change.rollout.phase) {
               announce(`Rollout ${change.rollout.phase.replaceAll('_', ' ')}${change.rollout.message ? `: ${change.rollout.message}` : ''}`, true);
             }

@@ -30,7 +30,9 @@ export class Decoder {
   #dedupe = false;
   #helloId = '';
   #began = false;
+  /** Pods as their last events told them, and as the connection's snapshot did. */
   #pods = new Map<string, Pod>();
+  #standing = new Map<string, Pod>();
   #rollout: Rollout | undefined;
 
   constructor(kind: string) {
@@ -41,6 +43,7 @@ export class Decoder {
   hello(event: SseEvent, resuming: boolean): Hello {
     const hello = JSON.parse(event.data) as Hello;
     this.#helloId = event.id;
+    this.#standing.clear();
     this.#dedupe = resuming && hello.resumed !== 'exact';
     if (resuming && hello.resumed === 'none' && this.#began) {
       // Our place was not found and no gap may follow: say that nothing is known.
@@ -72,7 +75,11 @@ export class Decoder {
       case 'pod': {
         const pod = JSON.parse(event.data) as Pod;
         this.changes.push({ type: 'pod', pod });
-        const told = this.#snapshot(event) ? null : tellPod(pod, this.#pods.get(pod.pod), this.#kind);
+        if (this.#snapshot(event)) {
+          this.#standing.set(pod.pod, pod);
+          return;
+        }
+        const told = tellPod(pod, this.#before(pod), this.#kind);
         this.#remember(pod);
         if (told) this.#row(POD, pod.time, told.startsWith('✗') ? ERROR : 0, this.batch.source(pod.pod, '', 0), told);
         return;
@@ -128,6 +135,15 @@ export class Decoder {
   /** State that stands at the start of every connection is not news. */
   #snapshot(event: SseEvent): boolean {
     return event.id === this.#helloId;
+  }
+
+  /** What was known when this happened: history may tell again what led to how things stand. */
+  #before(pod: Pod): Pod | undefined {
+    const told = this.#pods.get(pod.pod);
+    const standing = this.#standing.get(pod.pod);
+    const usable = standing && Date.parse(standing.time) <= Date.parse(pod.time) ? standing : undefined;
+    if (!told || !usable) return told ?? usable;
+    return Date.parse(told.time) >= Date.parse(usable.time) ? told : usable;
   }
 
   #remember(pod: Pod): void {

@@ -41,6 +41,19 @@ test('a pod that a new snapshot does not name is gone', () => {
   assert.equal(model.pods.get('b')?.pod.phase, 'ready');
 });
 
+test('history that comes after the snapshot is put in its place', () => {
+  const model = new RolloutModel();
+  const app = (state: string, attempt: number) => ({ containers: [{ name: 'app', state, attempt }] });
+  model.pod(pod('a', 'ready', 31, app('running', 1)));
+  model.pod(pod('a', 'pulling', 1, app('waiting', 1)));
+  model.pod(pod('a', 'starting', 9, app('running', 1)));
+  model.pod(pod('a', 'ready', 31, app('running', 1)));
+  const bar = model.pods.get('a');
+  assert.deepEqual(bar?.segments.map((segment) => [segment.phase, segment.from - T]), [['pulling', 1_000], ['starting', 9_000], ['ready', 31_000]]);
+  assert.equal(bar?.pod.phase, 'ready');
+  assert.deepEqual(bar?.marks, []);
+});
+
 test('exits and restarts are marked where they happened', () => {
   const model = new RolloutModel();
   const app = (state: string, attempt: number, exit_code: number | null = null) => ({ containers: [{ name: 'app', state, attempt, exit_code }] });
