@@ -27,5 +27,6 @@
 
 pub mod cluster;
 pub mod ids;
+pub mod rollout;
 pub mod time;
 pub mod watch;
