@@ -27,8 +27,10 @@
 
 pub mod cluster;
 pub mod config;
+pub mod http;
 pub mod ids;
 pub mod journal;
+pub mod rollout;
 pub mod shutdown;
 pub mod subscribe;
 pub mod tail;
