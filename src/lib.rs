@@ -27,6 +27,7 @@
 
 pub mod cluster;
 pub mod config;
+pub mod http;
 pub mod ids;
 pub mod journal;
 pub mod shutdown;
