@@ -8,8 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{LogFormat, Options, TelemetryError};
 
-/// kube logs every broken log stream here at ERROR. We log our own, at debug, with pod and reason.
-const NOISY: &str = "kube_client::client::builder";
+/// kube reports every broken log stream at ERROR and every ended watch at WARN. They are everyday
+/// business, which we log ourselves with names and reasons.
+const NOISY: &str = "kube_client=off,kube_runtime=off";
 
 /// What must stay out of traces: exporting a span makes spans in these.
 const TRANSPORT: [&str; 5] = ["h2", "hyper", "tonic", "tower", "opentelemetry"];
@@ -47,12 +48,9 @@ pub(super) fn install(options: &Options, tracer: Option<SdkTracer>) -> Result<()
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    // What the user says about the noisy target wins over our default.
-    let directives = if filter.contains("kube_client") {
-        filter.to_owned()
-    } else {
-        format!("{NOISY}=off,{filter}")
-    };
+    // What the user says about them wins over our default.
+    let directives =
+        if filter.contains("kube_") { filter.to_owned() } else { format!("{NOISY},{filter}") };
     EnvFilter::builder().parse(directives).map_err(|error| TelemetryError::Filter {
         filter: filter.to_owned(),
         reason: error.to_string(),
@@ -71,8 +69,8 @@ mod tests {
     }
 
     #[test]
-    fn the_noisy_target_is_off_unless_the_user_names_it() {
-        assert!(parse("info").unwrap().to_string().contains("kube_client::client::builder=off"));
+    fn noisy_targets_are_off_unless_the_user_names_one() {
+        assert!(parse("info").unwrap().to_string().contains("kube_client=off"));
         let named = parse("info,kube_client=debug").unwrap().to_string();
         assert!(!named.contains("off"), "{named}");
     }
