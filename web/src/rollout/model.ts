@@ -93,6 +93,9 @@ export class RolloutModel {
   #take(bar: PodBar, pod: Pod, at: number): void {
     let place = bar.seen.length;
     while (place > 0 && timeOfPod(bar.seen[place - 1]) > at) place--;
+    const twin = bar.seen[place - 1];
+    // The snapshot and the event that made it so: one observation.
+    if (twin && timeOfPod(twin) === at && twin.phase === pod.phase && twin.restarts === pod.restarts) bar.seen.splice(--place, 1);
     const before = bar.seen[place - 1];
     if (before) markContainers(bar.marks, before, pod, at);
     if (place === bar.seen.length) bar.pod = pod;

@@ -46,7 +46,7 @@ export function Workload({ namespace, kind, name }: { namespace: string; kind: s
       <>
         {bar}
         <Notice glyph="?" title={`No ${kind} “${name}” in ${namespace}, or you may not read it`}>
-          {link.detail && <p class="said">{link.detail}</p>}
+          {link.detail && !link.detail.includes('may not read it') && <p class="said">{link.detail}</p>}
           <p>What does not exist and what you may not see look the same here, on purpose. Check the name with <code>kubectl get {kind} -n {namespace}</code>, and your rights with <code>kubectl auth can-i get pods/log -n {namespace}</code>.</p>
           <p><a class="link" href="/">See the list of workloads</a></p>
         </Notice>
@@ -111,7 +111,7 @@ function Foot({ watch }: { watch: Watch }) {
       <span>
         {link.state === 'live'
           ? `${count(facts.rate)} lines/s${facts.lag !== null && facts.lag < 60_000 ? ` · ${(facts.lag / 1_000).toFixed(1)} s behind` : ''}`
-          : link.state === 'reconnecting' ? link.why : ''}
+          : link.state === 'reconnecting' ? `⚠ ${link.why}` : ''}
       </span>
     </footer>
   );

@@ -163,6 +163,65 @@ test('scrolling up pauses, the pill counts what came, End follows again', async 
   await page.context().close();
 });
 
+test('wrapped lines of any length stand one under the other, from the first to the last', async () => {
+  const job = fixture.add({ name: 'wrapping' });
+  const words = ['a', 'longer', 'unbreakable'.repeat(9), '漢字かな', '🚀', 'ünï\tcode'];
+  for (let n = 1; n <= 400; n++) job.log('wrapping-1-aaaaa', `n=${n} ${Array.from({ length: (n * 7) % 60 }, (_, i) => words[(n + i) % words.length]).join(' ')}`);
+  const page = await open(browser, { width: 900, height: 700 });
+  await page.goto(`${base}/w/shop/deployment/wrapping?wrap=1`);
+  await lines(page, 400);
+  await page.waitForTimeout(300);
+  const bottom = await page.evaluate(() => {
+    const log = document.querySelector('.log');
+    const last = [...log.querySelectorAll('.sheet > .r:not([hidden])')].map((row) => row.getBoundingClientRect().bottom);
+    return Math.max(...last) - log.getBoundingClientRect().bottom;
+  });
+  assert.ok(Math.abs(bottom) < 2, `following shows the last line's end: ${bottom} pixels off`);
+  await page.keyboard.press('Home');
+  const { seen, overlaps } = await page.evaluate(async () => {
+    const log = document.querySelector('.log');
+    const seen = new Set();
+    const overlaps = [];
+    const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    for (let last = -1; log.scrollTop !== last; ) {
+      last = log.scrollTop;
+      await frame();
+      const rows = [...log.querySelectorAll('.sheet > .r:not([hidden])')].map((row) => ({ ...row.getBoundingClientRect().toJSON(), text: row.querySelector('.m').textContent })).sort((a, b) => a.top - b.top);
+      rows.forEach((row, i) => {
+        if (i > 0 && Math.abs(row.top - rows[i - 1].bottom) > 0.6) overlaps.push(`${rows[i - 1].text.slice(0, 20)}: ${row.top - rows[i - 1].bottom}`);
+        seen.add(Number(/n=(\d+)/.exec(row.text)[1]));
+      });
+      log.scrollTop += log.clientHeight / 2;
+      await frame();
+    }
+    return { seen: [...seen].sort((a, b) => a - b), overlaps };
+  });
+  assert.deepEqual(overlaps, []);
+  assert.deepEqual(seen, upTo(400));
+  await shot(page, 'work-wrapped');
+  await page.context().close();
+});
+
+test('what is selected stays selected while lines come', async () => {
+  const job = fixture.add({ name: 'selecting' });
+  for (let n = 1; n <= 100; n++) job.log('selecting-1-aaaaa', `n=${n}`);
+  const page = await open(browser);
+  await page.goto(`${base}/w/shop/deployment/selecting`);
+  await lines(page, 100);
+  await page.dblclick('.r .m >> text="n=95"', { position: { x: 2, y: 8 }, noWaitAfter: true });
+  await page.keyboard.press('Escape');
+  await page.evaluate(() => {
+    const row = [...document.querySelectorAll('.r .m')].find((text) => text.textContent === 'n=96');
+    getSelection().selectAllChildren(row);
+  });
+  await page.waitForSelector('.follow >> text=paused');
+  for (let n = 101; n <= 300; n++) job.log('selecting-1-aaaaa', `n=${n}`);
+  await lines(page, 300);
+  await page.waitForTimeout(600);
+  assert.equal(await page.evaluate(() => getSelection().toString()), 'n=96');
+  await page.context().close();
+});
+
 test('search counts, marks and jumps; the whole line opens with its JSON laid out', async () => {
   const job = fixture.add({ name: 'searching' });
   for (let n = 1; n <= 300; n++) job.log('searching-1-aaaaa', n % 100 === 0 ? `{"n":${n},"big":12345678901234567890,"what":"needle"}` : `n=${n}`);

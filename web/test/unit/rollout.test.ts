@@ -52,6 +52,10 @@ test('history that comes after the snapshot is put in its place', () => {
   assert.deepEqual(bar?.segments.map((segment) => [segment.phase, segment.from - T]), [['pulling', 1_000], ['starting', 9_000], ['ready', 31_000]]);
   assert.equal(bar?.pod.phase, 'ready');
   assert.deepEqual(bar?.marks, []);
+  model.pod(pod('b', 'failing', 40, app('waiting', 1)));
+  model.pod(pod('b', 'starting', 38, app('running', 1)));
+  model.pod(pod('b', 'failing', 40, app('waiting', 1)));
+  assert.deepEqual(model.pods.get('b')?.marks.map((mark) => [mark.glyph, mark.at - T]), [['✗', 40_000]]);
 });
 
 test('exits and restarts are marked where they happened', () => {
