@@ -26,4 +26,5 @@
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
 pub mod ids;
+pub mod sim;
 pub mod time;
