@@ -12,3 +12,4 @@
 pub mod edge;
 
 pub mod problem;
+pub mod serve;
