@@ -9,6 +9,7 @@
 //!
 //! May use every room before it and the hallway.
 
+pub mod auth;
 pub mod edge;
 
 pub mod problem;
