@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Request;
 use kube::api::Api;
 
+use super::guard::{Answers, guarded};
 use super::{ClusterOptions, Error, Pod, connect};
 
 /// A short request that has no answer by then has failed; the caller decides about another try.
@@ -94,21 +95,23 @@ impl Cluster {
     ///
     /// Any answer but the pod and 404, or none within 10 s.
     pub async fn get_pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
-        let api = self.api::<Pod>(Some(namespace));
+        let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
         self.asked("get pods", api.get_opt(name)).await
     }
 
-    /// The objects of one kind in one namespace, or in all of them.
-    pub(crate) fn api<K>(&self, namespace: Option<&str>) -> Api<K>
+    /// The objects of one kind in one namespace, or in all of them, for one watch: guarded against servers that hang, with the count of its answers.
+    pub(crate) fn watched<K>(&self, namespace: Option<&str>) -> (Api<K>, Answers)
     where
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        let client = self.shared.watch.clone();
-        match namespace {
+        let answers = Answers::default();
+        let client = guarded(&self.shared.watch, &answers);
+        let api = match namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
-        }
+        };
+        (api, answers)
     }
 
     /// Bounds a short request and sorts its error.

@@ -15,6 +15,7 @@
 mod client;
 mod connect;
 mod error;
+mod guard;
 mod log;
 mod review;
 pub mod types;
@@ -22,6 +23,7 @@ pub mod types;
 pub use client::Cluster;
 pub use connect::ClusterOptions;
 pub use error::Error;
+pub(crate) use guard::Answers;
 pub use log::{LogBody, LogError, LogRequest};
 pub use review::{Access, Identity};
 pub use types::Pod;

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # A store of buildah's of its own for one run: nothing of the machine's images
 # is seen, and removing the folder removes every container and image again.
+# shellcheck disable=SC2034  # used by the files that source this one
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd -- "$HERE/../.." && pwd)

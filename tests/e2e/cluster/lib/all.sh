@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # All parts, in the order in which they build on one another.
 
+# A root shell that came from `su` lacks the folders of ip and iptables.
+PATH=$PATH:/usr/sbin:/sbin
+
 for part in paths say machine network services images control-plane nodes clean; do
   # shellcheck disable=SC1090
   . "$(dirname -- "${BASH_SOURCE[0]}")/$part.sh"

@@ -8,7 +8,6 @@
 # what is left in the end.
 clean_up() (
   set +e
-  ended=()
   # Programs first, containers second: a kubelet would start them again.
   end_all control_plane_pids
   remember_shim_sockets
@@ -48,6 +47,9 @@ leftovers_but_files() {
 }
 
 # --- processes ---------------------------------------------------------------
+
+# Every process that was ended, for the last step.
+ended=()
 
 # SIGKILL at once: all state is about to be thrown away.
 end_all() { # end_all LISTING-FUNCTION
