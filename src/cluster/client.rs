@@ -1,0 +1,135 @@
+//! The handle to one cluster.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use kube::api::Api;
+
+use super::guard::{Answers, guarded};
+use super::{ClusterOptions, Error, Pod, connect};
+
+/// A short request that has no answer by then has failed; the caller decides about another try.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// One cluster. Cheap to clone; clones share the connections.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    /// Watches, reads and reviews.
+    pub(super) watch: kube::Client,
+    /// Log streams, in a pool of their own: one connection each, and never in the way of a watch.
+    pub(super) log: kube::Client,
+    /// For people.
+    name: String,
+    /// Host and port, for errors.
+    pub(super) server: String,
+}
+
+impl Cluster {
+    /// Finds the configuration and prepares the connections: the given kubeconfig, `KUBECONFIG`,
+    /// the pod's service account, then the default kubeconfig. Nothing is sent yet; ask for
+    /// [`Cluster::version`] to see whether the server answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] names the place that was read and what to do.
+    pub async fn connect(options: &ClusterOptions) -> Result<Cluster, Error> {
+        let found = connect::find(options).await?;
+        let server = connect::server_of(&found.config);
+        let build = || {
+            connect::client(&found.config).map_err(|error| Error::Config {
+                origin: found.name.clone(),
+                reason: super::error::chain(&error),
+            })
+        };
+        let (watch, log) = (build()?, build()?);
+        Ok(Cluster { shared: Arc::new(Shared { watch, log, name: found.name, server }) })
+    }
+
+    /// Takes ready clients, for a simulated cluster behind pipes and for tests.
+    pub fn from_client(
+        watch_client: kube::Client,
+        log_client: kube::Client,
+        name: &str,
+    ) -> Cluster {
+        let (name, server) = (name.to_owned(), name.to_owned());
+        Cluster { shared: Arc::new(Shared { watch: watch_client, log: log_client, name, server }) }
+    }
+
+    /// The context of the kubeconfig, or the server's host: a name for people.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Host and port of the API server, as errors name it.
+    pub fn server(&self) -> &str {
+        &self.shared.server
+    }
+
+    /// The API server's version, such as `v1.37.2`: a cheap proof that it answers and accepts our
+    /// credentials.
+    ///
+    /// # Errors
+    ///
+    /// Names the server and what to do.
+    pub async fn version(&self) -> Result<String, Error> {
+        let version = self.shared.watch.apiserver_version();
+        Ok(self.asked("get /version", version).await?.git_version)
+    }
+
+    /// Whether the API server calls itself ready. A refusal is believed only while it does: for a
+    /// second after its start it refuses everybody.
+    pub async fn ready(&self) -> bool {
+        let Ok(request) = Request::get("/readyz").body(Vec::new()) else { return false };
+        self.asked("get /readyz", self.shared.watch.request_text(request)).await.is_ok()
+    }
+
+    /// Reads one pod, from a quorum, never from a cache. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Any answer but the pod and 404, or none within 10 s.
+    pub async fn get_pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
+        let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
+        self.asked("get pods", api.get_opt(name)).await
+    }
+
+    /// The objects of one kind in one namespace, or in all of them, for one watch: guarded against servers that hang, with the count of its answers.
+    pub(crate) fn watched<K>(&self, namespace: Option<&str>) -> (Api<K>, Answers)
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        let answers = Answers::default();
+        let client = guarded(&self.shared.watch, &answers);
+        let api = match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        (api, answers)
+    }
+
+    /// Bounds a short request and sorts its error.
+    pub(super) async fn asked<T>(
+        &self,
+        action: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        let server = &self.shared.server;
+        match tokio::time::timeout(ANSWER_LIMIT, request).await {
+            Ok(answer) => answer.map_err(|error| Error::from_kube(server, action, error)),
+            Err(_) => Err(Error::TooSlow { server: server.clone(), limit: ANSWER_LIMIT }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}

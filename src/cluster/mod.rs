@@ -1,0 +1,34 @@
+//! The only room that speaks kube: connections, the slim types of watched objects, log requests,
+//! token and access reviews.
+//!
+//! # Invariants
+//!
+//! - Nothing here decides anything: an answer of the API server is handed on as it is, or becomes an
+//!   error that names what was asked of whom. Retrying is the caller's business; kube's own silent
+//!   retry layer is not used, since it can hide a failing server for minutes.
+//! - No whole object is ever held: the slim types skip what nobody reads while it is parsed.
+//! - A list or a read never carries `resourceVersion=0`; what is read is the newest state.
+//! - A token is passed to the API server and is never logged, never part of an error.
+//!
+//! May touch: `ids`, `time`, `telemetry`. Knows no other room.
+
+mod client;
+mod connect;
+mod error;
+mod guard;
+mod log;
+mod review;
+pub mod types;
+
+pub use client::Cluster;
+pub use connect::ClusterOptions;
+pub use error::Error;
+pub(crate) use guard::Answers;
+pub use log::{LogBody, LogError, LogRequest};
+pub use review::{Access, Identity};
+pub use types::Pod;
+
+/// Log targets of the libraries below this room that report as warnings or errors what is everyday
+/// business here (a broken watch, a refused list), which this program reports itself. Telemetry's
+/// default filter turns them off.
+pub const NOISY_TARGETS: [&str; 2] = ["kube_client", "kube_runtime"];

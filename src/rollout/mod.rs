@@ -1,0 +1,28 @@
+//! Where rollouts stand and how pods are, in words for people: changes in, records out.
+//!
+//! # Invariants
+//!
+//! - Pure: no async, no I/O, no clock. Times come from the objects, so that a fresh replica says the
+//!   same as one that saw everything (`truths.md` 17); only "seen at" is handed in.
+//! - The model depends on the last state of every object and not on the order in which the kinds
+//!   came (`truths.md` 18). A recorded sequence of changes gives the same states again.
+//! - A record comes out when something but its time changed, never otherwise.
+//! - New pods are those of the workload's present template (`truths.md` 12, 16), whatever their age.
+//!   Old pods never say anything about a new rollout.
+//!
+//! One file a kind; `phase` is about pods, `trouble` about what keeps them from starting, `revision`
+//! about which pods are new. May touch: `watch`, `ids`, `time`.
+
+mod cron_job;
+mod daemon_set;
+mod deployment;
+mod job;
+mod message;
+mod model;
+mod phase;
+mod pod;
+mod revision;
+mod stateful_set;
+mod trouble;
+
+pub use model::Model;

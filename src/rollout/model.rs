@@ -1,0 +1,233 @@
+//! The model: what is known of each workload, and what to say when it changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{cron_job, daemon_set, deployment, job, phase, pod, revision, stateful_set};
+use crate::ids::{
+    Entry, ImageChange, Kind, PodStatus, RolloutPhase, RolloutStatus, Side, WorkloadId,
+};
+use crate::watch::{Change, Detail, PodEntry, WorkloadEntry};
+
+/// The rollout states of all workloads. Changes go in, in the order in which `watch` gives them;
+/// records come out.
+#[derive(Debug, Default)]
+pub struct Model {
+    seats: HashMap<Arc<WorkloadId>, Seat>,
+    /// Under which workload a pod was told of: its owner may come after it.
+    homes: HashMap<Arc<str>, Arc<WorkloadId>>,
+}
+
+/// One workload. It shares its entries with the index.
+#[derive(Debug, Default)]
+struct Seat {
+    entry: Option<Arc<WorkloadEntry>>,
+    pods: Vec<Arc<PodEntry>>,
+    status: Option<Arc<RolloutStatus>>,
+}
+
+type Records = Vec<(Arc<WorkloadId>, Entry)>;
+
+impl Model {
+    /// An empty model.
+    pub fn new() -> Model {
+        Model::default()
+    }
+
+    /// Takes a change and gives the records that follow from it, pods before their workload. `now`
+    /// is our clock; it only becomes the time at which a rollout's state was seen.
+    pub fn apply(&mut self, change: &Change, now: i64) -> Records {
+        let mut out = Vec::new();
+        match change {
+            Change::PodApplied(pod) => self.pod_applied(pod, now, &mut out),
+            Change::PodGone(pod) => self.pod_gone(pod, now, &mut out),
+            Change::Workload(entry) => self.workload(entry, now, &mut out),
+            Change::WorkloadGone(entry) => self.workload_gone(entry, now, &mut out),
+            Change::Event { workload, event } => {
+                out.push((Arc::clone(workload), Entry::Event(Arc::clone(event))));
+            }
+            Change::Synced => {}
+        }
+        out
+    }
+
+    /// The state of a workload's newest rollout.
+    pub fn current(&self, workload: &WorkloadId) -> Option<Arc<RolloutStatus>> {
+        self.seats.get(workload)?.status.clone()
+    }
+
+    /// The pods of a workload that exist, by creation.
+    pub fn pods(&self, workload: &WorkloadId) -> Vec<Arc<PodStatus>> {
+        let Some(seat) = self.seats.get(workload) else { return Vec::new() };
+        let mut pods: Vec<_> = seat.pods.iter().collect();
+        pods.sort_unstable_by_key(|pod| (pod.created, &pod.name));
+        pods.into_iter().map(|pod| Arc::new(phase::status(seat.entry.as_deref(), pod))).collect()
+    }
+
+    /// Whether a pod, which may be gone, belongs to its workload's newest revision.
+    pub fn side(&self, pod: &PodEntry) -> Side {
+        let seat = self.seats.get(&pod.workload);
+        revision::side(seat.and_then(|seat| seat.entry.as_deref()), pod)
+    }
+
+    /// The name of a pod's revision, if it is known.
+    pub fn revision(&self, pod: &PodEntry) -> Option<Arc<str>> {
+        let seat = self.seats.get(&pod.workload);
+        revision::of_pod(seat.and_then(|seat| seat.entry.as_deref()), pod)
+    }
+
+    fn pod_applied(&mut self, pod: &Arc<PodEntry>, now: i64, out: &mut Records) {
+        let home = self.homes.insert(Arc::clone(&pod.uid), Arc::clone(&pod.workload));
+        if let Some(home) = home.filter(|home| *home != pod.workload) {
+            self.take_pod(&home, &pod.uid);
+            self.update(&home, now, out);
+        }
+        let seat = self.seats.entry(Arc::clone(&pod.workload)).or_default();
+        let entry = seat.entry.as_deref();
+        let at = seat.pods.iter().position(|other| other.uid == pod.uid);
+        let status = phase::status(entry, pod);
+        let news = at.is_none_or(|at| {
+            let before = phase::status(entry, &seat.pods[at]);
+            PodStatus { time: status.time, ..before } != status
+        });
+        match at {
+            Some(at) => seat.pods[at] = Arc::clone(pod),
+            None => seat.pods.push(Arc::clone(pod)),
+        }
+        if news {
+            out.push((Arc::clone(&pod.workload), Entry::Pod(Arc::new(status))));
+        }
+        self.update(&pod.workload, now, out);
+    }
+
+    fn pod_gone(&mut self, pod: &Arc<PodEntry>, now: i64, out: &mut Records) {
+        let home = self.homes.remove(&pod.uid).unwrap_or_else(|| Arc::clone(&pod.workload));
+        let entry = self.seats.get(&home).and_then(|seat| seat.entry.as_deref());
+        let status = phase::status(entry, pod);
+        out.push((Arc::clone(&home), Entry::Pod(Arc::new(status))));
+        self.take_pod(&home, &pod.uid);
+        if home.kind == Kind::Pod {
+            self.deleted(&home, now, out);
+        } else {
+            self.update(&home, now, out);
+        }
+    }
+
+    fn take_pod(&mut self, workload: &WorkloadId, uid: &str) {
+        if let Some(seat) = self.seats.get_mut(workload) {
+            seat.pods.retain(|pod| &*pod.uid != uid);
+        }
+    }
+
+    fn workload(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
+        let seat = self.seats.entry(Arc::clone(&entry.id)).or_default();
+        let before = seat.entry.replace(Arc::clone(entry));
+        // A new template makes pods old that did not change themselves.
+        let (before, after) = (before.as_deref(), Some(&**entry));
+        let view = |entry, pod| (revision::side(entry, pod), revision::of_pod(entry, pod));
+        for pod in seat.pods.iter().filter(|pod| view(before, pod) != view(after, pod)) {
+            let status = PodStatus { time: now, ..phase::status(after, pod) };
+            out.push((Arc::clone(&entry.id), Entry::Pod(Arc::new(status))));
+        }
+        self.update(&entry.id, now, out);
+    }
+
+    fn workload_gone(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
+        let Some(seat) = self.seats.get_mut(&entry.id) else { return };
+        if seat.entry.as_ref().is_some_and(|known| known.uid == entry.uid) {
+            seat.entry = None;
+            self.deleted(&entry.id, now, out);
+        }
+    }
+
+    /// Says that a workload is no more. Its pods may outlive it.
+    fn deleted(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
+        let Some(seat) = self.seats.get_mut(workload) else { return };
+        if let Some(status) = seat.status.take() {
+            let status = RolloutStatus {
+                time: now,
+                phase: RolloutPhase::Deleted,
+                finished: Some(now),
+                message: String::new(),
+                ..(*status).clone()
+            };
+            out.push((Arc::clone(workload), Entry::Rollout(Arc::new(status))));
+        }
+        self.drop_empty(workload);
+    }
+
+    fn drop_empty(&mut self, workload: &WorkloadId) {
+        let empty = |seat: &Seat| seat.entry.is_none() && seat.pods.is_empty();
+        if self.seats.get(workload).is_some_and(empty) {
+            self.seats.remove(workload);
+        }
+    }
+
+    /// Says what is new about a workload's rollout.
+    fn update(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
+        let Some(seat) = self.seats.get_mut(workload) else { return };
+        if let Some(status) = seat.judge(now) {
+            let news = seat.status.as_ref().is_none_or(|before| {
+                RolloutStatus { time: before.time, ..status.clone() } != **before
+            });
+            if news {
+                let status = Arc::new(status);
+                seat.status = Some(Arc::clone(&status));
+                out.push((Arc::clone(workload), Entry::Rollout(status)));
+            }
+        }
+        self.drop_empty(workload);
+    }
+}
+
+impl Seat {
+    fn judge(&self, now: i64) -> Option<RolloutStatus> {
+        let mut pods: Vec<&Arc<PodEntry>> = self.pods.iter().collect();
+        let Some(entry) = &self.entry else {
+            let alone = pods.first().filter(|pod| pod.workload.kind == Kind::Pod)?;
+            return Some(pod::status(alone, now));
+        };
+        // What is said must not depend on the order in which the pods came.
+        pods.sort_unstable_by_key(|pod| (pod.created, &pod.name));
+        Some(match &entry.detail {
+            Detail::Deployment(detail) => deployment::status(entry, detail, &pods, now),
+            Detail::StatefulSet(detail) => stateful_set::status(entry, detail, &pods, now),
+            Detail::DaemonSet(detail) => daemon_set::status(entry, detail, &pods, now),
+            Detail::Job(detail) => job::status(entry, &entry.uid, detail, &pods, now),
+            Detail::CronJob { suspended } => cron_job::status(entry, *suspended, &pods, now),
+            Detail::Pod => return None,
+        })
+    }
+}
+
+/// What all kinds have in common; each fills in the rest.
+pub(super) fn blank(workload: &WorkloadEntry, now: i64) -> RolloutStatus {
+    let containers = workload.template.containers.iter();
+    let images = containers.map(|container| ImageChange {
+        container: Arc::clone(&container.name),
+        from: None,
+        to: Arc::clone(&container.image),
+    });
+    RolloutStatus {
+        time: now,
+        phase: RolloutPhase::Progressing,
+        revision: None,
+        previous: None,
+        generation: workload.generation,
+        images: images.collect(),
+        desired: 0,
+        updated: 0,
+        ready: 0,
+        available: 0,
+        old: 0,
+        started: None,
+        finished: None,
+        deadline_ms: None,
+        message: String::new(),
+    }
+}
+
+/// A number of pods; a cluster has fewer than `u32` holds.
+pub(super) fn count(pods: usize) -> u32 {
+    u32::try_from(pods).unwrap_or(u32::MAX)
+}

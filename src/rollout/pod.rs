@@ -1,0 +1,38 @@
+//! Pods that stand for themselves.
+
+use std::sync::Arc;
+
+use super::message;
+use super::phase::judge;
+use crate::ids::{ImageChange, PodPhase, RolloutPhase, RolloutStatus};
+use crate::watch::PodEntry;
+
+/// The state of a pod as a workload of its own.
+pub(super) fn status(pod: &Arc<PodEntry>, now: i64) -> RolloutStatus {
+    let phase = match judge(pod).phase {
+        PodPhase::Ready | PodPhase::Succeeded => RolloutPhase::Complete,
+        _ => RolloutPhase::Progressing,
+    };
+    let up = u32::from(phase == RolloutPhase::Complete);
+    let images = pod.containers.iter().filter_map(|container| {
+        let to = Arc::clone(container.image.as_ref()?);
+        Some(ImageChange { container: Arc::clone(&container.name), from: None, to })
+    });
+    RolloutStatus {
+        time: now,
+        phase,
+        revision: None,
+        previous: None,
+        generation: 1,
+        images: images.collect(),
+        desired: 1,
+        updated: 1,
+        ready: up,
+        available: up,
+        old: 0,
+        started: Some(pod.created),
+        finished: None,
+        deadline_ms: None,
+        message: message::of_pods(None, std::iter::once(pod)),
+    }
+}

@@ -1,0 +1,88 @@
+//! Which revision a pod belongs to, and whether that is the newest.
+
+use std::sync::Arc;
+
+use crate::ids::Side;
+use crate::watch::{Detail, PodEntry, ReplicaSetEntry, RevisionEntry, WorkloadEntry};
+
+/// The ReplicaSet with the Deployment's own template: the oldest, if several have it, as the
+/// controller chooses (`FindNewReplicaSet`). The revision annotation is no guide: it names the old
+/// one under `Recreate` and while paused.
+pub(super) fn new_replica_set(workload: &WorkloadEntry) -> Option<&Arc<ReplicaSetEntry>> {
+    workload.replica_sets().find(|set| set.template.digest == workload.template.digest)
+}
+
+/// The ControllerRevision that a hash of a pod or status names: StatefulSets use its name,
+/// DaemonSets its label.
+pub(super) fn named<'a>(workload: &'a WorkloadEntry, hash: &str) -> Option<&'a Arc<RevisionEntry>> {
+    let is = |revision: &&Arc<RevisionEntry>| {
+        *revision.name == *hash || revision.hash.as_deref() == Some(hash)
+    };
+    workload.revisions().find(is)
+}
+
+/// The ControllerRevision with the highest number.
+pub(super) fn highest(workload: &WorkloadEntry) -> Option<&Arc<RevisionEntry>> {
+    workload.revisions().max_by_key(|revision| revision.revision)
+}
+
+/// The number before another one among the ControllerRevisions.
+pub(super) fn before(workload: &WorkloadEntry, number: i64) -> Option<Arc<str>> {
+    let below = workload.revisions().map(|revision| revision.revision);
+    below.filter(|other| *other < number).max().map(text)
+}
+
+/// Revisions are strings everywhere.
+pub(super) fn text(number: i64) -> Arc<str> {
+    number.to_string().into()
+}
+
+/// Whether a pod belongs to the newest revision. While nothing is known of revisions, it does.
+pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
+    let Some(workload) = workload else { return Side::New };
+    let new = match &workload.detail {
+        Detail::Deployment(_) => match new_replica_set(workload) {
+            Some(set) => pod.owner.as_ref() == Some(&set.uid),
+            // Until the new ReplicaSet exists there are no new pods. Without any ReplicaSet (no
+            // right to see them) nothing can be told apart.
+            None => workload.replica_sets().next().is_none(),
+        },
+        Detail::StatefulSet(detail) => {
+            detail.update_revision.is_none() || detail.update_revision == pod.hash
+        }
+        Detail::DaemonSet(detail) => {
+            let same_generation = detail.template_generation.is_some()
+                && detail.template_generation == pod.template_generation;
+            let observed = workload.observed.is_some_and(|seen| seen >= workload.generation);
+            let of_highest = match (highest(workload), &pod.hash) {
+                (Some(revision), Some(hash)) => revision.hash.as_ref() == Some(hash),
+                (None, _) => detail.template_generation.is_none(),
+                (Some(_), None) => false,
+            };
+            same_generation || (observed && of_highest)
+        }
+        Detail::CronJob { .. } => match workload.jobs().last() {
+            Some(job) => pod.owner.as_ref() == Some(&job.uid),
+            None => true,
+        },
+        Detail::Job(_) | Detail::Pod => true,
+    };
+    if new { Side::New } else { Side::Old }
+}
+
+/// The name of a pod's revision (design section 3).
+pub(super) fn of_pod(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Option<Arc<str>> {
+    let workload = workload?;
+    match &workload.detail {
+        Detail::Deployment(_) => {
+            let owner = pod.owner.as_ref()?;
+            let set = workload.replica_sets().find(|set| set.uid == *owner)?;
+            set.revision.map(text)
+        }
+        Detail::StatefulSet(_) | Detail::DaemonSet(_) => {
+            named(workload, pod.hash.as_deref()?).map(|revision| text(revision.revision))
+        }
+        Detail::Job(_) | Detail::CronJob { .. } => pod.owner.clone(),
+        Detail::Pod => None,
+    }
+}

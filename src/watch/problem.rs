@@ -1,0 +1,171 @@
+//! What keeps a watch from working, told to operators.
+
+use std::fmt;
+
+use kube::runtime::watcher;
+
+use crate::time;
+
+/// A refusal that is repeated after this long is believed: an API server that has just started
+/// refuses everybody for about a second.
+const BELIEVED_AFTER: i64 = 2 * time::SECOND;
+
+/// The kinds that are watched. A closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    /// `apps/v1` deployments.
+    Deployments,
+    /// `apps/v1` statefulsets.
+    StatefulSets,
+    /// `apps/v1` daemonsets.
+    DaemonSets,
+    /// `batch/v1` cronjobs.
+    CronJobs,
+    /// `batch/v1` jobs.
+    Jobs,
+    /// `apps/v1` replicasets.
+    ReplicaSets,
+    /// `apps/v1` controllerrevisions.
+    ControllerRevisions,
+    /// `v1` pods.
+    Pods,
+    /// `v1` events.
+    Events,
+}
+
+/// A watch that does not work at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What cannot be watched.
+    pub resource: Resource,
+    /// Where; `None` is in all namespaces.
+    pub namespace: Option<String>,
+    /// `list` or `watch`.
+    pub verb: &'static str,
+    /// Our account lacks the right; otherwise the API server fails or does not answer.
+    pub refused: bool,
+    /// What was said.
+    pub message: String,
+    /// Since when, by our clock.
+    pub since: i64,
+}
+
+/// What is known about one failing watch. A watch that works has none.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) problem: Problem,
+    /// It was told to the operator.
+    pub(super) told: bool,
+    /// How often this watch had been answered when it failed.
+    pub(super) answers: u64,
+}
+
+// === impl Resource ===
+
+impl Resource {
+    /// All of them, in the order in which their first lists are asked for.
+    pub const ALL: [Resource; 9] = [
+        Resource::Deployments,
+        Resource::StatefulSets,
+        Resource::DaemonSets,
+        Resource::CronJobs,
+        Resource::Jobs,
+        Resource::ReplicaSets,
+        Resource::ControllerRevisions,
+        Resource::Pods,
+        Resource::Events,
+    ];
+
+    /// As RBAC rules name it, with its group.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Resource::Deployments => "deployments.apps",
+            Resource::StatefulSets => "statefulsets.apps",
+            Resource::DaemonSets => "daemonsets.apps",
+            Resource::CronJobs => "cronjobs.batch",
+            Resource::Jobs => "jobs.batch",
+            Resource::ReplicaSets => "replicasets.apps",
+            Resource::ControllerRevisions => "controllerrevisions.apps",
+            Resource::Pods => "pods",
+            Resource::Events => "events",
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// Reads what kube's watcher reports.
+    pub(super) fn new(
+        resource: Resource,
+        namespace: Option<&str>,
+        error: &watcher::Error,
+        now: i64,
+    ) -> Problem {
+        let verb = match error {
+            watcher::Error::InitialListFailed(_) => "list",
+            _ => "watch",
+        };
+        let (code, message) = match error {
+            watcher::Error::InitialListFailed(kube::Error::Api(status))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            | watcher::Error::WatchFailed(kube::Error::Api(status))
+            | watcher::Error::WatchError(status) => (status.code, status.message.clone()),
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => (0, causes(error)),
+            other => (0, other.to_string()),
+        };
+        Problem {
+            resource,
+            namespace: namespace.map(str::to_owned),
+            verb,
+            refused: matches!(code, 401 | 403),
+            message,
+            since: now,
+        }
+    }
+
+    /// Whether it is to be believed now, given when it began.
+    pub(super) fn believed(&self, now: i64) -> bool {
+        now - self.since >= BELIEVED_AFTER
+    }
+}
+
+impl fmt::Display for Problem {
+    /// One sentence for the operator: what is missing, where, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match &self.namespace {
+            Some(namespace) => format!("in namespace \"{namespace}\""),
+            None => "in all namespaces".to_owned(),
+        };
+        let (verb, resource) = (self.verb, self.resource);
+        if self.refused {
+            write!(
+                f,
+                "cannot {verb} {resource} {place}: {}; grant rollcast's account the verbs list and \
+                 watch on {resource} {place}",
+                self.message
+            )
+        } else {
+            write!(f, "cannot {verb} {resource} {place}: {}", self.message)
+        }
+    }
+}
+
+/// The innermost words of a transport failure; kube's outer ones only name its own types.
+fn causes(error: &kube::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words = cause.to_string();
+        source = cause.source();
+    }
+    words
+}

@@ -1,0 +1,281 @@
+//! Runs the watches and applies what they bring, in one task.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{BoxStream, SelectAll};
+use futures_util::{Stream, StreamExt};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::index::Scope;
+use super::problem::{Problem, Resource};
+use super::tables::Object;
+use super::{Change, Index, WatchOptions};
+use crate::cluster::{Answers, Cluster, types};
+use crate::time;
+
+/// The server ends a watch after this many seconds; one that is silent five seconds longer is dead.
+const WATCH_SECONDS: u32 = 60;
+/// Without a complete picture by then, what is known is told of: a single kind that cannot be
+/// listed must not hold up the rest.
+const HOLD_LIMIT: Duration = Duration::from_secs(10);
+/// How often what time brings is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Events of the first lists that are told of; the newest, if there are more.
+const FIRST_EVENTS: usize = 5_000;
+
+/// What one watch brings.
+enum Step {
+    Began,
+    Listed(Object),
+    Complete,
+    Applied(Object),
+    Deleted(Object),
+    Failed(watcher::Error),
+}
+
+type Steps = BoxStream<'static, (usize, Step)>;
+
+/// Watches until it is shut down or nobody takes the changes any more.
+///
+/// Every change is in the index before it is sent. When `changes` is full, watching waits: the
+/// receiver decides the pace, and the API server keeps what was not read.
+pub async fn run(
+    cluster: Cluster,
+    options: WatchOptions,
+    index: Index,
+    changes: mpsc::Sender<Change>,
+    shutdown: CancellationToken,
+) {
+    index.configure(&options);
+    let (mut steps, watches) = start(&cluster, &options);
+    let mut applier = Applier {
+        index,
+        listing: watches.iter().map(|_| None).collect(),
+        scopes: watches.iter().map(|watch| watch.0.clone()).collect(),
+        answers: watches.into_iter().map(|watch| watch.1).collect(),
+        held: Some(Vec::new()),
+        hold_until: Instant::now() + HOLD_LIMIT,
+        synced: false,
+    };
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let out = tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = tick.tick() => applier.tick(),
+            Some((watch, step)) = steps.next() => applier.take(watch, step),
+        };
+        for change in out {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                sent = changes.send(change) => if sent.is_err() { return },
+            }
+        }
+    }
+}
+
+/// Begins one watch a kind and namespace.
+fn start(cluster: &Cluster, options: &WatchOptions) -> (SelectAll<Steps>, Vec<(Scope, Answers)>) {
+    let mut places: Vec<Option<String>> =
+        options.namespaces.iter().map(|name| Some(name.clone())).collect();
+    places.sort_unstable();
+    places.dedup();
+    if places.is_empty() {
+        places.push(None);
+    }
+    let (mut steps, mut watches) = (SelectAll::new(), Vec::new());
+    for resource in Resource::ALL {
+        for place in &places {
+            let (stream, answers) = begin(cluster, resource, place.as_deref());
+            let number = watches.len();
+            steps.push(stream.map(move |step| (number, step)).boxed());
+            watches.push(((resource, place.clone()), answers));
+        }
+    }
+    (steps, watches)
+}
+
+fn begin(
+    cluster: &Cluster,
+    resource: Resource,
+    namespace: Option<&str>,
+) -> (BoxStream<'static, Step>, Answers) {
+    match resource {
+        Resource::Pods => watch(cluster, namespace, Object::Pod),
+        Resource::Deployments => watch(cluster, namespace, Object::Deployment),
+        Resource::ReplicaSets => watch(cluster, namespace, Object::ReplicaSet),
+        Resource::StatefulSets => watch(cluster, namespace, Object::StatefulSet),
+        Resource::DaemonSets => watch(cluster, namespace, Object::DaemonSet),
+        Resource::Jobs => watch(cluster, namespace, Object::Job),
+        Resource::CronJobs => watch(cluster, namespace, Object::CronJob),
+        Resource::ControllerRevisions => watch(cluster, namespace, Object::ControllerRevision),
+        Resource::Events => watch::<types::Event>(cluster, namespace, Object::Event),
+    }
+}
+
+fn watch<K>(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    object: fn(Box<K>) -> Object,
+) -> (BoxStream<'static, Step>, Answers)
+where
+    K: kube::Resource<Scope = NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + 'static,
+    K::DynamicType: Default,
+{
+    let (api, answers) = cluster.watched::<K>(namespace);
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    (read(watcher(api, config).default_backoff(), object).boxed(), answers)
+}
+
+fn read<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
+    object: fn(Box<K>) -> Object,
+) -> impl Stream<Item = Step> {
+    events.map(move |event| match event {
+        Ok(watcher::Event::Init) => Step::Began,
+        Ok(watcher::Event::InitApply(item)) => Step::Listed(object(Box::new(item))),
+        Ok(watcher::Event::InitDone) => Step::Complete,
+        Ok(watcher::Event::Apply(item)) => Step::Applied(object(Box::new(item))),
+        Ok(watcher::Event::Delete(item)) => Step::Deleted(object(Box::new(item))),
+        Err(error) => Step::Failed(error),
+    })
+}
+
+/// Brings steps into the index and gives the changes to be sent.
+struct Applier {
+    index: Index,
+    scopes: Vec<Scope>,
+    answers: Vec<Answers>,
+    /// What each watch has listed since its list began.
+    listing: Vec<Option<HashSet<Arc<str>>>>,
+    /// While the first lists are read: the events to be told of later. Everything else is told of as
+    /// one snapshot, so that nobody sees workloads without their pods.
+    held: Option<Vec<Change>>,
+    hold_until: Instant,
+    synced: bool,
+}
+
+impl Applier {
+    fn take(&mut self, watch: usize, step: Step) -> Vec<Change> {
+        let now = time::now();
+        let mut out = Vec::new();
+        match step {
+            Step::Began => self.listing[watch] = Some(HashSet::new()),
+            Step::Listed(object) => {
+                if let (Some(listed), Some(uid)) = (&mut self.listing[watch], object.uid()) {
+                    listed.insert(Arc::from(uid));
+                }
+                self.index.change(|tables| tables.apply(&object, now, &mut out));
+            }
+            Step::Complete => {
+                let (resource, namespace) = &self.scopes[watch];
+                if let Some(listed) = self.listing[watch].take() {
+                    self.index.change(|tables| {
+                        tables.keep_only(*resource, namespace.as_deref(), &listed, now, &mut out);
+                    });
+                }
+                self.recovered(watch);
+                self.index.settle(&self.scopes[watch]);
+            }
+            Step::Applied(object) => {
+                self.index.change(|tables| tables.apply(&object, now, &mut out));
+            }
+            Step::Deleted(object) => {
+                self.index.change(|tables| tables.delete(&object, now, &mut out));
+            }
+            Step::Failed(error) => self.failed(watch, &error, now),
+        }
+        self.pass(out)
+    }
+
+    fn tick(&mut self) -> Vec<Change> {
+        let mut out = Vec::new();
+        self.index.change(|tables| tables.sweep(time::now(), &mut out));
+        for watch in 0..self.scopes.len() {
+            self.recovered(watch);
+        }
+        self.pass(out)
+    }
+
+    fn failed(&self, watch: usize, error: &watcher::Error, now: i64) {
+        let scope = &self.scopes[watch];
+        let problem = Problem::new(scope.0, scope.1.as_deref(), error, now);
+        tracing::debug!(resource = %scope.0, namespace = scope.1, %error, "a watch broke");
+        if let Some(problem) = self.index.fail(scope, problem, self.answers[watch].count()) {
+            tracing::error!(
+                verb = problem.verb,
+                resource = %problem.resource,
+                namespace = problem.namespace,
+                "{problem}"
+            );
+        }
+    }
+
+    fn recovered(&self, watch: usize) {
+        let scope = &self.scopes[watch];
+        if let Some(problem) = self.index.recover(scope, self.answers[watch].count()) {
+            tracing::info!(
+                resource = %problem.resource,
+                namespace = problem.namespace,
+                "the watch works again"
+            );
+        }
+    }
+
+    /// Holds changes back while the first lists are read, then lets them through.
+    fn pass(&mut self, mut out: Vec<Change>) -> Vec<Change> {
+        let complete = !self.synced && self.index.all_settled(&self.scopes);
+        if let Some(held) = &mut self.held {
+            held.extend(out.drain(..).filter(|change| matches!(change, Change::Event { .. })));
+            if held.len() > 2 * FIRST_EVENTS {
+                newest(held);
+            }
+            if !complete && Instant::now() < self.hold_until {
+                return Vec::new();
+            }
+            let held = self.held.take().unwrap_or_default();
+            out = self.snapshot(held);
+        }
+        if complete {
+            self.synced = true;
+            self.index.set_synced();
+            out.push(Change::Synced);
+        }
+        out
+    }
+
+    /// Everything that is known: workloads, pods, events, each in an order of its own.
+    fn snapshot(&self, mut events: Vec<Change>) -> Vec<Change> {
+        let mut out: Vec<Change> = Vec::new();
+        let workloads = self.index.workloads().into_iter();
+        let objects = workloads.filter(|entry| entry.detail != super::Detail::Pod);
+        out.extend(objects.map(Change::Workload));
+        let mut pods = self.index.pods();
+        pods.sort_unstable_by(|one, other| {
+            (one.created, &one.uid).cmp(&(other.created, &other.uid))
+        });
+        out.extend(pods.into_iter().map(Change::PodApplied));
+        newest(&mut events);
+        out.append(&mut events);
+        out
+    }
+}
+
+/// Sorts events by time and keeps the newest.
+fn newest(events: &mut Vec<Change>) {
+    events.sort_by_key(|change| match change {
+        Change::Event { event, .. } => event.time,
+        _ => 0,
+    });
+    let surplus = events.len().saturating_sub(FIRST_EVENTS);
+    events.drain(..surplus);
+}
