@@ -12,17 +12,18 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::{Admin, Waiting};
 use crate::cluster::{self, Cluster};
 use crate::config;
 use crate::http::auth::{Gate, NoRandomness};
 use crate::http::edge::{Doors, Edge};
 use crate::http::serve::{self, Closes, Serving};
-use crate::http::{self, Service, StreamOptions};
+use crate::http::{self, Service, StreamOptions, page};
 use crate::ids::Side;
 use crate::journal::{Epoch, Journal, Limits};
 use crate::rollout::Model;
 use crate::shutdown::{Restart, Shutdown, Supervisor};
-use crate::sim::{self, Sim, SimOptions};
+use crate::sim::{Sim, SimOptions, shop};
 use crate::tail::{self, Tail, Wiring};
 use crate::telemetry::{Exposition, Metrics};
 use crate::time;
@@ -34,6 +35,10 @@ use crate::watch::{self, Change, Index, PodEntry, WatchOptions};
 const CHANGES: usize = 1024;
 /// How often the journal forgets what is too old, and its size is told.
 const JANITOR: Duration = Duration::from_secs(5);
+/// How often readiness is looked at.
+const ROUND: Duration = Duration::from_millis(500);
+/// A loop that is silent for so long is stuck.
+const PULSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What keeps the program from running.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,12 @@ pub enum AppError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] serve::ListenError),
+    /// Our own account may not ask who somebody is and what they may do.
+    #[error(
+        "{0}; --auth token needs it: bind this account to the ClusterRole system:auth-delegator \
+         (the chart's rbac.authDelegator does)"
+    )]
+    Reviews(cluster::Error),
     /// Tokens cannot be hashed.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -68,10 +79,19 @@ pub async fn serve(
     };
     let cluster = Cluster::connect(&options).await?;
     let listener = serve::listen(config.listen.0, "--listen")?;
-    let admin = serve::listen(config.admin_listen.0, "--admin-listen")?;
+    let admin_listener = serve::listen(config.admin_listen.0, "--admin-listen")?;
     let seed = fastrand::u64(..);
     let shutdown = Shutdown::new(config.drain);
+    let admin = Admin::new(shutdown.clone(), exposition);
+    // Probes are answered from here on, also while the cluster is away.
+    let operators =
+        Serving { max_connections: ADMIN_CONNECTIONS, closes: Closes::WhenStopped, metrics: None };
+    let operators = serve::run(admin_listener, admin.clone().routes(), operators, shutdown.clone());
+    let operators = TaskTracker::new().spawn(operators);
     greet(&cluster).await;
+    if config.auth != config::Auth::None {
+        check_reviews(&cluster).await?;
+    }
     let plan = Plan {
         cluster,
         watch: WatchOptions {
@@ -100,6 +120,7 @@ pub async fn serve(
         config::Auth::None => (Doors::for_loopback(), Gate::open(metrics.clone())),
     };
     let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
+    rooms.report_to(&admin);
     let router = router(&rooms, doors, seed);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, "serving");
     let public = Serving {
@@ -107,13 +128,53 @@ pub async fn serve(
         closes: Closes::WhenDraining,
         metrics: Some(metrics),
     };
-    let _ = (admin, exposition);
     let serving = serve::run(listener, router, public, shutdown.clone());
     let ending = shutdown.on_signals(serving).await?;
     tracing::info!(?ending, "stopped");
     rooms.ended().await;
+    // Ends with the process's stop; a panic in it was counted where it happened.
+    let _ = operators.await;
     Ok(())
 }
+
+/// Without the right to ask for reviews nobody could log in, and nobody would be told why: the start
+/// fails and names it. A refusal is believed when it is repeated while the API server says ready.
+async fn check_reviews(cluster: &Cluster) -> Result<(), AppError> {
+    let mut refused = 0;
+    for _ in 0..REVIEW_TRIES {
+        let none = cluster::Identity { user: "rollcast:self-check".into(), ..Default::default() };
+        let access = cluster::Access {
+            verb: "get",
+            group: "",
+            resource: "pods",
+            subresource: Some("log"),
+            namespace: Some("default"),
+            name: None,
+        };
+        let answers = (
+            cluster.review_token("rollcast-self-check", &[]).await.map(drop),
+            cluster.review_access(&none, &access).await.map(drop),
+        );
+        let error = match answers {
+            (Err(error @ cluster::Error::Forbidden { .. }), _)
+            | (_, Err(error @ cluster::Error::Forbidden { .. })) => error,
+            _ => return Ok(()),
+        };
+        refused += 1;
+        if refused == REVIEW_TRIES && cluster.ready().await {
+            return Err(AppError::Reviews(error));
+        }
+        tokio::time::sleep(REVIEW_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Refusals in a row that are believed, and the pause between two: an API server that has just
+/// started refuses everybody for about a second.
+const REVIEW_TRIES: u32 = 3;
+const REVIEW_PAUSE: Duration = Duration::from_secs(2);
+/// Probes and scrapers; more is a mistake.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Says which cluster this is, or why it does not answer; it is tried again by whoever needs it.
 async fn greet(cluster: &Cluster) {
@@ -133,7 +194,7 @@ async fn greet(cluster: &Cluster) {
 /// All that the public listener answers.
 fn router(rooms: &Rooms, doors: Doors, seed: u64) -> Router {
     let edge = Edge::new(rooms.service.metrics.clone(), doors, seed);
-    edge.around(http::routes(rooms.service.clone()))
+    edge.around(http::routes(rooms.service.clone()).merge(page::routes()))
 }
 
 /// Serves the simulated shop until a signal comes.
@@ -146,10 +207,9 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<(), App
     let sim = Sim::new(SimOptions {
         seed: config.seed,
         stop: shutdown.token(),
-        start_time: time::now(),
-        ..SimOptions::default()
+        ..shop::options(time::now())
     });
-    // sim::shop::open(&sim);
+    shop::open(&sim);
     let cluster = Cluster::from_client(sim.client(), sim.client(), "demo");
     let plan = Plan {
         cluster,
@@ -309,11 +369,51 @@ impl Rooms {
         Rooms { service, supervisor }
     }
 
+    /// Tells operators how the rooms stand: ready when the cluster was read, alive while its
+    /// main loop goes round.
+    pub fn report_to(&self, admin: &Admin) {
+        let waiting = Arc::new(Mutex::new(Some(admin.wait_for("the first lists of the cluster"))));
+        let pulse = admin.pulse("rounds", PULSE_LIMIT);
+        let index = self.service.index.clone();
+        self.supervisor.keep("rounds", Restart::AfterPanic, move |_| {
+            let (waiting, pulse, index) = (waiting.clone(), pulse.clone(), index.clone());
+            async move {
+                loop {
+                    pulse.beat();
+                    look(&index, &mut waiting.lock());
+                    tokio::time::sleep(ROUND).await;
+                }
+            }
+        });
+        let (tail, journal) = (self.service.tail.clone(), self.service.journal.clone());
+        admin.show(
+            "journal",
+            Arc::new(move || {
+                serde_json::json!({
+                    "epoch": journal.epoch().as_str(),
+                    "head": journal.head(),
+                    "bytes": journal.bytes(),
+                    "evicted_records": journal.evicted(),
+                })
+            }),
+        );
+        admin.show("tail", Arc::new(move || serde_json::json!({"followers": tail.followers()})));
+    }
+
     /// Waits until every task has ended; call after shutdown has stopped.
     pub async fn ended(&self) {
         let tracker = self.supervisor.tracker();
         tracker.close();
         tracker.wait().await;
+    }
+}
+
+/// Ready once the cluster was read; until then the first problem is what is waited for.
+fn look(index: &Index, waiting: &mut Option<Waiting>) {
+    if index.synced() {
+        *waiting = None;
+    } else if let (Some(waiting), Some(problem)) = (waiting, index.problems().first()) {
+        waiting.now_for(problem.to_string());
     }
 }
 

@@ -11,6 +11,8 @@
 
 pub mod auth;
 pub mod edge;
+pub mod page;
+
 pub mod problem;
 pub mod serve;
 pub mod stream;

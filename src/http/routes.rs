@@ -143,7 +143,8 @@ async fn authorize(
     let kind: Kind =
         kind.parse().map_err(|error| Problem::bad_request("kind", &format!("{error}")))?;
     let proof = service.gate.authorize(caller, namespace).await;
-    proof.map_err(|denied| denied.into_problem(|| absent(kind, name, namespace)))
+    proof
+        .map_err(|denied| denied.into_problem(|| Problem::not_found(absent(kind, name, namespace))))
 }
 
 fn absent(kind: Kind, name: &str, namespace: &str) -> String {

@@ -48,7 +48,8 @@ pub(super) async fn list(
     }
     let namespaces: BTreeSet<_> = entries.keys().map(|(namespace, _, _)| &**namespace).collect();
     let proof = service.gate.visible(&caller, namespaces).await;
-    let proof = proof.map_err(|denied| denied.into_problem(String::new))?;
+    let proof =
+        proof.map_err(|denied| denied.into_problem(|| Problem::not_found("nothing to list")))?;
     let mut shown = Vec::new();
     let mut next = None;
     for ((namespace, kind, name), entry) in &entries {

@@ -72,7 +72,13 @@ async fn whatever_breaks_upstream_every_line_comes_once() {
         let heards = hear(&events);
         assert_eq!(heards.len(), 4, "seed {seed}: two pods, two streams each");
         for (source, heard) in &heards {
-            assert_eq!(heard.numbers.len(), 500, "seed {seed}: {source:?}");
+            let told: Vec<_> = events.iter().filter(|event| event.name != "log").collect();
+            assert_eq!(
+                heard.numbers.len(),
+                500,
+                "seed {seed}: {source:?}\n{told:#?}\n{:#?}",
+                world.sim.requests()
+            );
         }
         complete(&heards);
         without_gaps(&events);

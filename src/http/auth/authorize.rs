@@ -101,10 +101,10 @@ impl Proof {
 // === impl Denied ===
 
 impl Denied {
-    /// The answer. `absent` are the words for a thing that is not there; a refusal says the same.
-    pub fn into_problem(self, absent: impl FnOnce() -> String) -> Problem {
+    /// The answer. `absent` is the answer for a thing that is not there; a refusal says the same.
+    pub fn into_problem(self, absent: impl FnOnce() -> Problem) -> Problem {
         match self {
-            Denied::Refused => Problem::not_found(absent()),
+            Denied::Refused => absent(),
             Denied::Unavailable(cause) => {
                 Problem::unavailable("rights cannot be checked at the moment", RETRY, cause)
             }

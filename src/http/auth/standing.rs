@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::wire::Bye;
+
 /// From the first refusal to the second review.
 pub(super) const DOUBT: Duration = Duration::from_secs(5);
 /// Until the next try, when a review failed or was not believed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Why a right ended. A closed list; the words are the `bye` reasons of the wire.
+/// Why a right ended. A closed list; each is a [`Bye`] of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The token is no longer valid.
@@ -44,12 +46,11 @@ pub(super) enum State {
 
 // === impl End ===
 
-impl End {
-    /// The `bye` reason.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            End::Expired => "expired",
-            End::Revoked => "revoked",
+impl From<End> for Bye {
+    fn from(end: End) -> Self {
+        match end {
+            End::Expired => Bye::Expired,
+            End::Revoked => Bye::Revoked,
         }
     }
 }

@@ -26,8 +26,7 @@ fn headers(token: &str) -> HeaderMap {
 
 async fn ask(gate: &Gate, path: &str, token: Option<&str>) -> (Response, String) {
     async fn read(caller: Caller, State(gate): State<Gate>) -> Result<String, Problem> {
-        let absent =
-            || "no deployment \"web\" in namespace \"x\", or you may not read it".to_owned();
+        let absent = || Problem::not_found("no deployment \"web\", or you may not read it");
         let proof = gate.authorize(&caller, "shop").await.map_err(|e| e.into_problem(absent))?;
         Ok(proof.caller().user().to_owned())
     }

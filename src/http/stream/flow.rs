@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::query::Query;
 use super::start::{BACKLOG, Start};
 use crate::http::Service;
-use crate::http::auth::{End, Standing};
+use crate::http::auth::Standing;
 use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::Selection;
 use crate::tail::{Lease, Tail};
@@ -267,15 +267,6 @@ impl Flow {
         let rollout = self.rollout();
         self.encoder.heartbeat(&mut out, rollout.as_deref(), time::now());
         Bytes::from(out)
-    }
-}
-
-impl From<End> for Bye {
-    fn from(end: End) -> Self {
-        match end {
-            End::Expired => Bye::Expired,
-            End::Revoked => Bye::Revoked,
-        }
     }
 }
 

@@ -83,6 +83,7 @@ export class Watch {
   /** When the newest rollout began, if it is known. */
   began(): number | null {
     const rollout = this.rollout.value;
+    if (rollout?.started) return Date.parse(rollout.started);
     return rollout && typeof rollout.elapsed_ms === 'number' ? Date.parse(rollout.time) - rollout.elapsed_ms : null;
   }
 
