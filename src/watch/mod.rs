@@ -21,8 +21,11 @@ mod intern;
 mod owner;
 mod pod;
 mod problem;
+mod reduce;
 mod run;
 mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
 mod workload;
 
 use std::sync::Arc;

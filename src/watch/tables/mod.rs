@@ -7,6 +7,8 @@
 mod children;
 mod pods;
 mod roots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
