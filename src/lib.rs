@@ -26,7 +26,16 @@
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
 pub mod cluster;
+pub mod config;
+pub mod http;
 pub mod ids;
+pub mod journal;
 pub mod rollout;
+pub mod shutdown;
+pub mod subscribe;
+pub mod tail;
+pub mod telemetry;
 pub mod time;
+pub mod view;
 pub mod watch;
+pub mod wire;

@@ -6,14 +6,13 @@
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Outlives the cluster: programs that take minutes to build.
-CACHE=${HOME:?HOME is not set}/.cache/rollcast
+CACHE=$(readlink -m -- "${HOME:?HOME is not set}/.cache/rollcast")
 BIN=$CACHE/bin
 
 # Lives as long as the cluster.
 RUN=/run/rollcast           # sockets, certificates, configuration, pids
 STATE=/var/lib/rollcast     # etcd, images, volumes, the registries' blobs
 LOGS=/var/log/rollcast      # NAME.log of each program, node-N/ for container logs
-CGROUP=rollcast             # parent of every container's cgroup
 KUBECONFIG_ADMIN=$RUN/admin.conf
 
 # One bridge on the machine, one network namespace for each node.

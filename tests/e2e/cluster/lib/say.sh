@@ -12,16 +12,20 @@ require_root() {
   [ "$(id -u)" = 0 ] || die "$1 must run as root: it makes network namespaces, mounts and cgroups"
 }
 
-# wait_for WHAT SECONDS COMMAND...: repeats COMMAND until it succeeds.
+# wait_for WHAT SECONDS COMMAND...: repeats COMMAND until it succeeds, or until
+# it fails with status 2, which means that waiting is pointless.
 # Says what it waits for at once, and again every 5 s, so that nobody has to
 # guess why nothing moves. Its output is shown only if it never succeeds.
 wait_for() {
-  local what=$1 limit=$2 begin=$SECONDS told=$SECONDS output
+  local what=$1 limit=$2 begin=$SECONDS told=$SECONDS output status
   shift 2
   say "waiting for $what"
-  while ! output=$("$@" 2>&1); do
-    if ((SECONDS - begin >= limit)); then
-      say "gave up after ${limit} s waiting for $what; the last answer was: $output"
+  while true; do
+    status=0
+    output=$("$@" 2>&1) || status=$?
+    if ((status == 0)); then return 0; fi
+    if ((status == 2 || SECONDS - begin >= limit)); then
+      say "gave up after $((SECONDS - begin)) s waiting for $what: $output"
       return 1
     fi
     if ((SECONDS - told >= 5)); then

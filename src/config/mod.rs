@@ -1,0 +1,244 @@
+//! What the user typed becomes what the program needs.
+//!
+//! Two steps: `options` is what may be typed (flags and environment, by clap); [`Config`] is what
+//! the program needs, checked, in its own types. Rooms never see an option, only their part of a
+//! [`Config`].
+//!
+//! Invariants:
+//! - A [`Config`] is consistent: what contradicts itself was refused with the names of the options.
+//! - Every option has a flag, an environment name, and a line of help with unit and bounds;
+//!   `docs/options.md` is made from them and compared in `tests/tidy.rs`.
+//! - A value that is printed carries no secret.
+//!
+//! Outside the rooms; may use `shutdown` and `telemetry` for their settings.
+
+mod address;
+mod check;
+mod effective;
+mod options;
+mod reference;
+mod units;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+pub use address::Address;
+pub use effective::{Effective, Setting};
+pub use reference::reference;
+pub use units::{Size, Span};
+
+use crate::{shutdown, telemetry};
+
+/// The exit code for a command line or environment that makes no sense (`EX_USAGE`).
+pub const USAGE: u8 = 64;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Config {
+    /// Serve a cluster.
+    Serve(Box<Serve>),
+    /// Serve the simulated shop.
+    Demo(Demo),
+}
+
+/// What `serve` needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Serve {
+    /// The cluster and what is watched in it.
+    pub cluster: Cluster,
+    /// The public listener.
+    pub listen: Address,
+    /// The listener for operators.
+    pub admin_listen: Address,
+    /// Client connections at a time.
+    pub max_connections: usize,
+    /// Who may read.
+    pub auth: Auth,
+    /// Longest time that an open stream outlives the right to read it; 12 to 30 s.
+    pub reauthorize: Duration,
+    /// Viewers' streams.
+    pub streams: Streams,
+    /// Following logs.
+    pub logs: Logs,
+    /// What is kept.
+    pub history: History,
+    /// Draining.
+    pub drain: shutdown::Timing,
+    /// Log, traces and metrics.
+    pub telemetry: telemetry::Options,
+    /// All settings as they came, for the log and the status page.
+    pub effective: Effective,
+}
+
+/// Which cluster, and which part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// The kubeconfig named by option; the usual places are searched if absent.
+    pub kubeconfig: Option<PathBuf>,
+    /// Its context; the current one if absent.
+    pub context: Option<String>,
+    /// Valid namespace names, sorted, each once. Empty means all namespaces.
+    pub namespaces: Vec<String>,
+    /// The name for people.
+    pub name: Option<String>,
+}
+
+/// Who may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Bearer tokens for this audience; `None` is the API server's own.
+    Token {
+        /// The audience.
+        audience: Option<String>,
+    },
+    /// Everybody on this machine.
+    None,
+}
+
+/// Viewers' streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Longest silence; 1 to 60 s.
+    pub heartbeat: Duration,
+    /// Mean life; each stream draws its own within a tenth. 1 min to 24 h.
+    pub lifetime: Duration,
+    /// Bytes of encoded pieces that are shared.
+    pub view_cache_bytes: usize,
+}
+
+/// Following logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// Past lines asked for at the first opening.
+    pub backfill_lines: u32,
+    /// Cap of one line's text, in bytes.
+    pub max_line_bytes: usize,
+    /// Followers at a time.
+    pub max_followers: usize,
+    /// Followers at a time on one node; at most `max_followers`.
+    pub max_followers_per_node: usize,
+    /// Log streams opened a second.
+    pub opens_per_second: u32,
+    /// Time from the last lease to the end of a follower.
+    pub linger: Duration,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// How long a pod that is gone is remembered.
+    pub pod_grace: Duration,
+    /// Bytes of the journal, all workloads together.
+    pub journal_bytes: usize,
+    /// Bytes of the journal for one workload; at most `journal_bytes`.
+    pub journal_workload_bytes: usize,
+    /// Age at which records are forgotten.
+    pub journal_age: Duration,
+}
+
+/// What `demo` needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Demo {
+    /// The listener; loopback.
+    pub listen: Address,
+    /// Seed of everything that happens in the shop.
+    pub seed: u64,
+    /// Log of the program.
+    pub telemetry: telemetry::Options,
+    /// All settings as they came.
+    pub effective: Effective,
+}
+
+/// Nothing to run: help, version, or an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The exit code: 0 for help and version, [`USAGE`] for errors.
+    pub code: u8,
+    /// What to print: on standard output if the code is 0, else on standard error. Ends with LF.
+    pub text: String,
+}
+
+/// A setting that cannot be followed. Each says which, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Outside its bounds.
+    #[error("{option} is {value}: it must be from {least} to {most}")]
+    Bounds {
+        /// The flag.
+        option: &'static str,
+        /// As given.
+        value: String,
+        /// Lower bound.
+        least: String,
+        /// Upper bound.
+        most: String,
+    },
+    /// Two settings exclude each other.
+    #[error("{first} and {second} contradict each other: {advice}")]
+    Contradiction {
+        /// A flag with its value.
+        first: String,
+        /// The other.
+        second: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Not a valid value.
+    #[error("{option} is \"{value}\": {reason}")]
+    Invalid {
+        /// The flag.
+        option: &'static str,
+        /// As given.
+        value: String,
+        /// What is expected.
+        reason: String,
+    },
+    /// An environment variable with our prefix that no option reads.
+    #[error("unknown environment variable {name}: {advice}")]
+    Environment {
+        /// Its name.
+        name: String,
+        /// The nearest known one.
+        advice: String,
+    },
+}
+
+/// Reads the command line (the program's name first) and the environment.
+///
+/// # Errors
+/// [`Stop`] if there is nothing to run: help was asked for, or a setting is wrong.
+pub fn from_args<I, T>(args: I) -> Result<Config, Stop>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let mut command = options::Options::command();
+    let matches =
+        command.try_get_matches_from_mut(args).map_err(|error| Stop::from_clap(&error))?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    effective::check_environment(&command, names).map_err(|error| Stop::usage(&error))?;
+    let options =
+        options::Options::from_arg_matches(&matches).map_err(|error| Stop::from_clap(&error))?;
+    let effective = Effective::new(&command, &matches);
+    let fallback = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok();
+    check::check(options, effective, fallback).map_err(|error| Stop::usage(&error))
+}
+
+// === impl Stop ===
+
+impl Stop {
+    fn from_clap(error: &clap::Error) -> Self {
+        let code = if error.use_stderr() { USAGE } else { 0 };
+        Stop { code, text: error.render().to_string() }
+    }
+
+    fn usage(error: &ConfigError) -> Self {
+        Stop {
+            code: USAGE,
+            text: format!("error: {error}\n\nFor more information, try '--help'.\n"),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The edge: routes, errors, authentication, authorisation, the accept loop and the page.
+//!
+//! Invariants:
+//! - No handler reads a line without an [`auth::Proof`]: a type that only a review can make.
+//! - Every answer carries `x-request-id`; every error is a [`problem::Problem`], with a public
+//!   message and a private cause.
+//! - What is absent and what may not be read get the same answer.
+//! - A connection costs bounded memory and bounded time before it has asked for something.
+//!
+//! May use every room before it and the hallway.
+
+pub mod edge;
+
+pub mod problem;

@@ -1,0 +1,273 @@
+//! The body of a stream: a state machine that hyper pulls.
+//!
+//! It owns a position and a lease, and no buffer: what it hands to hyper are shared slices and its
+//! own few frames. When the client reads slowly, hyper does not pull, and nothing piles up here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::query::Query;
+use super::start::{BACKLOG, Start};
+use crate::http::Service;
+use crate::ids::{Gap, GapReason, RolloutStatus};
+use crate::subscribe::Selection;
+use crate::tail::Lease;
+use crate::time;
+use crate::view::{Key, Next, Viewer};
+use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
+
+/// How often the first viewer looks whether the backlog has come.
+const BACKLOG_LOOK: Duration = Duration::from_millis(10);
+
+/// What ends a stream from our side.
+pub type Ending = Pin<Box<dyn Future<Output = Bye> + Send>>;
+
+/// What a stream is opened with.
+pub struct Opening {
+    /// The rooms.
+    pub service: Service,
+    /// What is read.
+    pub selection: Selection,
+    /// What was asked for.
+    pub query: Query,
+    /// What ends it.
+    pub ending: Ending,
+    /// When its lifetime is over, wall time; told to the client.
+    pub ends_at: i64,
+    /// After which time the client should come back.
+    pub retry: Duration,
+}
+
+/// An open stream.
+pub struct Flow {
+    opening: Opening,
+    encoder: Encoder,
+    lease: Option<Lease>,
+    stage: Stage,
+    last_sent: Instant,
+}
+
+enum Stage {
+    Preamble,
+    Hello,
+    Follow(Follow),
+    Over,
+}
+
+struct Follow {
+    viewer: Viewer,
+    live: bool,
+    /// The position moved over records that the selection leaves out.
+    moved: bool,
+}
+
+// === impl Flow ===
+
+impl Flow {
+    /// Opens a stream; its followers start at once, its bytes when they are pulled.
+    pub fn open(opening: Opening) -> Self {
+        let service = &opening.service;
+        let encoder = Encoder { format: opening.query.format, epoch: service.journal.epoch() };
+        let lease = Some(service.tail.lease(&opening.selection.workload));
+        Flow { opening, encoder, lease, stage: Stage::Preamble, last_sent: Instant::now() }
+    }
+
+    /// The stream of its bytes.
+    pub fn into_stream(self) -> impl Stream<Item = Bytes> + Send {
+        futures_util::stream::unfold(self, |mut flow| async move {
+            let bytes = flow.next().await?;
+            Some((bytes, flow))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let bytes = match &mut self.stage {
+                Stage::Preamble => {
+                    self.stage = Stage::Hello;
+                    Bytes::from(self.preamble())
+                }
+                Stage::Hello => self.hello().await,
+                Stage::Follow(_) => self.follow().await,
+                Stage::Over => return None,
+            };
+            if !bytes.is_empty() {
+                self.last_sent = Instant::now();
+                return Some(bytes);
+            }
+        }
+    }
+
+    /// Goes out before anything is waited for.
+    fn preamble(&self) -> Vec<u8> {
+        let mut out = self.encoder.preamble(self.opening.retry);
+        if self.encoder.format == Format::Text {
+            let rollout = self.rollout();
+            self.write_hello(&mut out, &Position { seq: 0, time: 0 }, Resumed::None, &rollout);
+        }
+        out
+    }
+
+    fn write_hello(
+        &self,
+        out: &mut Vec<u8>,
+        position: &Position,
+        resumed: Resumed,
+        rollout: &Option<Arc<RolloutStatus>>,
+    ) {
+        let Opening { service, selection, ends_at, .. } = &self.opening;
+        let sources = service.tail.sources(&selection.workload);
+        let wanted = sources.iter().filter(|source| selection.wants_pod(&source.source.key.uid));
+        let coverage = wanted
+            .map(|status| Coverage {
+                pod: status.source.pod.clone(),
+                container: status.source.key.container.clone(),
+                attempt: status.source.attempt,
+                from_start: status.from_start,
+            })
+            .collect();
+        let hello = Hello {
+            position: *position,
+            resumed,
+            heartbeat: service.options.heartbeat,
+            ends_at: *ends_at,
+            workload: &selection.workload,
+            coverage,
+            rollout: rollout.as_deref(),
+        };
+        self.encoder.hello(out, &hello);
+    }
+
+    fn rollout(&self) -> Option<Arc<RolloutStatus>> {
+        self.opening.service.model.lock().current(&self.opening.selection.workload)
+    }
+
+    /// Waits until what the logs hold has come, so that a tail can be cut from it.
+    async fn backlog(&self) {
+        let Opening { service, selection, .. } = &self.opening;
+        let waits = async {
+            loop {
+                let sources = service.tail.sources(&selection.workload);
+                if sources.iter().all(|source| source.caught_up) {
+                    return;
+                }
+                sleep(BACKLOG_LOOK).await;
+            }
+        };
+        // Running out of time is no error: the stream begins with what has come.
+        let _ = tokio::time::timeout(BACKLOG, waits).await;
+    }
+
+    async fn hello(&mut self) -> Bytes {
+        if self.opening.query.resume.is_none_or(|id| id.epoch != self.encoder.epoch) {
+            self.backlog().await;
+        }
+        let Opening { service, selection, query, .. } = &self.opening;
+        let shelf = service.journal.shelf(&selection.workload);
+        let rollout = self.rollout();
+        let now = time::now();
+        let start = Start::decide(query, &service.journal, &shelf, rollout.as_deref(), now);
+        // The position was checked when the request came; the journal's head only grows.
+        let Ok(start) = start else {
+            self.stage = Stage::Over;
+            return Bytes::new();
+        };
+        let position = Position { seq: start.after, time: now };
+        let mut out = Vec::new();
+        if self.encoder.format != Format::Text {
+            self.write_hello(&mut out, &position, start.resumed, &rollout);
+        }
+        if start.resumed != Resumed::Exact {
+            self.write_state(&mut out, position, rollout.as_deref());
+        }
+        if let Some(since) = start.lost_since {
+            let gap = Gap {
+                time: now,
+                reason: GapReason::ServerRestart,
+                source: None,
+                from: Some(since),
+                to: Some(now),
+                count: None,
+            };
+            self.encoder.gap(&mut out, position, &gap);
+        }
+        let key = Key { selection: selection.clone(), format: query.format };
+        let viewer = service.views.viewer(key, start.after, start.since);
+        self.stage = Stage::Follow(Follow { viewer, live: false, moved: false });
+        Bytes::from(out)
+    }
+
+    /// The state as it stands, under hello's id: a client that resumes from there gets it anew.
+    fn write_state(
+        &self,
+        out: &mut Vec<u8>,
+        position: Position,
+        rollout: Option<&RolloutStatus>,
+    ) {
+        let Opening { service, selection, .. } = &self.opening;
+        if let Some(rollout) = rollout.filter(|_| selection.pod.is_none()) {
+            self.encoder.rollout(out, position, rollout);
+        }
+        let pods = service.model.lock().pods(&selection.workload);
+        for pod in pods.iter().filter(|pod| selection.wants_pod(&pod.uid)) {
+            self.encoder.pod(out, position, pod);
+        }
+    }
+
+    async fn follow(&mut self) -> Bytes {
+        let heartbeat = self.last_sent + self.opening.service.options.heartbeat;
+        let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
+        loop {
+            // Looked at before each piece: a viewer that never catches up is ended in time, too.
+            if let Some(bye) = (&mut self.opening.ending).now_or_never() {
+                let mut out = Vec::new();
+                self.encoder.bye(&mut out, bye, self.opening.retry, time::now());
+                self.stage = Stage::Over;
+                self.lease = None;
+                return Bytes::from(out);
+            }
+            match follow.viewer.next() {
+                Next::Piece(bytes, _) if bytes.is_empty() => {
+                    follow.moved = true;
+                    // A long stretch that the selection leaves out must not keep others waiting.
+                    tokio::task::consume_budget().await;
+                    continue;
+                }
+                Next::Piece(bytes, _) => {
+                    follow.moved = false;
+                    return bytes;
+                }
+                Next::CaughtUp => {}
+            }
+            let now = time::now();
+            let position = Position { seq: follow.viewer.after(), time: now };
+            let mut out = Vec::new();
+            if !follow.live {
+                follow.live = true;
+                self.encoder.live(&mut out, position, now);
+                return Bytes::from(out);
+            }
+            tokio::select! {
+                bye = &mut self.opening.ending => {
+                    self.opening.ending = Box::pin(std::future::ready(bye));
+                }
+                () = follow.viewer.ready() => {}
+                () = sleep_until(heartbeat) => {
+                    if std::mem::take(&mut follow.moved) {
+                        self.encoder.cursor(&mut out, position);
+                    }
+                    let workload = &self.opening.selection.workload;
+                    let rollout = self.opening.service.model.lock().current(workload);
+                    self.encoder.heartbeat(&mut out, rollout.as_deref(), time::now());
+                    return Bytes::from(out);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! `GET …/stream`: everything of one workload, as it happens.
+//!
+//! [`query`] reads what was asked for, [`start`] decides where the stream begins, [`flow`] is the
+//! body: preamble, hello, the state as it stands, history, `live`, and then what comes.
+
+mod flow;
+mod query;
+mod start;
+
+pub use flow::{Flow, Opening};
+pub use query::{Query, Since};
+pub use start::{BACKLOG, Start, StartError};

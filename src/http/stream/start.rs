@@ -1,0 +1,92 @@
+//! Where a stream begins.
+
+use std::time::Duration;
+
+use super::query::{Query, Since};
+use crate::ids::{RolloutPhase, RolloutStatus};
+use crate::journal::{Journal, Shelf};
+use crate::time::{MILLISECOND, SECOND};
+use crate::wire::Resumed;
+
+/// How long the first viewer of a workload waits for what its logs hold already. Then the stream
+/// begins with what has come; the rest follows as it comes.
+pub const BACKLOG: Duration = Duration::from_secs(2);
+/// Lines that are shown first when no rollout runs and nothing else was asked for.
+const USUAL_TAIL: u64 = 100;
+
+/// The beginning of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Records behind this sequence number are delivered.
+    pub after: u64,
+    /// History leaves out lines that are older.
+    pub since: Option<i64>,
+    /// What the client is told.
+    pub resumed: Resumed,
+    /// The client's position was in a journal that is gone: lines may be missing since this time.
+    pub lost_since: Option<i64>,
+}
+
+/// A position that cannot be one of ours.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("this id lies in the future of this server, which never issued it; leave it out to begin anew")]
+pub struct StartError;
+
+// === impl Start ===
+
+impl Start {
+    /// Decides from the request, what the workload's shelf holds, the rollout's state, and the wall
+    /// time.
+    ///
+    /// # Errors
+    /// If the position to resume from was never issued.
+    pub fn decide(
+        query: &Query,
+        journal: &Journal,
+        shelf: &Shelf,
+        rollout: Option<&RolloutStatus>,
+        now: i64,
+    ) -> Result<Start, StartError> {
+        if let Some(id) = query.resume {
+            if id.epoch == journal.epoch() {
+                if id.seq > journal.head() {
+                    return Err(StartError);
+                }
+                let exact = Resumed::Exact;
+                return Ok(Start { after: id.seq, since: None, resumed: exact, lost_since: None });
+            }
+            // Another journal: its time is all that is left. The milliseconds were cut, and another
+            // replica may have seen the lines in another order.
+            let time = i64::try_from(id.unix_ms).unwrap_or(i64::MAX / MILLISECOND);
+            let since = time.saturating_mul(MILLISECOND).saturating_sub(SECOND);
+            return Ok(Start {
+                after: shelf.before_time(since),
+                since: Some(since),
+                resumed: Resumed::Approximate,
+                lost_since: Some(since),
+            });
+        }
+        let started = rollout.and_then(|status| status.started);
+        let since = match query.since {
+            Some(Since::Time(time)) => Some(time),
+            Some(Since::Ago(span)) => {
+                Some(now.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+            }
+            Some(Since::Rollout) => Some(started.unwrap_or(now)),
+            None if query.tail.is_none() && rollout.is_some_and(runs) => started,
+            None => None,
+        };
+        let after = match since {
+            Some(since) => shelf.before_time(since),
+            None => shelf.before_last_lines(query.tail.unwrap_or(USUAL_TAIL)),
+        };
+        Ok(Start { after, since, resumed: Resumed::None, lost_since: None })
+    }
+}
+
+fn runs(status: &RolloutStatus) -> bool {
+    matches!(
+        status.phase,
+        RolloutPhase::Waiting | RolloutPhase::Progressing | RolloutPhase::Stalled
+    )
+}

@@ -1,0 +1,305 @@
+//! The journal in memory.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::epoch::Epoch;
+use super::shelf::{Freed, Shelf};
+use crate::ids::{Entry, WorkloadId};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes for one workload.
+    pub workload_bytes: usize,
+    /// Bytes for all workloads together.
+    pub total_bytes: usize,
+    /// Nothing older is kept.
+    pub age: Duration,
+}
+
+/// A handle to the one journal of this replica. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    epoch: Epoch,
+    limits: Limits,
+    /// Held while a sequence number is issued and its record put on a shelf, so that numbers appear
+    /// on every shelf in order.
+    writer: Mutex<Writer>,
+    shelves: RwLock<HashMap<Arc<WorkloadId>, Arc<Shelf>>>,
+    bytes: AtomicU64,
+    evicted: AtomicU64,
+    head: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Writer {
+    next: u64,
+    /// Entries in the order in which they came, for eviction over all workloads. An entry that its
+    /// shelf forgot already is passed over.
+    order: VecDeque<(u64, Arc<Shelf>)>,
+    /// Entries of `order` that their shelf forgot already.
+    stale: usize,
+}
+
+/// Stale entries in the order of eviction that are tolerated before they are swept out, so that a
+/// sweep is paid for by as many appends.
+const STALE_SLACK: usize = 1024;
+
+// === impl Journal ===
+
+impl Journal {
+    /// Makes an empty journal.
+    pub fn new(epoch: Epoch, limits: Limits) -> Self {
+        let writer = Mutex::new(Writer { next: 1, order: VecDeque::new(), stale: 0 });
+        let inner = Inner {
+            epoch,
+            limits,
+            writer,
+            shelves: RwLock::default(),
+            bytes: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+        };
+        Journal { inner: Arc::new(inner) }
+    }
+
+    /// Which journal this is.
+    pub fn epoch(&self) -> Epoch {
+        self.inner.epoch
+    }
+
+    /// The last sequence number that was issued; 0 before the first.
+    pub fn head(&self) -> u64 {
+        self.inner.head.load(Ordering::Acquire)
+    }
+
+    /// Bytes that records hold now.
+    pub fn bytes(&self) -> u64 {
+        self.inner.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Records that were ever evicted.
+    pub fn evicted(&self) -> u64 {
+        self.inner.evicted.load(Ordering::Relaxed)
+    }
+
+    /// The shelf of a workload, made if there is none yet. Its cost is a few hundred bytes; callers
+    /// ask only for workloads that exist, which bounds their number.
+    pub fn shelf(&self, workload: &Arc<WorkloadId>) -> Arc<Shelf> {
+        if let Some(shelf) = self.inner.shelves.read().get(workload) {
+            return shelf.clone();
+        }
+        let mut shelves = self.inner.shelves.write();
+        shelves
+            .entry(workload.clone())
+            .or_insert_with(|| Arc::new(Shelf::new(workload.clone())))
+            .clone()
+    }
+
+    /// Appends an entry at wall time `now`; gives the sequence number of its first record.
+    pub fn append(&self, workload: &Arc<WorkloadId>, entry: Entry, now: i64) -> u64 {
+        let shelf = self.shelf(workload);
+        let count = entry.count();
+        let mut writer = self.inner.writer.lock();
+        let first = writer.next;
+        writer.next += count;
+        let added = shelf.push(first, now, entry);
+        self.inner.head.store(first + count - 1, Ordering::Release);
+        writer.order.push_back((first, shelf.clone()));
+        self.inner.bytes.fetch_add(added as u64, Ordering::Relaxed);
+        let freed = shelf.shrink(self.inner.limits.workload_bytes);
+        writer.stale += freed.entries;
+        self.freed(freed);
+        if writer.stale > writer.order.len() / 2 + STALE_SLACK {
+            writer.sweep();
+        }
+        while self.bytes() > self.inner.limits.total_bytes as u64 {
+            let Some((first, shelf)) = writer.order.pop_front() else { break };
+            self.freed(shelf.forget(first));
+        }
+        first
+    }
+
+    /// Forgets what is older than the age limit at wall time `now`. Called from time to time.
+    pub fn expire(&self, now: i64) {
+        let age = i64::try_from(self.inner.limits.age.as_nanos()).unwrap_or(i64::MAX);
+        let horizon = now.saturating_sub(age);
+        let mut writer = self.inner.writer.lock();
+        while let Some((first, shelf)) = writer.order.front() {
+            match shelf.oldest() {
+                Some((appended, oldest)) if oldest == *first && appended >= horizon => break,
+                Some((_, oldest)) if oldest == *first => self.freed(shelf.forget(oldest)),
+                _ => {}
+            }
+            writer.order.pop_front();
+        }
+    }
+
+    fn freed(&self, freed: Freed) {
+        self.inner.bytes.fetch_sub(freed.bytes as u64, Ordering::Relaxed);
+        self.inner.evicted.fetch_add(freed.records, Ordering::Relaxed);
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    fn sweep(&mut self) {
+        self.order.retain(|(first, shelf)| shelf.oldest().is_some_and(|(_, kept)| kept <= *first));
+        self.stale = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::ids::{AttemptKey, Kind, LineMeta, Lines, Side, Source};
+    use crate::journal::Missed;
+
+    const LIMITS: Limits =
+        Limits { workload_bytes: 1 << 20, total_bytes: 4 << 20, age: Duration::from_secs(3600) };
+
+    fn workload(name: &str) -> Arc<WorkloadId> {
+        Arc::new(WorkloadId::new("shop", Kind::Deployment, name))
+    }
+
+    fn lines(workload: &Arc<WorkloadId>, numbers: std::ops::Range<i64>) -> Entry {
+        let key = AttemptKey { uid: "u".into(), container: "c".into(), container_id: "i".into() };
+        let source = Source { key, workload: workload.clone(), pod: "pod".into(), attempt: 1 };
+        let lines = numbers
+            .map(|time| LineMeta {
+                time,
+                start: 0,
+                len: 1,
+                truncated_bytes: 0,
+                ordinal: 0,
+                lossy: false,
+                partial: false,
+            })
+            .collect();
+        let text = Bytes::from_static(b"x");
+        Entry::Lines(Arc::new(Lines { source: Arc::new(source), side: Side::New, text, lines }))
+    }
+
+    fn journal(limits: Limits) -> Journal {
+        Journal::new(Epoch::draw(&mut fastrand::Rng::with_seed(1)), limits)
+    }
+
+    fn times(shelf: &Shelf, after: u64) -> Vec<i64> {
+        let read = shelf.read(after, usize::MAX);
+        let mut times = Vec::new();
+        for slice in read.slices {
+            let Entry::Lines(lines) = slice.entry else { continue };
+            times.extend(lines.lines[slice.from..].iter().map(|line| line.time));
+        }
+        times
+    }
+
+    #[test]
+    fn a_reader_of_one_workload_sees_its_records_only_in_one_sequence() {
+        let journal = journal(LIMITS);
+        let (web, pay) = (workload("web"), workload("pay"));
+        assert_eq!(journal.append(&web, lines(&web, 0..3), 0), 1);
+        assert_eq!(journal.append(&pay, lines(&pay, 0..2), 0), 4);
+        assert_eq!(journal.append(&web, lines(&web, 3..5), 0), 6);
+        assert_eq!(times(&journal.shelf(&web), 0), [0, 1, 2, 3, 4]);
+        assert_eq!(times(&journal.shelf(&web), 2), [2, 3, 4]);
+        assert_eq!(times(&journal.shelf(&web), 6), [4]);
+        assert_eq!(times(&journal.shelf(&web), 7), [] as [i64; 0]);
+        assert_eq!(journal.head(), 7);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_counted_exactly_from_any_position() {
+        let limits = Limits { workload_bytes: 2_000, ..LIMITS };
+        let journal = journal(limits);
+        let web = workload("web");
+        for start in 0..200 {
+            journal.append(&web, lines(&web, start * 2..start * 2 + 2), 0);
+        }
+        let shelf = journal.shelf(&web);
+        let kept = times(&shelf, 0);
+        let first_kept = kept[0] as u64;
+        for after in [0, 1, 17, first_kept - 1] {
+            let missed = shelf.read(after, usize::MAX).missed.unwrap();
+            assert_eq!(
+                missed,
+                Missed { through: first_kept, lines: Some(first_kept - after) },
+                "after {after}"
+            );
+        }
+        assert_eq!(shelf.read(first_kept, usize::MAX).missed, None);
+        assert_eq!(journal.evicted(), first_kept);
+    }
+
+    #[test]
+    fn the_total_is_bounded_over_all_workloads_oldest_first() {
+        let limits = Limits { total_bytes: 20_000, ..LIMITS };
+        let journal = journal(limits);
+        let (web, pay) = (workload("web"), workload("pay"));
+        journal.append(&web, lines(&web, 0..1), 0);
+        for time in 0..1_000 {
+            journal.append(&pay, lines(&pay, time..time + 1), 0);
+            assert!(journal.bytes() <= 20_000);
+        }
+        assert!(times(&journal.shelf(&web), 0).is_empty(), "the oldest record went first");
+        assert_eq!(*times(&journal.shelf(&pay), 0).last().unwrap(), 999);
+    }
+
+    #[test]
+    fn the_order_of_eviction_does_not_grow_with_what_was_forgotten() {
+        let journal = journal(Limits { workload_bytes: 10_000, ..LIMITS });
+        let web = workload("web");
+        for time in 0..20_000 {
+            journal.append(&web, lines(&web, time..time + 1), 0);
+        }
+        assert!(journal.inner.writer.lock().order.len() < 4 * STALE_SLACK);
+    }
+
+    #[test]
+    fn nothing_older_than_the_age_limit_is_kept() {
+        let journal = journal(LIMITS);
+        let web = workload("web");
+        let hour = 3600 * crate::time::SECOND;
+        journal.append(&web, lines(&web, 0..1), 0);
+        journal.append(&web, lines(&web, 1..2), hour);
+        journal.expire(hour + 1);
+        assert_eq!(times(&journal.shelf(&web), 0), [1]);
+    }
+
+    #[test]
+    fn a_tail_begins_the_asked_number_of_lines_before_the_end() {
+        let journal = journal(LIMITS);
+        let web = workload("web");
+        for start in 0..10 {
+            journal.append(&web, lines(&web, start * 10..start * 10 + 10), 0);
+        }
+        let shelf = journal.shelf(&web);
+        for tail in [0u64, 1, 9, 10, 11, 55, 99, 100, 1_000] {
+            let after = shelf.before_last_lines(tail);
+            assert_eq!(times(&shelf, after).len() as u64, tail.min(100), "tail {tail}");
+        }
+    }
+
+    #[test]
+    fn a_time_begins_at_the_first_line_that_is_not_older() {
+        let journal = journal(LIMITS);
+        let web = workload("web");
+        journal.append(&web, lines(&web, 0..10), 0);
+        let shelf = journal.shelf(&web);
+        assert_eq!(times(&shelf, shelf.before_time(7)), [7, 8, 9]);
+        assert!(times(&shelf, shelf.before_time(70)).is_empty());
+    }
+}

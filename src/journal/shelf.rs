@@ -1,0 +1,233 @@
+//! The records of one workload.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::forgotten::Forgotten;
+use crate::ids::{Entry, WorkloadId};
+
+/// What a chunk costs besides its text: the entry, its place on the shelf and in the order of
+/// eviction, and the allocator's share. Measured at about 200 bytes for a batch of one line.
+const CHUNK_OVERHEAD: usize = 224;
+/// What a line costs besides its text.
+const LINE_OVERHEAD: usize = size_of::<crate::ids::LineMeta>();
+/// What a record that is no line is taken to cost: pod and rollout records have some strings.
+const RECORD_BYTES: usize = 1024;
+
+/// The records of one workload, in sequence order.
+#[derive(Debug)]
+pub struct Shelf {
+    workload: Arc<WorkloadId>,
+    state: Mutex<State>,
+    head: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    /// Lines ever appended.
+    lines: u64,
+    /// Last sequence number that was evicted, 0 if none.
+    floor: u64,
+    forgotten: Forgotten,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    first: u64,
+    lines_before: u64,
+    appended: i64,
+    bytes: usize,
+    entry: Entry,
+}
+
+/// Part of one appended entry: all of it, or its later lines.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// Sequence number of the first record in the slice.
+    pub first: u64,
+    /// For lines: index of the first line that belongs to the slice.
+    pub from: usize,
+    /// The entry as it was appended.
+    pub entry: Entry,
+}
+
+/// What [`Shelf::read`] found.
+#[derive(Debug)]
+pub struct Read {
+    /// Records in sequence order.
+    pub slices: Vec<Slice>,
+    /// The position after them: read on from here.
+    pub next: u64,
+    /// Records between the position asked for and the first slice were forgotten.
+    pub missed: Option<Missed>,
+}
+
+/// Records that were forgotten before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Last forgotten sequence number.
+    pub through: u64,
+    /// Lines among them, if known.
+    pub lines: Option<u64>,
+}
+
+/// What an eviction freed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Freed {
+    pub(super) bytes: usize,
+    pub(super) records: u64,
+    pub(super) entries: usize,
+}
+
+// === impl Shelf ===
+
+impl Shelf {
+    pub(super) fn new(workload: Arc<WorkloadId>) -> Self {
+        Shelf { workload, state: Mutex::default(), head: watch::Sender::new(0) }
+    }
+
+    /// Whose records these are.
+    pub fn workload(&self) -> &Arc<WorkloadId> {
+        &self.workload
+    }
+
+    /// The last sequence number on this shelf; 0 before the first record.
+    pub fn head(&self) -> u64 {
+        *self.head.borrow()
+    }
+
+    /// Tells of every append. Holds the last sequence number only, so a slow receiver costs nothing.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// Reads records with a sequence number above `after`, in order, until `max_bytes` of them are
+    /// collected (at least one entry if there is any).
+    pub fn read(&self, after: u64, max_bytes: usize) -> Read {
+        let state = self.state.lock();
+        let missed = (after < state.floor).then(|| {
+            let kept_before = state.chunks.front().map_or(state.lines, |chunk| chunk.lines_before);
+            let seen = state.forgotten.lines_through(after);
+            Missed { through: state.floor, lines: seen.map(|seen| kept_before - seen) }
+        });
+        let mut next = after.max(state.floor);
+        let begin = state.chunks.partition_point(|chunk| chunk.last() <= next);
+        let mut slices = Vec::new();
+        let mut bytes = 0;
+        for chunk in state.chunks.range(begin..) {
+            if bytes >= max_bytes {
+                break;
+            }
+            let from = (next + 1).saturating_sub(chunk.first) as usize;
+            slices.push(Slice {
+                first: chunk.first + from as u64,
+                from,
+                entry: chunk.entry.clone(),
+            });
+            bytes += chunk.bytes;
+            next = chunk.last();
+        }
+        Read { slices, next, missed }
+    }
+
+    /// The position after which the last `lines` lines lie, counted over all sources.
+    pub fn before_last_lines(&self, lines: u64) -> u64 {
+        let state = self.state.lock();
+        let wanted = state.lines.saturating_sub(lines);
+        let later = state.chunks.partition_point(|chunk| chunk.lines_before <= wanted);
+        let Some(chunk) = later.checked_sub(1).and_then(|index| state.chunks.get(index)) else {
+            return state.floor;
+        };
+        if lines == 0 {
+            return *self.head.borrow();
+        }
+        let inside = wanted - chunk.lines_before;
+        chunk.first + inside.min(chunk.entry.count()) - 1
+    }
+
+    /// The position before the first line whose stamp is `time` or later.
+    pub fn before_time(&self, time: i64) -> u64 {
+        let state = self.state.lock();
+        for chunk in &state.chunks {
+            if let Entry::Lines(lines) = &chunk.entry
+                && let Some(index) = lines.lines.iter().position(|line| line.time >= time)
+            {
+                return chunk.first + index as u64 - 1;
+            }
+        }
+        *self.head.borrow()
+    }
+
+    /// Puts an entry on the shelf. Only the journal calls this, in sequence order.
+    pub(super) fn push(&self, first: u64, appended: i64, entry: Entry) -> usize {
+        let (bytes, lines) = match &entry {
+            Entry::Lines(lines) => {
+                let count = lines.lines.len();
+                (CHUNK_OVERHEAD + lines.text.len() + count * LINE_OVERHEAD, count as u64)
+            }
+            _ => (RECORD_BYTES, 0),
+        };
+        let mut state = self.state.lock();
+        let lines_before = state.lines;
+        let chunk = Chunk { first, lines_before, appended, bytes, entry };
+        let last = chunk.last();
+        state.lines += lines;
+        state.bytes += bytes;
+        state.chunks.push_back(chunk);
+        drop(state);
+        self.head.send_replace(last);
+        bytes
+    }
+
+    /// The oldest record: when it was appended, and its sequence number.
+    pub(super) fn oldest(&self) -> Option<(i64, u64)> {
+        self.state.lock().chunks.front().map(|chunk| (chunk.appended, chunk.first))
+    }
+
+    /// Forgets the oldest entries until at most `max_bytes` are left.
+    pub(super) fn shrink(&self, max_bytes: usize) -> Freed {
+        let mut state = self.state.lock();
+        let mut freed = Freed::default();
+        while state.bytes > max_bytes && state.forget_oldest(&mut freed) {}
+        freed
+    }
+
+    /// Forgets the oldest entry if it is still the one that begins at `first`.
+    pub(super) fn forget(&self, first: u64) -> Freed {
+        let mut state = self.state.lock();
+        let mut freed = Freed::default();
+        if state.chunks.front().is_some_and(|chunk| chunk.first == first) {
+            state.forget_oldest(&mut freed);
+        }
+        freed
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn forget_oldest(&mut self, freed: &mut Freed) -> bool {
+        let Some(chunk) = self.chunks.pop_front() else { return false };
+        let lines = if matches!(chunk.entry, Entry::Lines(_)) { chunk.entry.count() } else { 0 };
+        self.forgotten.note(chunk.first, chunk.lines_before, lines);
+        self.floor = chunk.last();
+        self.bytes -= chunk.bytes;
+        freed.bytes += chunk.bytes;
+        freed.records += chunk.entry.count();
+        freed.entries += 1;
+        true
+    }
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    fn last(&self) -> u64 {
+        self.first + self.entry.count() - 1
+    }
+}

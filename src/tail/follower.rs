@@ -1,0 +1,527 @@
+//! Follows the log of one attempt, from its opening to its proven end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::align::Fingerprint;
+use super::batch::{Batch, FULL};
+use super::pace::Pace;
+use super::reading::{Desk, Reading};
+use super::standing::Standing;
+use super::{Options, Sink};
+use crate::cluster::{Cluster, LogBody, LogError, LogRequest};
+use crate::ids::{Entry, Gap, GapReason, Side, Source, SourceChange, SourceState};
+use crate::telemetry::{Metrics, events};
+use crate::time::{self, SECOND};
+
+/// Shortest and longest pause before a stream is opened again. The first opening after a new line
+/// comes at once.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(30));
+/// "Nothing new" at the end of a log means two reads this far apart (truths: 6).
+const LAST_READ_AGAIN: Duration = Duration::from_secs(1);
+/// How long lines wait for the overlap, or for a status that names their container.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// An answer that is silent for so long has shown its backlog.
+const CAUGHT_UP: Duration = Duration::from_millis(50);
+/// Pause between two looks at a status that lags behind the log.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// The kubelet writes whole seconds and its clock is not ours.
+const CLOCK_SLACK: i64 = 2 * SECOND;
+
+/// What is known of the attempt from outside its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) standing: Standing,
+    pub(super) side: Side,
+}
+
+/// What outlives a follower: a later one resumes from it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) lines: u64,
+    /// Whether reading began at the log's first line, once that is decided.
+    pub(super) from_start: Option<bool>,
+    pub(super) opened: bool,
+    pub(super) ended: bool,
+    /// When the last follow ended cleanly, if no error came after it.
+    clean_end: Option<i64>,
+}
+
+/// The one upstream reader of a source.
+pub(super) struct Follower {
+    pub(super) source: Arc<Source>,
+    pub(super) cluster: Cluster,
+    pub(super) sink: Sink,
+    pub(super) options: Arc<Options>,
+    pub(super) pace: Arc<Pace>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) known: watch::Receiver<Known>,
+    pub(super) memory: Memory,
+    /// Set once the backlog is delivered.
+    pub(super) caught_up: Arc<AtomicBool>,
+    pub(super) random: fastrand::Rng,
+    pub(super) backoff: Duration,
+}
+
+/// Where a follower stands between two steps.
+pub(super) enum State {
+    /// Ask for the stream.
+    Open,
+    /// Read what comes.
+    Read(Stream),
+    /// The stream is over: what now?
+    Judge,
+    /// Wait before it is opened again.
+    Pause(Duration),
+    /// The attempt is over: read once more without follow until nothing new comes.
+    Last {
+        /// Reads in a row that gave nothing new.
+        quiet: u8,
+    },
+    /// Done for good.
+    Over,
+}
+
+/// An open stream.
+pub(super) struct Stream {
+    body: LogBody,
+    reading: Reading,
+    opened: i64,
+}
+
+/// How reading a stream ended.
+enum End {
+    Clean,
+    Broken,
+    /// The lines belong to a newer attempt.
+    NotOurs,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Goes on until the log is read to its end, or for ever.
+    pub(super) async fn run(&mut self) {
+        let mut state = if self.memory.ended { State::Over } else { State::Open };
+        while !matches!(state, State::Over) {
+            state = self.step(state).await;
+        }
+    }
+
+    async fn step(&mut self, state: State) -> State {
+        match state {
+            State::Open => self.open().await,
+            State::Read(stream) => self.read(stream).await,
+            State::Judge => self.judge(),
+            State::Pause(pause) => self.pause(pause).await,
+            State::Last { quiet } => self.last(quiet).await,
+            State::Over => State::Over,
+        }
+    }
+
+    async fn open(&mut self) -> State {
+        let before = self.known.borrow().standing;
+        if before.is_over() {
+            return State::Last { quiet: 0 };
+        }
+        self.pace.turn().await;
+        let opened = time::now();
+        let since = self.memory.fingerprint.since();
+        let request = self.request(true, false, since, before);
+        let body = match self.cluster.open_log(&request).await {
+            Ok(body) => body,
+            Err(error) => return self.refused(&error),
+        };
+        events::FollowerOpened { source: &self.source, resumed: self.memory.opened }
+            .emit(&self.metrics);
+        // The API names no attempt: what was opened is ours only if a status that is newer than the
+        // opening still says so (truths: 4).
+        if since.is_none() && self.superseded_now().await {
+            return State::Last { quiet: 0 };
+        }
+        if !self.memory.opened {
+            self.memory.opened = true;
+            self.memory.from_start = self.began_at_start(before, opened, &request);
+            if request.tail_lines.is_some() {
+                self.memory.fingerprint.begin_inside();
+            }
+            self.tell(SourceState::Following, None, None);
+        }
+        let cap = self.options.max_line_bytes;
+        let reading = match since {
+            Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
+            None => Reading::first(cap),
+        };
+        State::Read(Stream { body, reading, opened })
+    }
+
+    /// `true` only where it is proven (truths: 7): the stream was asked for before the container
+    /// could have rotated its log, and nothing was cut off.
+    fn began_at_start(
+        &self,
+        standing: Standing,
+        opened: i64,
+        request: &LogRequest,
+    ) -> Option<bool> {
+        let Standing::Running { started: Some(started) } = standing else { return None };
+        if request.tail_lines.is_none() && opened < started + SECOND {
+            return Some(true);
+        }
+        None
+    }
+
+    fn request(
+        &self,
+        follow: bool,
+        previous: bool,
+        since: Option<i64>,
+        standing: Standing,
+    ) -> LogRequest {
+        let young = matches!(standing, Standing::Running { started: Some(started) }
+            if time::now() < started + SECOND);
+        // Never a tail with a resume: the kubelet seeks to the tail first and loses what lies before.
+        let tail_lines = (since.is_none() && !young).then_some(self.options.backfill_lines);
+        LogRequest {
+            namespace: self.source.workload.namespace.clone(),
+            pod: self.source.pod.clone(),
+            container: self.source.key.container.clone(),
+            follow,
+            previous,
+            since,
+            tail_lines,
+        }
+    }
+
+    async fn superseded_now(&self) -> bool {
+        matches!(self.look().await, Some(Standing::Superseded { .. } | Standing::Gone { .. }))
+    }
+
+    /// Reads the pod's status from the API server; `None` if that fails.
+    async fn look(&self) -> Option<Standing> {
+        let workload = &self.source.workload;
+        match self.cluster.get_pod(&workload.namespace, &self.source.pod).await {
+            Ok(Some(pod)) => Some(Standing::of(&pod, &self.source.key)),
+            Ok(None) => Some(Standing::Gone { ended: None }),
+            Err(_) => None,
+        }
+    }
+
+    fn refused(&mut self, error: &LogError) -> State {
+        let reason = match error {
+            LogError::Waiting(_) => "container_waiting",
+            LogError::NotFound(_) => "not_found",
+            LogError::Forbidden(_) => "forbidden",
+            LogError::Busy { .. } => "busy",
+            LogError::Refused { .. } => "refused",
+            LogError::Transport(_) => "transport",
+        };
+        self.broken(reason, error);
+        let mut pause = self.next_pause();
+        if let LogError::Busy { retry_after: Some(after) } = error {
+            pause = pause.max((*after).min(BACKOFF.1));
+        }
+        self.wait_aloud(pause, reason);
+        State::Pause(pause)
+    }
+
+    fn broken(&self, reason: &'static str, error: &dyn std::fmt::Display) {
+        events::FollowerBroken { source: &self.source, reason, error }.emit(&self.metrics);
+    }
+
+    async fn read(&mut self, mut stream: Stream) -> State {
+        let mut batch = Batch::default();
+        let end = loop {
+            let Stream { body, reading, .. } = &mut stream;
+            let limit = if !self.caught_up.load(Ordering::Relaxed) {
+                Some(CAUGHT_UP)
+            } else if reading.waits() {
+                Some(PATIENCE)
+            } else {
+                None
+            };
+            let next = match limit {
+                Some(limit) => timeout(limit, body.next()).await,
+                None => Ok(body.next().await),
+            };
+            let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+            match next {
+                Err(_) if !self.caught_up.load(Ordering::Relaxed) => {
+                    self.caught_up.store(true, Ordering::Release);
+                }
+                Err(_) => reading.settle(&mut desk),
+                Ok(Some(Ok(chunk))) => {
+                    for part in chunk.chunks(FULL) {
+                        let mut desk =
+                            Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+                        reading.push(part, &mut desk);
+                        self.flush(&mut batch);
+                    }
+                    let newest = self.memory.fingerprint.last_time();
+                    if newest.is_some_and(|newest| newest >= stream.opened) {
+                        self.caught_up.store(true, Ordering::Release);
+                    }
+                }
+                Ok(Some(Err(error))) => {
+                    self.broken("broken", &error);
+                    self.memory.clean_end = None;
+                    break End::Broken;
+                }
+                Ok(None) => {
+                    reading.settle(&mut desk);
+                    self.memory.clean_end = Some(time::now());
+                    break End::Clean;
+                }
+            }
+            self.flush(&mut batch);
+            if stream.reading.suspect() && !self.prove(&mut stream.reading, &mut batch).await {
+                break End::NotOurs;
+            }
+            if let Some(message) = stream.reading.message() {
+                self.broken("kubelet_message", &message);
+                self.memory.clean_end = None;
+                break End::Broken;
+            }
+        };
+        self.flush(&mut batch);
+        if stream.reading.suspect() && !self.prove(&mut stream.reading, &mut batch).await {
+            return State::Last { quiet: 0 };
+        }
+        if stream.reading.delivered() > 0 {
+            self.backoff = Duration::ZERO;
+        }
+        self.caught_up.store(true, Ordering::Release);
+        match end {
+            End::NotOurs => State::Last { quiet: 0 },
+            End::Clean | End::Broken => State::Judge,
+        }
+    }
+
+    /// Lines came without the overlap. If their container is still ours, the kubelet rotated the
+    /// file: they are delivered behind a gap. Otherwise they belong to the next attempt, whose own
+    /// follower reads them.
+    async fn prove(&mut self, reading: &mut Reading, batch: &mut Batch) -> bool {
+        let until = Instant::now() + PATIENCE;
+        let mut verdict = None;
+        loop {
+            match self.look().await {
+                Some(standing @ Standing::Running { .. }) => verdict = Some(standing),
+                Some(Standing::Superseded { .. } | Standing::Gone { .. }) => return false,
+                Some(Standing::Ended { .. }) | None => {}
+            }
+            if verdict.is_some() || Instant::now() >= until {
+                break;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        let from = self.memory.fingerprint.last_time();
+        events::Resumed { source: &self.source, result: "lost" }.emit(&self.metrics);
+        self.gap(GapReason::RotationUnproven, from, reading.first_held());
+        let mut desk = Desk { known: &mut self.memory.fingerprint, batch };
+        reading.accept_lost(&mut desk);
+        self.flush(batch);
+        true
+    }
+
+    fn judge(&mut self) -> State {
+        if self.known.borrow().standing.is_over() {
+            return State::Last { quiet: 0 };
+        }
+        State::Pause(self.next_pause())
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.backoff;
+        self.backoff = (self.backoff * 2).clamp(BACKOFF.0, BACKOFF.1);
+        // Between half and the whole: followers that broke together do not come back together.
+        pause.mul_f64(0.5 + self.random.f64() / 2.0)
+    }
+
+    /// A pause that a person would notice is told.
+    fn wait_aloud(&self, pause: Duration, reason: &'static str) {
+        if pause > Duration::from_secs(1) {
+            self.tell(SourceState::Waiting, None, Some(reason));
+        }
+    }
+
+    async fn pause(&mut self, pause: Duration) -> State {
+        let changed = async {
+            // A sender that is gone says no more than one that is silent.
+            while self.known.changed().await.is_ok() {
+                if self.known.borrow().standing.is_over() {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = changed => {}
+        }
+        State::Open
+    }
+
+    async fn last(&mut self, quiet: u8) -> State {
+        self.caught_up.store(true, Ordering::Release);
+        if !self.known.borrow().standing.is_over() {
+            // The log or a fresh read ran ahead of the watch: let it come, or go on as before.
+            let over = self.known.wait_for(|known| known.standing.is_over());
+            if !matches!(timeout(PATIENCE, over).await, Ok(Ok(_))) {
+                return State::Open;
+            }
+        }
+        let standing = self.known.borrow().standing;
+        let since = self.memory.fingerprint.since();
+        let request = match standing {
+            Standing::Gone { .. } => return self.gone(standing),
+            Standing::Superseded { .. } => self.request(false, true, since, standing),
+            Standing::Running { .. } | Standing::Ended { .. } => {
+                self.request(false, false, since, standing)
+            }
+        };
+        self.pace.turn().await;
+        let body = match self.cluster.open_log(&request).await {
+            Ok(body) => body,
+            Err(LogError::NotFound(_)) => return self.gone(standing),
+            // No attempt before the present one is kept.
+            Err(LogError::Refused { status: 400, .. } | LogError::Waiting(_)) => {
+                return self.gone(standing);
+            }
+            Err(error) => {
+                self.broken("last_read", &error);
+                let pause = self.next_pause().max(BACKOFF.0);
+                sleep(pause).await;
+                return State::Last { quiet };
+            }
+        };
+        if !self.memory.opened {
+            self.memory.opened = true;
+            if request.tail_lines.is_some() {
+                self.memory.fingerprint.begin_inside();
+            }
+        }
+        self.read_last(body, since, quiet, standing).await
+    }
+
+    async fn read_last(
+        &mut self,
+        mut body: LogBody,
+        since: Option<i64>,
+        quiet: u8,
+        standing: Standing,
+    ) -> State {
+        let cap = self.options.max_line_bytes;
+        let mut batch = Batch::default();
+        let mut reading = match since {
+            Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
+            None => Reading::first(cap),
+        };
+        while let Some(chunk) = body.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    self.broken("last_read", &error);
+                    sleep(self.next_pause().max(BACKOFF.0)).await;
+                    return State::Last { quiet: 0 };
+                }
+            };
+            for part in chunk.chunks(FULL) {
+                let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+                reading.push(part, &mut desk);
+                self.flush(&mut batch);
+            }
+        }
+        let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+        if reading.message().is_none() {
+            reading.take_fragment(&mut desk);
+        }
+        reading.settle(&mut desk);
+        self.flush(&mut batch);
+        if reading.message().is_some() {
+            // "unable to retrieve container logs": the attempt's files are gone.
+            return self.gone(standing);
+        }
+        if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
+            return self.gone(standing);
+        }
+        let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
+        if quiet >= 2 {
+            return self.over(true, None);
+        }
+        sleep(LAST_READ_AGAIN).await;
+        State::Last { quiet }
+    }
+
+    /// The log cannot be read any more. It was read to its end if the follow was unbroken and ended
+    /// cleanly when, or after, the attempt had ended (truths: 6).
+    fn gone(&mut self, standing: Standing) -> State {
+        let finished = match standing {
+            Standing::Running { .. } | Standing::Gone { ended: None } => None,
+            other => Some(other.finished()),
+        };
+        let complete = match (self.memory.clean_end, finished) {
+            (Some(end), Some(Some(finished))) => end + CLOCK_SLACK >= finished,
+            (Some(_), Some(None)) => true,
+            _ => false,
+        };
+        if complete {
+            return self.over(true, None);
+        }
+        let (reason, word) = match standing {
+            Standing::Superseded { .. } => (GapReason::AttemptCollected, "attempt_collected"),
+            _ => (GapReason::PodRemoved, "pod_removed"),
+        };
+        self.gap(reason, self.memory.fingerprint.last_time(), finished.flatten());
+        self.over(false, Some(word))
+    }
+
+    fn over(&mut self, complete: bool, reason: Option<&'static str>) -> State {
+        self.memory.ended = true;
+        events::FollowerEnded {
+            source: &self.source,
+            complete: Some(complete),
+            lines: self.memory.lines,
+        }
+        .emit(&self.metrics);
+        self.tell(SourceState::Ended, Some(complete), reason);
+        State::Over
+    }
+
+    fn flush(&mut self, batch: &mut Batch) {
+        let side = self.known.borrow().side;
+        let bytes = batch.bytes() as u64;
+        if let Some(entry) = batch.take(&self.source, side) {
+            let lines = entry.count();
+            self.memory.lines += lines;
+            self.metrics.lines.add(lines);
+            self.metrics.log_bytes.add(bytes);
+            (self.sink)(&self.source.workload, entry);
+        }
+    }
+
+    fn gap(&self, reason: GapReason, from: Option<i64>, to: Option<i64>) {
+        let source = Some(self.source.clone());
+        let gap = Gap { time: time::now(), reason, source, from, to, count: None };
+        events::GapMarked { gap: &gap }.emit(&self.metrics);
+        (self.sink)(&self.source.workload, Entry::Gap(Arc::new(gap)));
+    }
+
+    fn tell(&self, state: SourceState, complete: Option<bool>, reason: Option<&'static str>) {
+        let ended = state == SourceState::Ended;
+        let change = SourceChange {
+            time: time::now(),
+            source: self.source.clone(),
+            state,
+            from_start: self.memory.from_start,
+            complete,
+            lines: ended.then_some(self.memory.lines),
+            reason: reason.map(Into::into),
+        };
+        (self.sink)(&self.source.workload, Entry::Source(Arc::new(change)));
+    }
+}

@@ -1,0 +1,384 @@
+//! Decides which sources are followed, inside a budget.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::follower::{Follower, Known, Memory};
+use super::pace::Pace;
+use super::standing::Standing;
+use super::{Options, Sink};
+use crate::cluster::Cluster;
+use crate::ids::{
+    AttemptKey, Entry, Gap, GapReason, Side, Source, SourceChange, SourceState, WorkloadId,
+};
+use crate::telemetry::{Metrics, events, panic_words};
+use crate::time;
+use crate::watch::{Index, PodEntry};
+
+/// Memories of stopped followers that are kept before those of pods that are gone are swept out.
+const MEMORIES: usize = 10_000;
+/// Pause before a source whose follower panicked is followed again.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// What the room needs from outside.
+#[derive(Clone)]
+pub struct Wiring {
+    /// Where logs are read.
+    pub cluster: Cluster,
+    /// Which pods there are.
+    pub index: Index,
+    /// Where records go.
+    pub sink: Sink,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where tasks live.
+    pub tracker: TaskTracker,
+    /// Ends all followers.
+    pub shutdown: CancellationToken,
+}
+
+/// The followers of this replica. Cheap to clone.
+#[derive(Clone)]
+pub struct Tail {
+    inner: Arc<Inner>,
+}
+
+/// The need for the logs of one workload. While it lives, they are followed.
+pub struct Lease {
+    tail: Tail,
+    workload: Arc<WorkloadId>,
+}
+
+/// What is known about one source of a workload.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: Arc<Source>,
+    /// Whether reading began at the log's first line, if known.
+    pub from_start: Option<bool>,
+    /// What its log held when it was opened has been handed on, or it waits for something that may
+    /// take long.
+    pub caught_up: bool,
+}
+
+struct Inner {
+    wiring: Wiring,
+    options: Arc<Options>,
+    pace: Arc<Pace>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    leases: HashMap<Arc<WorkloadId>, Need>,
+    followers: HashMap<AttemptKey, Running>,
+    memories: HashMap<AttemptKey, Memory>,
+    sides: HashMap<Arc<str>, Side>,
+    /// Sources that are wanted but have no place, so that it is said once.
+    starved: HashSet<AttemptKey>,
+    per_node: HashMap<Arc<str>, usize>,
+    started: u64,
+}
+
+#[derive(Default)]
+struct Need {
+    leases: usize,
+    /// Grows with each lease, so that a linger knows whether it is still the last word.
+    era: u64,
+}
+
+struct Running {
+    source: Arc<Source>,
+    node: Option<Arc<str>>,
+    known: watch::Sender<Known>,
+    caught_up: Arc<AtomicBool>,
+    stop: CancellationToken,
+}
+
+/// A source that should be followed.
+struct Wanted {
+    source: Arc<Source>,
+    node: Option<Arc<str>>,
+    known: Known,
+    urgency: u8,
+}
+
+// === impl Tail ===
+
+impl Tail {
+    /// Follows nothing yet.
+    pub fn new(wiring: Wiring, options: Options) -> Self {
+        let pace = Arc::new(Pace::new(options.opens_per_second));
+        let options = Arc::new(options);
+        Tail { inner: Arc::new(Inner { wiring, options, pace, state: Mutex::default() }) }
+    }
+
+    /// Needs the logs of a workload until the lease is dropped.
+    pub fn lease(&self, workload: &Arc<WorkloadId>) -> Lease {
+        let mut state = self.inner.state.lock();
+        let need = state.leases.entry(workload.clone()).or_default();
+        need.leases += 1;
+        need.era += 1;
+        self.reconcile(&mut state, workload);
+        Lease { tail: self.clone(), workload: workload.clone() }
+    }
+
+    /// Takes in that a pod is new, different or gone, and on which side of a rollout it stands.
+    pub fn pod(&self, pod: &PodEntry, side: Side) {
+        let mut state = self.inner.state.lock();
+        state.sides.insert(pod.uid.clone(), side);
+        for running in state.followers.values() {
+            if running.source.key.uid == pod.uid {
+                let standing = Standing::of_entry(pod, &running.source.key);
+                running.known.send_if_modified(|known| {
+                    let next = Known { standing, side };
+                    std::mem::replace(known, next) != next
+                });
+            }
+        }
+        if pod.gone.is_some() {
+            state.sides.remove(&pod.uid);
+        }
+        if state.leases.contains_key(&pod.workload) {
+            self.reconcile(&mut state, &pod.workload);
+        }
+    }
+
+    /// The sources of a workload that are followed, wait, or were read to their end.
+    pub fn sources(&self, workload: &WorkloadId) -> Vec<SourceStatus> {
+        let pods = self.inner.wiring.index.pods_of(workload);
+        let state = self.inner.state.lock();
+        let mut sources = Vec::new();
+        for source in pods.iter().flat_map(|pod| attempts(pod)) {
+            let memory = state.memories.get(&source.key);
+            let running = state.followers.get(&source.key);
+            let starved = state.starved.contains(&source.key);
+            sources.push(SourceStatus {
+                from_start: memory.and_then(|memory| memory.from_start),
+                caught_up: starved
+                    || memory.is_some_and(|memory| memory.ended)
+                    || running.is_some_and(|running| running.caught_up.load(Ordering::Acquire)),
+                source: Arc::new(source),
+            });
+        }
+        sources
+    }
+
+    /// Followers that run now.
+    pub fn followers(&self) -> usize {
+        self.inner.state.lock().followers.len()
+    }
+
+    fn reconcile(&self, state: &mut State, workload: &Arc<WorkloadId>) {
+        let mut wanted = Vec::new();
+        for pod in self.inner.wiring.index.pods_of(workload) {
+            let side = state.sides.get(&pod.uid).copied().unwrap_or(Side::New);
+            for source in attempts(&pod) {
+                let known = state.memories.get(&source.key).is_some_and(|memory| memory.ended);
+                if known || state.followers.contains_key(&source.key) || pod.gone.is_some() {
+                    continue;
+                }
+                let standing = Standing::of_entry(&pod, &source.key);
+                let known = Known { standing, side };
+                let failing = !pod.ready.holds();
+                let urgency = u8::from(side == Side::Old) * 2 + u8::from(!failing);
+                wanted.push(Wanted {
+                    source: Arc::new(source),
+                    node: pod.node.clone(),
+                    known,
+                    urgency,
+                });
+            }
+        }
+        wanted.sort_by_key(|wanted| wanted.urgency);
+        for wanted in wanted {
+            if self.has_place(state, wanted.node.as_ref()) {
+                self.start(state, wanted);
+            } else if state.starved.insert(wanted.source.key.clone()) {
+                self.say_starved(&wanted.source);
+            }
+        }
+    }
+
+    fn has_place(&self, state: &State, node: Option<&Arc<str>>) -> bool {
+        let on_node = node.and_then(|node| state.per_node.get(node)).copied().unwrap_or(0);
+        let options = &self.inner.options;
+        state.followers.len() < options.max_followers && on_node < options.max_followers_per_node
+    }
+
+    fn say_starved(&self, source: &Arc<Source>) {
+        let change = SourceChange {
+            time: time::now(),
+            source: source.clone(),
+            state: SourceState::Waiting,
+            from_start: None,
+            complete: None,
+            lines: None,
+            reason: Some("budget".into()),
+        };
+        (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(change)));
+    }
+
+    fn start(&self, state: &mut State, wanted: Wanted) {
+        let Wanted { source, node, known, .. } = wanted;
+        let wiring = &self.inner.wiring;
+        let memory = state.memories.get(&source.key).cloned().unwrap_or_default();
+        let (sender, receiver) = watch::channel(known);
+        let caught_up = Arc::new(AtomicBool::new(false));
+        state.started += 1;
+        let follower = Follower {
+            source: source.clone(),
+            cluster: wiring.cluster.clone(),
+            sink: wiring.sink.clone(),
+            options: self.inner.options.clone(),
+            pace: self.inner.pace.clone(),
+            metrics: wiring.metrics.clone(),
+            known: receiver,
+            memory,
+            caught_up: caught_up.clone(),
+            random: fastrand::Rng::with_seed(self.inner.options.seed ^ state.started),
+            backoff: Duration::ZERO,
+        };
+        if let Some(node) = &node {
+            *state.per_node.entry(node.clone()).or_default() += 1;
+        }
+        state.starved.remove(&source.key);
+        let stop = wiring.shutdown.child_token();
+        let key = source.key.clone();
+        let running = Running { source, node, known: sender, caught_up, stop: stop.clone() };
+        state.followers.insert(key, running);
+        wiring.metrics.followers.add(1);
+        let tail = self.clone();
+        wiring.tracker.spawn(async move { tail.attend(follower, stop).await });
+    }
+
+    /// Runs a follower to its end; what it remembers survives a stop and a panic.
+    async fn attend(self, mut follower: Follower, stop: CancellationToken) {
+        let run = AssertUnwindSafe(follower.run()).catch_unwind();
+        let ended = tokio::select! {
+            ended = run => ended,
+            () = stop.cancelled() => Ok(()),
+        };
+        if let Err(panic) = ended {
+            let message = panic_words(&*panic);
+            let restart_in = Some(AFTER_PANIC);
+            events::TaskPanicked { room: "tail", task: "follower", message: &message, restart_in }
+                .emit(&self.inner.wiring.metrics);
+            // What was read but not handed on is read again by the next follower, which resumes from
+            // the last remembered line; only a line that panics each time is lost.
+            let gap = Gap {
+                time: time::now(),
+                reason: GapReason::UpstreamError,
+                source: Some(follower.source.clone()),
+                from: follower.memory.fingerprint.last_time(),
+                to: None,
+                count: None,
+            };
+            (self.inner.wiring.sink)(&follower.source.workload, Entry::Gap(Arc::new(gap)));
+            tokio::time::sleep(AFTER_PANIC).await;
+        }
+        self.ended(&follower.source, follower.memory);
+    }
+
+    fn ended(&self, source: &Source, memory: Memory) {
+        let mut state = self.inner.state.lock();
+        self.inner.wiring.metrics.followers.add(-1);
+        if let Some(running) = state.followers.remove(&source.key)
+            && let Some(node) = running.node
+            && let Some(count) = state.per_node.get_mut(&node)
+        {
+            *count -= 1;
+            if *count == 0 {
+                state.per_node.remove(&node);
+            }
+        }
+        state.memories.insert(source.key.clone(), memory);
+        if state.memories.len() > MEMORIES {
+            let index = &self.inner.wiring.index;
+            state.memories.retain(|key, _| index.pod(&key.uid).is_some());
+        }
+        if self.inner.wiring.shutdown.is_cancelled() {
+            return;
+        }
+        // Its place is free: those that wait for one get their turn, and its own workload may have
+        // asked for it again meanwhile.
+        let mut waiting: Vec<_> = if state.starved.is_empty() {
+            Vec::new()
+        } else {
+            state.leases.keys().cloned().collect()
+        };
+        if state.leases.contains_key(&source.workload) && waiting.is_empty() {
+            waiting.push(source.workload.clone());
+        }
+        for workload in waiting {
+            self.reconcile(&mut state, &workload);
+        }
+    }
+
+    fn release(&self, workload: &Arc<WorkloadId>) {
+        let mut state = self.inner.state.lock();
+        let Some(need) = state.leases.get_mut(workload) else { return };
+        need.leases = need.leases.saturating_sub(1);
+        let era = need.era;
+        // A lease may be dropped when the runtime is going down; then everything is.
+        if need.leases > 0 || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let (tail, workload) = (self.clone(), workload.clone());
+        let linger = self.inner.options.linger;
+        let shutdown = self.inner.wiring.shutdown.clone();
+        self.inner.wiring.tracker.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(linger) => tail.stop_if_unused(&workload, era),
+                () = shutdown.cancelled() => {}
+            }
+        });
+    }
+
+    fn stop_if_unused(&self, workload: &Arc<WorkloadId>, era: u64) {
+        let mut state = self.inner.state.lock();
+        let unused =
+            state.leases.get(workload).is_some_and(|need| need.leases == 0 && need.era == era);
+        if !unused {
+            return;
+        }
+        state.leases.remove(workload);
+        for running in state.followers.values() {
+            if running.source.workload == *workload {
+                running.stop.cancel();
+            }
+        }
+    }
+}
+
+/// The attempts of a pod whose logs can be read: the newest of each container that was ever started.
+fn attempts(pod: &PodEntry) -> impl Iterator<Item = Source> + '_ {
+    pod.containers.iter().filter_map(|container| {
+        let container_id = container.attempt_id()?.clone();
+        let key =
+            AttemptKey { uid: pod.uid.clone(), container: container.name.clone(), container_id };
+        Some(Source {
+            key,
+            workload: pod.workload.clone(),
+            pod: pod.name.clone(),
+            attempt: container.restarts + 1,
+        })
+    })
+}
+
+// === impl Lease ===
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.tail.release(&self.workload);
+    }
+}

@@ -1,0 +1,191 @@
+//! What viewers of one selection share.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::piece::Piece;
+use super::viewer::Viewer;
+use crate::ids::GapReason;
+use crate::journal::Journal;
+use crate::subscribe::{Cursor, Selection};
+use crate::telemetry::Metrics;
+use crate::wire::{Encoder, Format};
+
+/// Shortest and longest time between two pieces. The first record after a quiet time goes out at
+/// once; under load a piece gathers what comes within this time, since a send costs the same for
+/// one line as for a hundred.
+const TICK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+/// How much longer a tick is for each viewer: a send takes some 10 microseconds, and half of the
+/// time should be left for other work.
+const TICK_PER_VIEWER: Duration = Duration::from_micros(20);
+
+/// What makes two viewers share a view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// What they see.
+    pub selection: Selection,
+    /// How it is written.
+    pub format: Format,
+}
+
+/// All views of this replica.
+#[derive(Clone)]
+pub struct Views {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    journal: Journal,
+    metrics: Arc<Metrics>,
+    tracker: TaskTracker,
+    /// Bytes that the pieces of all views may hold.
+    max_bytes: usize,
+    bytes: AtomicUsize,
+    views: Mutex<HashMap<Key, Weak<View>>>,
+}
+
+/// The encoded present of one selection.
+pub struct View {
+    pub(super) selection: Arc<Selection>,
+    pub(super) encoder: Encoder,
+    pub(super) journal: Journal,
+    pub(super) metrics: Arc<Metrics>,
+    pieces: Mutex<VecDeque<Piece>>,
+    /// How far the pieces go.
+    through: watch::Sender<u64>,
+    owner: Weak<Inner>,
+    _cutter: DropGuard,
+}
+
+// === impl Views ===
+
+impl Views {
+    /// No views yet; their tasks run on `tracker`.
+    pub fn new(
+        journal: Journal,
+        metrics: Arc<Metrics>,
+        tracker: TaskTracker,
+        max_bytes: usize,
+    ) -> Self {
+        let inner = Inner {
+            journal,
+            metrics,
+            tracker,
+            max_bytes,
+            bytes: AtomicUsize::new(0),
+            views: Mutex::default(),
+        };
+        Views { inner: Arc::new(inner) }
+    }
+
+    /// A viewer of a selection that reads from behind sequence number `after` on; until `joined`
+    /// only lines that are not older than `since`.
+    pub fn viewer(&self, key: Key, after: u64, since: Option<i64>) -> Viewer {
+        Viewer::new(self.view(key), after, since)
+    }
+
+    fn view(&self, key: Key) -> Arc<View> {
+        let mut views = self.inner.views.lock();
+        if let Some(view) = views.get(&key).and_then(Weak::upgrade) {
+            return view;
+        }
+        views.retain(|_, view| view.strong_count() > 0);
+        let selection = Arc::new(key.selection.clone());
+        let shelf = self.inner.journal.shelf(&selection.workload);
+        let head = shelf.head();
+        let stop = CancellationToken::new();
+        let view = Arc::new(View {
+            selection: selection.clone(),
+            encoder: Encoder { format: key.format, epoch: self.inner.journal.epoch() },
+            journal: self.inner.journal.clone(),
+            metrics: self.inner.metrics.clone(),
+            pieces: Mutex::default(),
+            through: watch::Sender::new(head),
+            owner: Arc::downgrade(&self.inner),
+            _cutter: stop.clone().drop_guard(),
+        });
+        let cutter = cut(
+            Arc::downgrade(&view),
+            Cursor::new(shelf.clone(), selection, head),
+            shelf.changes(),
+        );
+        self.inner.tracker.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = cutter => {}
+            }
+        });
+        views.insert(key, Arc::downgrade(&view));
+        view
+    }
+}
+
+/// Encodes what is appended, in ticks, until nobody views it any more.
+async fn cut(view: Weak<View>, mut cursor: Cursor, mut changes: watch::Receiver<u64>) {
+    loop {
+        let start = Instant::now();
+        let Some(shared) = view.upgrade() else { return };
+        while let Some(piece) =
+            Piece::cut(&mut cursor, shared.encoder, None, GapReason::HistoryEvicted)
+        {
+            shared.keep(piece);
+        }
+        shared.through.send_replace(cursor.after());
+        let tick = TICK_PER_VIEWER * u32::try_from(shared.through.receiver_count()).unwrap_or(0);
+        drop(shared);
+        sleep_until(start + tick.clamp(TICK.0, TICK.1)).await;
+        if changes.wait_for(|head| *head > cursor.after()).await.is_err() {
+            return;
+        }
+    }
+}
+
+// === impl View ===
+
+impl View {
+    /// How far the shared pieces go; wakes when they go further.
+    pub(super) fn progress(&self) -> watch::Receiver<u64> {
+        self.through.subscribe()
+    }
+
+    /// The shared piece that holds the record behind `after`, if one does.
+    pub(super) fn piece(&self, after: u64) -> Option<Piece> {
+        let pieces = self.pieces.lock();
+        let index = pieces.partition_point(|piece| piece.through <= after);
+        pieces.get(index).filter(|piece| piece.after <= after).cloned()
+    }
+
+    fn keep(&self, piece: Piece) {
+        let Some(owner) = self.owner.upgrade() else { return };
+        let cost = piece.cost();
+        let mut pieces = self.pieces.lock();
+        pieces.push_back(piece);
+        let mut total = owner.bytes.fetch_add(cost, Ordering::Relaxed) + cost;
+        // Each view gives up its own oldest pieces, so the sum stays within the bound and a busy
+        // view cannot push out all of a quiet one's.
+        let fair = owner.max_bytes / owner.views.lock().len().max(1);
+        let mut own: usize = pieces.iter().map(Piece::cost).sum();
+        while (own > fair || total > owner.max_bytes) && pieces.len() > 1 {
+            let Some(oldest) = pieces.pop_front() else { break };
+            own -= oldest.cost();
+            total = owner.bytes.fetch_sub(oldest.cost(), Ordering::Relaxed) - oldest.cost();
+        }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let own: usize = self.pieces.lock().iter().map(Piece::cost).sum();
+        if let Some(owner) = self.owner.upgrade() {
+            owner.bytes.fetch_sub(own, Ordering::Relaxed);
+        }
+    }
+}

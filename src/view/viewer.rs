@@ -1,0 +1,92 @@
+//! One viewer: a position, and nothing else of weight.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::piece::Piece;
+use super::shared::View;
+use crate::ids::GapReason;
+use crate::subscribe::Cursor;
+
+/// Reads a view from a position on.
+pub struct Viewer {
+    view: Arc<View>,
+    progress: watch::Receiver<u64>,
+    after: u64,
+    /// History is read from the journal up to here, with `since` applied; behind it the shared
+    /// pieces are read.
+    history: Option<History>,
+}
+
+struct History {
+    until: u64,
+    since: Option<i64>,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Bytes to send, and the position behind them. They may be empty: then only the position moved.
+    Piece(Bytes, u64),
+    /// Everything so far was handed out.
+    CaughtUp,
+}
+
+// === impl Viewer ===
+
+impl Viewer {
+    pub(super) fn new(view: Arc<View>, after: u64, since: Option<i64>) -> Self {
+        let progress = view.progress();
+        let until = *progress.borrow();
+        let history = (after < until).then_some(History { until, since });
+        Viewer { view, progress, after, history }
+    }
+
+    /// The last sequence number that was handed out.
+    pub fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// Hands out what comes next without waiting.
+    pub fn next(&mut self) -> Next {
+        let through = *self.progress.borrow();
+        if self.after >= through {
+            self.history = None;
+            return Next::CaughtUp;
+        }
+        let since = self.history.as_ref().and_then(|history| history.since);
+        if let Some(piece) = self.view.piece(self.after).filter(|_| since.is_none()) {
+            self.view.metrics.view_pieces.add(1, "hit");
+            let bytes = piece.behind(self.after);
+            self.after = piece.through;
+            return Next::Piece(bytes, self.after);
+        }
+        self.view.metrics.view_pieces.add(1, "miss");
+        let shelf = self.view.journal.shelf(&self.view.selection.workload);
+        let mut cursor = Cursor::new(shelf, self.view.selection.clone(), self.after);
+        // Who was live and fell behind is told so; who asked for what is gone is told that.
+        let behind = match self.history {
+            Some(_) => GapReason::HistoryEvicted,
+            None => GapReason::ViewerTooSlow,
+        };
+        let Some(piece) = Piece::cut(&mut cursor, self.view.encoder, since, behind) else {
+            return Next::CaughtUp;
+        };
+        self.after = piece.through;
+        if self.history.as_ref().is_some_and(|history| self.after >= history.until) {
+            self.history = None;
+        }
+        Next::Piece(piece.bytes, self.after)
+    }
+
+    /// Waits until there is something to hand out. Cancel safe.
+    pub async fn ready(&mut self) {
+        let after = self.after;
+        if self.progress.wait_for(|through| *through > after).await.is_err() {
+            // The view lives as long as its viewers, so this is not reached.
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! One record in, its bytes out, in any of the three formats.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::escape::push_json_string;
+use super::json;
+use super::level::level;
+use super::stamp::{push_number, push_rfc3339_nanos};
+use super::text;
+use crate::ids::{Entry, Gap, LineMeta, Lines, PodStatus, RolloutStatus, WorkloadId};
+use crate::journal::Epoch;
+use crate::time::{MILLISECOND, rfc3339};
+
+/// How a stream is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// `text/event-stream`.
+    Sse,
+    /// `application/x-ndjson`.
+    Ndjson,
+    /// `text/plain`, for people and CI logs.
+    Text,
+}
+
+/// A word that names no format.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown format: expected sse, ndjson or text")]
+pub struct UnknownFormat;
+
+/// A position in the journal, as an event id will name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The sequence number.
+    pub seq: u64,
+    /// Wall time in nanoseconds since 1970.
+    pub time: i64,
+}
+
+/// How a stream began. A closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resumed {
+    /// Exactly behind the id that the client held.
+    Exact,
+    /// From the time of the id that the client held; lines may repeat, with equal keys.
+    Approximate,
+    /// The client held no id.
+    None,
+}
+
+/// The first event of a stream.
+#[derive(Debug)]
+pub struct Hello<'a> {
+    /// Where the stream starts.
+    pub position: Position,
+    /// How it starts there.
+    pub resumed: Resumed,
+    /// Time between heartbeats.
+    pub heartbeat: Duration,
+    /// When the stream will be ended, wall time.
+    pub ends_at: i64,
+    /// The workload, for people.
+    pub workload: &'a WorkloadId,
+    /// What is read now.
+    pub coverage: Vec<Coverage>,
+    /// The rollout's state, for the first line of a text.
+    pub rollout: Option<&'a RolloutStatus>,
+}
+
+/// One source that a stream covers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Coverage {
+    /// The pod's name.
+    pub pod: Arc<str>,
+    /// The container's name.
+    pub container: Arc<str>,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// Whether reading began at the log's first line, if known.
+    pub from_start: Option<bool>,
+}
+
+/// Why the server ends a stream. A closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bye {
+    /// The stream's lifetime is over; reconnect.
+    Rotate,
+    /// This replica is shutting down; reconnect.
+    Drain,
+    /// The token ran out.
+    Expired,
+    /// The right to read was taken away.
+    Revoked,
+    /// A limit was reached.
+    Limit,
+}
+
+/// Writes records of one journal in one format.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoder {
+    /// The format.
+    pub format: Format,
+    /// The journal that ids name.
+    pub epoch: Epoch,
+}
+
+#[derive(Serialize)]
+struct HelloJson<'a> {
+    epoch: &'a str,
+    resumed: Resumed,
+    heartbeat_ms: u64,
+    ends_at: String,
+    coverage: &'a [Coverage],
+}
+
+#[derive(Serialize)]
+struct LiveJson {
+    time: String,
+}
+
+#[derive(Serialize)]
+struct ByeJson {
+    reason: Bye,
+    retry_ms: u64,
+}
+
+// === impl Format ===
+
+impl Format {
+    /// The media type that answers carry.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Sse => "text/event-stream",
+            Format::Ndjson => "application/x-ndjson",
+            Format::Text => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// The word that `format=` takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Sse => "sse",
+            Format::Ndjson => "ndjson",
+            Format::Text => "text",
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "sse" => Ok(Format::Sse),
+            "ndjson" => Ok(Format::Ndjson),
+            "text" => Ok(Format::Text),
+            _ => Err(UnknownFormat),
+        }
+    }
+}
+
+// === impl Encoder ===
+
+impl Encoder {
+    /// What goes out before anything is known about the stream: bytes that get through proxies at
+    /// once, and for SSE the time after which a client comes back.
+    pub fn preamble(&self, retry: Duration) -> Vec<u8> {
+        match self.format {
+            Format::Sse => format!(
+                "retry: {}\n: rollcast {}\n\n",
+                retry.as_millis(),
+                env!("CARGO_PKG_VERSION")
+            )
+            .into_bytes(),
+            Format::Ndjson | Format::Text => Vec::new(),
+        }
+    }
+
+    /// The first event.
+    pub fn hello(&self, out: &mut Vec<u8>, hello: &Hello<'_>) {
+        let body = HelloJson {
+            epoch: self.epoch.as_str(),
+            resumed: hello.resumed,
+            heartbeat_ms: hello.heartbeat.as_millis() as u64,
+            ends_at: rfc3339(hello.ends_at / crate::time::SECOND * crate::time::SECOND),
+            coverage: &hello.coverage,
+        };
+        match self.format {
+            Format::Text => text::hello(out, hello),
+            _ => self.object(out, "hello", Some(hello.position), &body),
+        }
+    }
+
+    /// An appended entry that is no batch of lines.
+    pub fn entry(&self, out: &mut Vec<u8>, seq: u64, entry: &Entry) {
+        let position = Position { seq, time: entry.time() };
+        match entry {
+            Entry::Lines(lines) => {
+                for (index, line) in lines.lines.iter().enumerate() {
+                    self.line(out, seq + index as u64, lines, line);
+                }
+            }
+            Entry::Rollout(status) => self.rollout(out, position, status),
+            Entry::Pod(status) => self.pod(out, position, status),
+            Entry::Event(event) => match self.format {
+                Format::Text => text::event(out, event),
+                _ => self.object(out, "event", Some(position), &json::event(event)),
+            },
+            Entry::Source(change) => match self.format {
+                Format::Text => text::source(out, change),
+                _ => self.object(out, "source", Some(position), &json::source(change)),
+            },
+            Entry::Gap(gap) => self.gap(out, position, gap),
+        }
+    }
+
+    /// A rollout state, from the journal or as it stands when a stream begins.
+    pub fn rollout(&self, out: &mut Vec<u8>, position: Position, status: &RolloutStatus) {
+        match self.format {
+            Format::Text => text::rollout(out, status),
+            _ => self.object(out, "rollout", Some(position), &json::rollout(status)),
+        }
+    }
+
+    /// A pod state, from the journal or as it stands when a stream begins.
+    pub fn pod(&self, out: &mut Vec<u8>, position: Position, status: &PodStatus) {
+        match self.format {
+            Format::Text => text::pod(out, status),
+            _ => self.object(out, "pod", Some(position), &json::pod(status)),
+        }
+    }
+
+    /// A gap, from the journal or of this viewer only.
+    pub fn gap(&self, out: &mut Vec<u8>, position: Position, gap: &Gap) {
+        match self.format {
+            Format::Text => text::gap(out, gap),
+            _ => self.object(out, "gap", Some(position), &json::gap(gap)),
+        }
+    }
+
+    /// The reader has caught up with the present; repeats the last id.
+    pub fn live(&self, out: &mut Vec<u8>, position: Position, now: i64) {
+        match self.format {
+            Format::Text => text::live(out, now),
+            _ => self.object(out, "live", Some(position), &LiveJson { time: rfc3339(now) }),
+        }
+    }
+
+    /// The last event.
+    pub fn bye(&self, out: &mut Vec<u8>, reason: Bye, retry: Duration, now: i64) {
+        match self.format {
+            Format::Text => text::bye(out, reason, now),
+            _ => {
+                let body = ByeJson { reason, retry_ms: retry.as_millis() as u64 };
+                self.object(out, "bye", None, &body);
+            }
+        }
+    }
+
+    /// Says that the connection is alive; a text says how the rollout stands while one runs.
+    pub fn heartbeat(&self, out: &mut Vec<u8>, rollout: Option<&RolloutStatus>, now: i64) {
+        match self.format {
+            Format::Sse => out.extend_from_slice(b": hb\n\n"),
+            Format::Ndjson => out.extend_from_slice(b"{\"type\":\"ping\"}\n"),
+            Format::Text => text::heartbeat(out, rollout, now),
+        }
+    }
+
+    /// A bare id: moves a client's cursor over records that its selection does not show. Text has no
+    /// ids.
+    pub fn cursor(&self, out: &mut Vec<u8>, position: Position) {
+        if self.format == Format::Sse {
+            out.extend_from_slice(b"id: ");
+            self.id(out, position);
+            out.extend_from_slice(b"\n\n");
+        }
+    }
+
+    /// One log line. Written by hand: this runs for every line.
+    pub fn line(&self, out: &mut Vec<u8>, seq: u64, lines: &Lines, line: &LineMeta) {
+        // Valid by construction; see `tail::batch`.
+        let text = std::str::from_utf8(lines.bytes_of(line)).unwrap_or_default();
+        if self.format == Format::Text {
+            return text::line(out, lines, line, text);
+        }
+        self.open(out, "log", Some(Position { seq, time: line.time }));
+        let source = &lines.source;
+        out.extend_from_slice(b"\"time\":\"");
+        push_rfc3339_nanos(out, line.time);
+        out.extend_from_slice(b"\",\"pod\":");
+        push_json_string(out, &source.pod);
+        out.extend_from_slice(b",\"container\":");
+        push_json_string(out, &source.key.container);
+        out.extend_from_slice(b",\"attempt\":");
+        push_number(out, u64::from(source.attempt));
+        out.extend_from_slice(b",\"side\":\"");
+        out.extend_from_slice(json::side_word(lines.side).as_bytes());
+        out.push(b'"');
+        if let Some(level) = level(text) {
+            out.extend_from_slice(b",\"level\":\"");
+            out.extend_from_slice(level.as_bytes());
+            out.push(b'"');
+        }
+        out.extend_from_slice(b",\"text\":");
+        push_json_string(out, text);
+        if line.truncated_bytes > 0 {
+            out.extend_from_slice(b",\"truncated_bytes\":");
+            push_number(out, u64::from(line.truncated_bytes));
+        }
+        if line.lossy {
+            out.extend_from_slice(b",\"lossy\":true");
+        }
+        if line.partial {
+            out.extend_from_slice(b",\"partial\":true");
+        }
+        out.extend_from_slice(b",\"key\":\"");
+        out.extend_from_slice(source.key.uid.as_bytes());
+        out.push(b'.');
+        out.extend_from_slice(source.key.container.as_bytes());
+        out.push(b'.');
+        push_number(out, u64::from(source.attempt));
+        out.push(b'.');
+        push_number(out, line.time.max(0) as u64);
+        out.push(b'.');
+        push_number(out, u64::from(line.ordinal));
+        out.extend_from_slice(b"\"}");
+        self.close(out);
+    }
+
+    fn object<T: Serialize>(
+        &self,
+        out: &mut Vec<u8>,
+        name: &str,
+        position: Option<Position>,
+        body: &T,
+    ) {
+        self.open(out, name, position);
+        // The opening brace is ours, so that NDJSON's type and id can come first.
+        let start = out.len();
+        json::push_json(out, body);
+        debug_assert_eq!(out.get(start), Some(&b'{'));
+        out.remove(start);
+        self.close(out);
+    }
+
+    fn open(&self, out: &mut Vec<u8>, name: &str, position: Option<Position>) {
+        match self.format {
+            Format::Sse => {
+                out.extend_from_slice(b"event: ");
+                out.extend_from_slice(name.as_bytes());
+                if let Some(position) = position {
+                    out.extend_from_slice(b"\nid: ");
+                    self.id(out, position);
+                }
+                out.extend_from_slice(b"\ndata: {");
+            }
+            Format::Ndjson | Format::Text => {
+                out.extend_from_slice(b"{\"type\":\"");
+                out.extend_from_slice(name.as_bytes());
+                out.push(b'"');
+                if let Some(position) = position {
+                    out.extend_from_slice(b",\"id\":\"");
+                    self.id(out, position);
+                    out.push(b'"');
+                }
+                out.push(b',');
+            }
+        }
+    }
+
+    fn close(&self, out: &mut Vec<u8>) {
+        match self.format {
+            Format::Sse => out.extend_from_slice(b"\n\n"),
+            Format::Ndjson | Format::Text => out.push(b'\n'),
+        }
+    }
+
+    fn id(&self, out: &mut Vec<u8>, position: Position) {
+        out.extend_from_slice(self.epoch.as_str().as_bytes());
+        out.push(b'-');
+        push_number(out, position.seq);
+        out.push(b'-');
+        push_number(out, (position.time.max(0) / MILLISECOND) as u64);
+    }
+}

@@ -1,0 +1,98 @@
+//! The event id: `<epoch>-<sequence>-<unix ms>`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::journal::Epoch;
+
+/// Ids are at most this long; `Last-Event-ID` beyond it is refused before it is looked at.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// A position in a journal, as clients hold it. Its bytes are all `[A-Za-z0-9._-]`: a colon would
+/// force a CORS preflight, a control byte could break a line of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventId {
+    /// Whose sequence it is.
+    pub epoch: Epoch,
+    /// The record's sequence number.
+    pub seq: u64,
+    /// Wall time of the position in milliseconds since 1970: from when to read again if the journal
+    /// itself is gone.
+    pub unix_ms: u64,
+}
+
+/// An id that was never issued by any rollcast.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not an event id: expected <epoch>-<sequence>-<unix ms> of at most {MAX_ID_BYTES} bytes")]
+pub struct BadId;
+
+// === impl EventId ===
+
+impl FromStr for EventId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() > MAX_ID_BYTES {
+            return Err(BadId);
+        }
+        let mut parts = text.split('-');
+        let epoch = parts.next().and_then(Epoch::parse).ok_or(BadId)?;
+        let seq = parts.next().and_then(number).ok_or(BadId)?;
+        let unix_ms = parts.next().and_then(number).ok_or(BadId)?;
+        if parts.next().is_some() {
+            return Err(BadId);
+        }
+        Ok(EventId { epoch, seq, unix_ms })
+    }
+}
+
+/// Digits only: `u64::from_str` would also take a plus sign.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.epoch, self.seq, self.unix_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_issued_is_read_back(seq in any::<u64>(), unix_ms in any::<u64>()) {
+            let epoch = Epoch::draw(&mut fastrand::Rng::with_seed(seq));
+            let id = EventId { epoch, seq, unix_ms };
+            let text = id.to_string();
+            prop_assert!(text.len() <= MAX_ID_BYTES);
+            prop_assert_eq!(text.parse::<EventId>(), Ok(id));
+        }
+
+        #[test]
+        fn no_input_panics(text in ".*") {
+            let _ = text.parse::<EventId>();
+        }
+    }
+
+    #[test]
+    fn what_was_never_issued_is_refused() {
+        for text in [
+            "",
+            "7k2m9q",
+            "7k2m9q-1",
+            "7k2m9q-1-2-3",
+            "7k2m9q-+1-2",
+            "7k2m9q-1-99999999999999999999",
+            "7K2M9Q-1-2",
+            "7k2m9q-1-2\n",
+            &"1".repeat(65_536),
+        ] {
+            assert_eq!(text.parse::<EventId>(), Err(BadId), "{}", &text[..text.len().min(40)]);
+        }
+    }
+}

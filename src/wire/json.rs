@@ -1,0 +1,325 @@
+//! The JSON shapes of everything but log lines.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::escape::SafeFormatter;
+use crate::ids::{
+    ContainerKind, ContainerState, ContainerStatus, Gap, GapReason, KubeEvent, PodPhase, PodStatus,
+    RolloutPhase, RolloutStatus, Side, SourceChange, SourceState,
+};
+use crate::time::{MILLISECOND, rfc3339};
+
+/// Serialises a value as one line of JSON that is safe in every sink.
+pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    push_json(&mut out, value);
+    out
+}
+
+pub(super) fn push_json<T: Serialize>(out: &mut Vec<u8>, value: &T) {
+    let mut serializer = serde_json::Serializer::with_formatter(out, SafeFormatter);
+    // Writing into a Vec cannot fail, and no type here has a map with keys that are no strings.
+    let written = value.serialize(&mut serializer);
+    debug_assert!(written.is_ok());
+}
+
+/// The object of the `rollout` event, which `GET …/rollout` answers with too.
+pub fn rollout_json(status: &RolloutStatus) -> Vec<u8> {
+    to_json(&rollout(status))
+}
+
+/// One workload in the answer of `GET /api/v1/workloads`.
+#[derive(Debug, Serialize)]
+pub struct WorkloadSummary<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its kind on the wire.
+    pub kind: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The object's uid.
+    pub uid: &'a str,
+    /// The rollout's phase.
+    pub phase: &'static str,
+    /// Replicas asked for.
+    pub desired: u32,
+    /// Pods of the new revision.
+    pub updated: u32,
+    /// Of these, ready.
+    pub ready: u32,
+    /// The newest revision.
+    pub revision: Option<&'a str>,
+    /// Images of the newest revision.
+    pub images: Vec<&'a str>,
+    /// When the rollout state changed last.
+    pub changed: Option<String>,
+    /// What is wrong, in a sentence; empty if nothing is.
+    pub message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Rollout<'a> {
+    time: String,
+    phase: &'static str,
+    revision: Option<&'a str>,
+    previous: Option<&'a str>,
+    generation: i64,
+    images: BTreeMap<&'a str, Image<'a>>,
+    desired: u32,
+    updated: u32,
+    ready: u32,
+    available: u32,
+    old: u32,
+    elapsed_ms: Option<u64>,
+    deadline_ms: Option<u64>,
+    reasons: [(); 0],
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    from: Option<&'a str>,
+    to: &'a str,
+}
+
+#[derive(Serialize)]
+struct Pod<'a> {
+    time: String,
+    pod: &'a str,
+    uid: &'a str,
+    node: Option<&'a str>,
+    revision: Option<&'a str>,
+    side: &'static str,
+    phase: &'static str,
+    phase_detail: Option<&'a str>,
+    ready: bool,
+    restarts: u32,
+    reason: Option<&'a str>,
+    message: Option<&'a str>,
+    containers: Vec<Container<'a>>,
+}
+
+#[derive(Serialize)]
+struct Container<'a> {
+    name: &'a str,
+    kind: &'static str,
+    state: &'static str,
+    attempt: u32,
+    reason: Option<&'a str>,
+    exit_code: Option<i32>,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    time: String,
+    r#type: &'static str,
+    reason: &'a str,
+    message: &'a str,
+    object: Object<'a>,
+    count: u32,
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    kind: &'a str,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    time: String,
+    pod: &'a str,
+    container: &'a str,
+    attempt: u32,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_start: Option<bool>,
+    complete: Option<bool>,
+    lines: Option<u64>,
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct GapEvent<'a> {
+    time: String,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    from: Option<String>,
+    to: Option<String>,
+    count: Option<u64>,
+}
+
+pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
+    let until = status.finished.unwrap_or(status.time);
+    let elapsed = status.started.map(|started| (until - started).max(0) / MILLISECOND);
+    Rollout {
+        time: rfc3339(status.time),
+        phase: phase_word(status.phase),
+        revision: status.revision.as_deref(),
+        previous: status.previous.as_deref(),
+        generation: status.generation,
+        images: status
+            .images
+            .iter()
+            .map(|image| (&*image.container, Image { from: image.from.as_deref(), to: &image.to }))
+            .collect(),
+        desired: status.desired,
+        updated: status.updated,
+        ready: status.ready,
+        available: status.available,
+        old: status.old,
+        elapsed_ms: elapsed.map(|elapsed| elapsed as u64),
+        deadline_ms: status.deadline_ms,
+        reasons: [],
+        message: &status.message,
+    }
+}
+
+pub(super) fn pod(status: &PodStatus) -> impl Serialize + '_ {
+    Pod {
+        time: rfc3339(status.time),
+        pod: &status.pod,
+        uid: &status.uid,
+        node: status.node.as_deref(),
+        revision: status.revision.as_deref(),
+        side: side_word(status.side),
+        phase: pod_phase_word(status.phase),
+        phase_detail: status.phase_detail.as_deref(),
+        ready: status.ready,
+        restarts: status.restarts,
+        reason: status.reason.as_deref(),
+        message: status.message.as_deref(),
+        containers: status.containers.iter().map(container).collect(),
+    }
+}
+
+fn container(status: &ContainerStatus) -> Container<'_> {
+    Container {
+        name: &status.name,
+        kind: match status.kind {
+            ContainerKind::App => "app",
+            ContainerKind::Init => "init",
+            ContainerKind::Sidecar => "sidecar",
+            ContainerKind::Ephemeral => "ephemeral",
+        },
+        state: match status.state {
+            ContainerState::Waiting => "waiting",
+            ContainerState::Running => "running",
+            ContainerState::Terminated => "terminated",
+        },
+        attempt: status.attempt,
+        reason: status.reason.as_deref(),
+        exit_code: status.exit_code,
+    }
+}
+
+pub(super) fn event(event: &KubeEvent) -> impl Serialize + '_ {
+    Event {
+        time: rfc3339(event.time),
+        r#type: if event.warning { "Warning" } else { "Normal" },
+        reason: &event.reason,
+        message: &event.message,
+        object: Object { kind: &event.object_kind, name: &event.object_name },
+        count: event.count,
+    }
+}
+
+pub(super) fn source(change: &SourceChange) -> impl Serialize + '_ {
+    Source {
+        time: rfc3339(change.time),
+        pod: &change.source.pod,
+        container: &change.source.key.container,
+        attempt: change.source.attempt,
+        state: match change.state {
+            SourceState::Waiting => "waiting",
+            SourceState::Following => "following",
+            SourceState::Ended => "ended",
+        },
+        from_start: change.from_start,
+        complete: change.complete,
+        lines: change.lines,
+        reason: change.reason.as_deref(),
+    }
+}
+
+pub(super) fn gap(gap: &Gap) -> impl Serialize + '_ {
+    let source = gap.source.as_deref();
+    GapEvent {
+        time: rfc3339(gap.time),
+        reason: gap_word(gap.reason),
+        pod: source.map(|source| &*source.pod),
+        container: source.map(|source| &*source.key.container),
+        attempt: source.map(|source| source.attempt),
+        from: gap.from.map(rfc3339),
+        to: gap.to.map(rfc3339),
+        count: gap.count,
+    }
+}
+
+/// The wire's word for a rollout phase.
+pub(super) fn phase_word(phase: RolloutPhase) -> &'static str {
+    match phase {
+        RolloutPhase::Waiting => "waiting",
+        RolloutPhase::Progressing => "progressing",
+        RolloutPhase::Paused => "paused",
+        RolloutPhase::Stalled => "stalled",
+        RolloutPhase::Complete => "complete",
+        RolloutPhase::ScaledToZero => "scaled_to_zero",
+        RolloutPhase::Deleted => "deleted",
+    }
+}
+
+/// The wire's word for a pod phase.
+pub(super) fn pod_phase_word(phase: PodPhase) -> &'static str {
+    match phase {
+        PodPhase::Unscheduled => "unscheduled",
+        PodPhase::Pulling => "pulling",
+        PodPhase::Init => "init",
+        PodPhase::Starting => "starting",
+        PodPhase::Running => "running",
+        PodPhase::Ready => "ready",
+        PodPhase::Failing => "failing",
+        PodPhase::Succeeded => "succeeded",
+        PodPhase::Terminating => "terminating",
+        PodPhase::Gone => "gone",
+    }
+}
+
+/// The wire's word for a side.
+pub(super) fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::New => "new",
+        Side::Old => "old",
+    }
+}
+
+/// The wire's word for a gap reason.
+pub(super) fn gap_word(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::RotationUnproven => "rotation_unproven",
+        GapReason::FollowLost => "follow_lost",
+        GapReason::AttemptCollected => "attempt_collected",
+        GapReason::PodRemoved => "pod_removed",
+        GapReason::NodeUnreachable => "node_unreachable",
+        GapReason::ViewerTooSlow => "viewer_too_slow",
+        GapReason::HistoryEvicted => "history_evicted",
+        GapReason::ServerRestart => "server_restart",
+        GapReason::LimitReached => "limit_reached",
+        GapReason::ClockStep => "clock_step",
+        GapReason::UpstreamError => "upstream_error",
+    }
+}
+
+impl WorkloadSummary<'_> {
+    /// The wire's word for a rollout phase.
+    pub fn phase(phase: RolloutPhase) -> &'static str {
+        phase_word(phase)
+    }
+}

@@ -1,0 +1,24 @@
+//! The public vocabulary: events, their encodings, and the event id.
+//!
+//! What holds here:
+//! - One record has one meaning and three encodings: Server-Sent Events, NDJSON and text.
+//! - `data` is one line of JSON that is safe in every sink: browser, terminal, SSE parser, CI log.
+//!   Nothing that a pod prints can start a field, an event or a line of its own.
+//! - Names and shapes are public: adding a field is free, renaming one is a new API version.
+//!   `tests/wire` holds an example of every event in every format.
+//!
+//! Pure: bytes out of records; no clock, no I/O. It may use `ids`, `time`, `journal` (the epoch).
+
+mod encoder;
+mod escape;
+mod id;
+mod json;
+mod level;
+mod stamp;
+mod text;
+
+pub use encoder::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed, UnknownFormat};
+pub use escape::{push_json_string, push_plain};
+pub use id::{BadId, EventId, MAX_ID_BYTES};
+pub use json::{WorkloadSummary, rollout_json, to_json};
+pub use level::level;

@@ -1,0 +1,193 @@
+//! The text format: what `curl` shows to people and what a CI log keeps.
+//!
+//! Every line begins with a time of day and names its object, so that nothing a pod prints stands
+//! at the start of a line.
+
+use std::io::Write as _;
+
+use super::encoder::{Bye, Hello};
+use super::escape::push_plain;
+use super::json::{gap_word, phase_word, pod_phase_word};
+use super::stamp::push_clock;
+use crate::ids::{
+    Gap, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, SourceChange,
+    SourceState,
+};
+use crate::time::{MILLISECOND, rfc3339};
+
+// Writes into a Vec cannot fail, so their results are dropped throughout.
+
+pub(super) fn hello(out: &mut Vec<u8>, hello: &Hello<'_>) {
+    let _ = write!(out, "{}  ", hello.workload);
+    match hello.rollout {
+        Some(status) => {
+            let _ = write!(out, "{}  ", phase_word(status.phase));
+            if let Some(revision) = &status.revision {
+                let _ = write!(out, "revision {revision}  ");
+            }
+            let _ = write!(out, "{}/{} ready", status.ready, status.desired);
+        }
+        None => out.extend_from_slice(b"state not known yet"),
+    }
+    out.extend_from_slice(b"  (times in UTC)\n");
+}
+
+pub(super) fn line(out: &mut Vec<u8>, lines: &Lines, line: &LineMeta, text: &str) {
+    push_clock(out, line.time);
+    out.extend_from_slice(b"  ");
+    out.extend_from_slice(lines.source.pod.as_bytes());
+    out.push(b'/');
+    out.extend_from_slice(lines.source.key.container.as_bytes());
+    out.extend_from_slice(b" | ");
+    push_plain(out, text);
+    if line.truncated_bytes > 0 {
+        let _ = write!(out, " … (cut, {} bytes in all)", line.truncated_bytes);
+    }
+    out.push(b'\n');
+}
+
+pub(super) fn rollout(out: &mut Vec<u8>, status: &RolloutStatus) {
+    push_clock(out, status.time);
+    out.extend_from_slice(b"  rollout  ");
+    progress(out, status, status.time);
+    for image in &status.images {
+        if let Some(from) = &image.from
+            && status.phase == RolloutPhase::Progressing
+        {
+            let _ = write!(out, ", {from} -> {}", image.to);
+        }
+    }
+    if !status.message.is_empty() {
+        out.extend_from_slice(b": ");
+        push_plain(out, &status.message);
+    }
+    out.push(b'\n');
+}
+
+fn progress(out: &mut Vec<u8>, status: &RolloutStatus, now: i64) {
+    if let Some(revision) = &status.revision {
+        let _ = write!(out, "revision {revision} ");
+    }
+    let word = phase_word(status.phase).replace('_', " ");
+    let _ = write!(out, "{word}, {}/{} ready", status.ready, status.desired);
+    if status.old > 0 {
+        let _ = write!(out, ", {} old", status.old);
+    }
+    if let Some(started) = status.started {
+        let seconds = (status.finished.unwrap_or(now) - started).max(0) / crate::time::SECOND;
+        let _ = match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+            (0, 0, seconds) => write!(out, " ({seconds}s)"),
+            (0, minutes, seconds) => write!(out, " ({minutes}m{seconds:02}s)"),
+            (hours, minutes, _) => write!(out, " ({hours}h{minutes:02}m)"),
+        };
+    }
+}
+
+pub(super) fn pod(out: &mut Vec<u8>, status: &PodStatus) {
+    push_clock(out, status.time);
+    let _ = write!(out, "  pod/{}  {}", status.pod, pod_phase_word(status.phase));
+    if let Some(detail) = &status.phase_detail {
+        let _ = write!(out, " {detail}");
+    }
+    if status.restarts > 0 {
+        let _ = write!(out, ", {} restarts", status.restarts);
+    }
+    for (mark, text) in [(": ", &status.reason), (", ", &status.message)] {
+        if let Some(text) = text {
+            out.extend_from_slice(mark.as_bytes());
+            push_plain(out, text);
+        }
+    }
+    out.push(b'\n');
+}
+
+pub(super) fn event(out: &mut Vec<u8>, event: &KubeEvent) {
+    push_clock(out, event.time);
+    let kind = if event.warning { "Warning" } else { "Normal" };
+    let _ = write!(out, "  {kind}  ");
+    push_plain(out, &event.reason);
+    let _ = write!(out, "  {}/{}  ", event.object_kind, event.object_name);
+    push_plain(out, &event.message);
+    if event.count > 1 {
+        let _ = write!(out, " (x{})", event.count);
+    }
+    out.push(b'\n');
+}
+
+pub(super) fn source(out: &mut Vec<u8>, change: &SourceChange) {
+    push_clock(out, change.time);
+    let source = &change.source;
+    let _ = write!(out, "  {}/{}  log ", source.pod, source.key.container);
+    match change.state {
+        SourceState::Waiting => out.extend_from_slice(b"waits"),
+        SourceState::Following => {
+            let _ = write!(out, "followed, attempt {}", source.attempt);
+        }
+        SourceState::Ended => {
+            let _ = write!(out, "of attempt {} ended", source.attempt);
+            out.extend_from_slice(match change.complete {
+                Some(true) => b", complete".as_slice(),
+                Some(false) => b", not complete",
+                None => b"",
+            });
+            if let Some(lines) = change.lines {
+                let _ = write!(out, ", {lines} lines");
+            }
+        }
+    }
+    if let Some(reason) = &change.reason {
+        out.extend_from_slice(b": ");
+        push_plain(out, reason);
+    }
+    out.push(b'\n');
+}
+
+pub(super) fn gap(out: &mut Vec<u8>, gap: &Gap) {
+    push_clock(out, gap.time);
+    out.extend_from_slice(b"  gap  ");
+    if let Some(source) = &gap.source {
+        let _ = write!(out, "{}/{}  ", source.pod, source.key.container);
+    }
+    match gap.count {
+        Some(1) => out.extend_from_slice(b"1 line is missing"),
+        Some(count) => {
+            let _ = write!(out, "{count} lines are missing");
+        }
+        None => out.extend_from_slice(b"lines may be missing"),
+    }
+    if let (Some(from), Some(to)) = (gap.from, gap.to) {
+        let _ = write!(out, " between {} and {}", rfc3339(from), rfc3339(to));
+    }
+    let _ = writeln!(out, " ({})", gap_word(gap.reason));
+}
+
+pub(super) fn live(out: &mut Vec<u8>, now: i64) {
+    push_clock(out, now);
+    out.extend_from_slice(b"  -- everything so far is above; following\n");
+}
+
+pub(super) fn bye(out: &mut Vec<u8>, reason: Bye, now: i64) {
+    push_clock(out, now);
+    out.extend_from_slice(match reason {
+        Bye::Rotate => b"  -- end of this stream's lifetime; connect again to go on\n".as_slice(),
+        Bye::Drain => b"  -- this replica is shutting down; connect again to go on\n",
+        Bye::Expired => b"  -- the token has expired; sign in again\n",
+        Bye::Revoked => b"  -- the right to read these logs was taken away\n",
+        Bye::Limit => b"  -- a limit was reached; try again later\n",
+    });
+}
+
+pub(super) fn heartbeat(out: &mut Vec<u8>, rollout: Option<&RolloutStatus>, now: i64) {
+    let running = rollout.filter(|status| {
+        matches!(
+            status.phase,
+            RolloutPhase::Waiting | RolloutPhase::Progressing | RolloutPhase::Stalled
+        )
+    });
+    if let Some(status) = running {
+        push_clock(out, now - now.rem_euclid(MILLISECOND));
+        out.extend_from_slice(b"  rollout  ");
+        progress(out, status, now);
+    }
+    out.push(b'\n');
+}

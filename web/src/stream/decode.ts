@@ -1,0 +1,157 @@
+// Turns events of the stream into rows for the log and changes for the rest of the page.
+
+import type { Gap, Hello, KubeEvent, LogLine, Pod, Result, Rollout, SourceChange } from '../api/types';
+import { split } from '../log/ansi';
+import { BatchBuilder, ERROR, EVENT, GAP, LINE, LOSSY, NO_SOURCE, NOTE, OLD_SIDE, PARTIAL, POD, SOURCE, TRUNCATED, WARN, levelOf, timeOf } from '../log/batch';
+import { tellEvent, tellGap, tellPod, tellResult, tellRollout, tellSource } from './tell';
+import { SeenKeys } from './seen';
+import type { SseEvent } from './sse';
+
+/** A change of state, beside the rows. */
+export type Change =
+  | { type: 'hello'; hello: Hello }
+  | { type: 'rollout'; rollout: Rollout }
+  | { type: 'pod'; pod: Pod }
+  | { type: 'result'; result: Result }
+  /** How far the server's clock is ahead of this machine's, in ms. */
+  | { type: 'clock'; ahead: number };
+
+/** At most this many gone pods are remembered, to tell what changed about them. */
+const MAX_PODS = 5_000;
+
+export class Decoder {
+  readonly batch = new BatchBuilder();
+  changes: Change[] = [];
+  /** Lines dropped because they had been shown before an approximate resume. */
+  dropped = 0;
+
+  #kind: string;
+  #seen = new SeenKeys();
+  #dedupe = false;
+  #helloId = '';
+  #began = false;
+  /** Pods as their last events told them, and as the connection's snapshot did. */
+  #pods = new Map<string, Pod>();
+  #standing = new Map<string, Pod>();
+  #rollout: Rollout | undefined;
+
+  constructor(kind: string) {
+    this.#kind = kind;
+  }
+
+  /** `resuming` is whether this connection sent an id. Returns hello and bye for the link. */
+  hello(event: SseEvent, resuming: boolean): Hello {
+    const hello = JSON.parse(event.data) as Hello;
+    this.#helloId = event.id;
+    this.#standing.clear();
+    this.#dedupe = resuming && hello.resumed !== 'exact';
+    if (resuming && hello.resumed === 'none' && this.#began) {
+      // Our place was not found and no gap may follow: say that nothing is known.
+      this.batch.add(GAP, Date.now(), 0, 0, NO_SOURCE, '⚠ Lines may be missing here: the server did not know where this page had stopped and began anew', null);
+    }
+    this.changes.push({ type: 'hello', hello });
+    return hello;
+  }
+
+  /** History is over; the event's time is the server's now. */
+  live(event: SseEvent, now: number): void {
+    const ahead = Date.parse((JSON.parse(event.data) as { time?: string }).time ?? '') - now;
+    if (Number.isFinite(ahead)) this.changes.push({ type: 'clock', ahead });
+  }
+
+  /** One event that is neither `hello`, `live` nor `bye`. Unknown types are ignored. */
+  event(event: SseEvent): void {
+    switch (event.type) {
+      case 'log':
+        return this.#log(JSON.parse(event.data) as LogLine);
+      case 'rollout': {
+        const rollout = JSON.parse(event.data) as Rollout;
+        this.changes.push({ type: 'rollout', rollout });
+        const told = this.#snapshot(event) ? null : tellRollout(rollout, this.#rollout);
+        this.#rollout = rollout;
+        if (told) this.#row(NOTE, rollout.time, rollout.phase === 'stalled' ? ERROR : 0, NO_SOURCE, told);
+        return;
+      }
+      case 'pod': {
+        const pod = JSON.parse(event.data) as Pod;
+        this.changes.push({ type: 'pod', pod });
+        if (this.#snapshot(event)) {
+          this.#standing.set(pod.pod, pod);
+          return;
+        }
+        const told = tellPod(pod, this.#before(pod), this.#kind);
+        this.#remember(pod);
+        if (told) this.#row(POD, pod.time, told.startsWith('✗') ? ERROR : 0, this.batch.source(pod.pod, '', 0), told);
+        return;
+      }
+      case 'event': {
+        const happened = JSON.parse(event.data) as KubeEvent;
+        const source = happened.object?.kind === 'pod' ? this.batch.source(happened.object.name, '', 0) : NO_SOURCE;
+        return this.#row(EVENT, happened.time, happened.type === 'Warning' ? WARN : 0, source, tellEvent(happened, this.#kind));
+      }
+      case 'source': {
+        const change = JSON.parse(event.data) as SourceChange;
+        return this.#row(SOURCE, change.time, 0, this.batch.source(change.pod, change.container, change.attempt), tellSource(change, this.#kind));
+      }
+      case 'gap': {
+        const gap = JSON.parse(event.data) as Gap;
+        const source = gap.pod ? this.batch.source(gap.pod, gap.container ?? '', gap.attempt ?? 0) : NO_SOURCE;
+        return this.#row(GAP, gap.time, 0, source, tellGap(gap, this.#kind));
+      }
+      case 'result': {
+        const result = JSON.parse(event.data) as Result;
+        this.changes.push({ type: 'result', result });
+        return this.#row(NOTE, result.time, result.outcome === 'succeeded' ? 0 : ERROR, NO_SOURCE, tellResult(result));
+      }
+    }
+  }
+
+  takeChanges(): Change[] {
+    const taken = this.changes;
+    this.changes = [];
+    return taken;
+  }
+
+  #log(line: LogLine): void {
+    this.#began = true;
+    if (line.key) {
+      const fresh = this.#seen.add(line.key);
+      if (!fresh && this.#dedupe) {
+        this.dropped++;
+        return;
+      }
+    }
+    const { text, spans } = split(line.text);
+    const flags = (line.truncated_bytes ? TRUNCATED : 0) | (line.lossy ? LOSSY : 0) | (line.partial ? PARTIAL : 0) | (line.side === 'old' ? OLD_SIDE : 0);
+    const suffix = line.truncated_bytes ? ` … cut, ${line.truncated_bytes.toLocaleString('en')} bytes in all` : '';
+    this.batch.add(LINE, timeOf(line.time), levelOf(line.level), flags, this.batch.source(line.pod, line.container, line.attempt), text + suffix, spans);
+  }
+
+  #row(kind: number, time: string, level: number, source: number, text: string): void {
+    // Names and messages come from the cluster's users: the same care as for log text.
+    this.batch.add(kind, timeOf(time), level, 0, source, split(text).text, null);
+  }
+
+  /** State that stands at the start of every connection is not news. */
+  #snapshot(event: SseEvent): boolean {
+    return event.id === this.#helloId;
+  }
+
+  /** What was known when this happened: history may tell again what led to how things stand. */
+  #before(pod: Pod): Pod | undefined {
+    const told = this.#pods.get(pod.pod);
+    const standing = this.#standing.get(pod.pod);
+    const usable = standing && Date.parse(standing.time) <= Date.parse(pod.time) ? standing : undefined;
+    if (!told || !usable) return told ?? usable;
+    return Date.parse(told.time) >= Date.parse(usable.time) ? told : usable;
+  }
+
+  #remember(pod: Pod): void {
+    this.#pods.delete(pod.pod);
+    this.#pods.set(pod.pod, pod);
+    if (this.#pods.size > MAX_PODS) {
+      const oldest = this.#pods.keys().next();
+      if (!oldest.done) this.#pods.delete(oldest.value);
+    }
+  }
+}

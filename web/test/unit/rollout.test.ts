@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Pod, PodPhase } from '../../src/api/types';
+import { LANE_ROWS, laneOf, ticks, windowOf } from '../../src/rollout/layout';
+import { RolloutModel } from '../../src/rollout/model';
+import { stateOf } from '../../src/rollout/state';
+import { tellGap, tellPod } from '../../src/stream/tell';
+import { shortPod } from '../../src/format';
+
+const T = Date.parse('2026-11-22T14:00:00Z');
+const pod = (name: string, phase: PodPhase, second: number, more: Partial<Pod> = {}): Pod => ({
+  pod: name, uid: name, side: 'new', phase, time: new Date(T + second * 1_000).toISOString(), ...more,
+});
+
+test('a pod’s phases become segments without holes', () => {
+  const model = new RolloutModel();
+  model.pod(pod('a', 'pulling', 0));
+  model.pod(pod('a', 'pulling', 1));
+  model.pod(pod('a', 'starting', 5));
+  model.pod(pod('a', 'ready', 9));
+  model.pod(pod('a', 'gone', 20));
+  assert.deepEqual(model.pods.get('a')?.segments, [
+    { from: T, to: T + 5_000, phase: 'pulling' },
+    { from: T + 5_000, to: T + 9_000, phase: 'starting' },
+    { from: T + 9_000, to: T + 20_000, phase: 'ready' },
+  ]);
+});
+
+test('a pod that a new snapshot does not name is gone', () => {
+  const model = new RolloutModel();
+  model.beginSnapshot();
+  model.pod(pod('a', 'ready', 0));
+  model.pod(pod('b', 'ready', 0));
+  model.endSnapshot(T + 1_000);
+  assert.equal(model.pods.get('a')?.pod.phase, 'ready');
+  model.beginSnapshot();
+  model.pod(pod('b', 'ready', 2));
+  model.endSnapshot(T + 5_000);
+  assert.equal(model.pods.get('a')?.pod.phase, 'gone');
+  assert.equal(model.pods.get('a')?.segments.at(-1)?.to, T + 5_000);
+  assert.equal(model.pods.get('b')?.pod.phase, 'ready');
+});
+
+test('history that comes after the snapshot is put in its place', () => {
+  const model = new RolloutModel();
+  const app = (state: string, attempt: number) => ({ containers: [{ name: 'app', state, attempt }] });
+  model.pod(pod('a', 'ready', 31, app('running', 1)));
+  model.pod(pod('a', 'pulling', 1, app('waiting', 1)));
+  model.pod(pod('a', 'starting', 9, app('running', 1)));
+  model.pod(pod('a', 'ready', 31, app('running', 1)));
+  const bar = model.pods.get('a');
+  assert.deepEqual(bar?.segments.map((segment) => [segment.phase, segment.from - T]), [['pulling', 1_000], ['starting', 9_000], ['ready', 31_000]]);
+  assert.equal(bar?.pod.phase, 'ready');
+  assert.deepEqual(bar?.marks, []);
+  model.pod(pod('b', 'failing', 40, app('waiting', 1)));
+  model.pod(pod('b', 'starting', 38, app('running', 1)));
+  model.pod(pod('b', 'failing', 40, app('waiting', 1)));
+  assert.deepEqual(model.pods.get('b')?.marks.map((mark) => [mark.glyph, mark.at - T]), [['✗', 40_000]]);
+});
+
+test('exits and restarts are marked where they happened', () => {
+  const model = new RolloutModel();
+  const app = (state: string, attempt: number, exit_code: number | null = null) => ({ containers: [{ name: 'app', state, attempt, exit_code }] });
+  model.pod(pod('a', 'starting', 0, app('running', 1)));
+  model.pod(pod('a', 'failing', 2, app('waiting', 1, 1)));
+  model.pod(pod('a', 'starting', 12, app('running', 2)));
+  assert.deepEqual(model.pods.get('a')?.marks.map((mark) => [mark.glyph, mark.at - T]), [['✗', 2_000], ['↻', 12_000]]);
+});
+
+test('a full lane shows the failing pods and counts the others', () => {
+  const model = new RolloutModel();
+  for (let i = 0; i < 40; i++) model.pod(pod(`p-${i}`, i === 39 ? 'failing' : 'ready', i));
+  const lane = laneOf(model, 'new', T);
+  assert.equal(lane.bars.length, LANE_ROWS);
+  assert.ok(lane.bars.some((bar) => bar.pod.phase === 'failing'));
+  assert.equal(lane.rest, `${40 - LANE_ROWS} ready`);
+});
+
+test('the window begins before the rollout and is bounded', () => {
+  const model = new RolloutModel();
+  const [from, to] = windowOf(model, T + 120_000, T);
+  assert.ok(from < T && from > T - 20_000 && to === T + 120_000);
+  const [old] = windowOf(model, T, T - 5 * 3_600_000);
+  assert.ok(T - old <= 15 * 60_000 && T - old >= 60_000);
+  assert.ok(ticks(from, to, 9).length <= 10);
+});
+
+test('every state has a glyph and a word', () => {
+  for (const phase of ['waiting', 'progressing', 'paused', 'stalled', 'complete', 'scaled_to_zero', 'deleted', 'something_new', null]) {
+    const state = stateOf(phase, 0);
+    assert.ok(state.glyph && state.text);
+  }
+  assert.equal(stateOf('progressing', 1).text, 'failing');
+  assert.equal(stateOf('paused', 1).text, 'paused');
+});
+
+test('a gap says whose lines are missing, from when to when, and why', () => {
+  assert.equal(
+    tellGap({ time: '', reason: 'rotation_unproven', pod: 'web-6c9f-r4t8c', container: 'app', from: '2026-11-22T14:03:14.2Z', to: '2026-11-22T14:03:22.8Z', count: null }, 'deployment'),
+    '⚠ Lines of r4t8c/app are missing between 14:03:14.2 and 14:03:22.8 UTC: its log was rotated before they could be read',
+  );
+  assert.equal(tellGap({ time: '', reason: 'history_evicted', count: 1 }, 'deployment'), '⚠ 1 line is missing: older than what the server keeps');
+});
+
+test('a pod is told once for each change', () => {
+  const before = pod('web-6c9f-p7wqm', 'pulling', 0);
+  assert.equal(tellPod(pod('web-6c9f-p7wqm', 'pulling', 1), before, 'deployment'), null);
+  assert.equal(tellPod(pod('web-6c9f-p7wqm', 'ready', 1), before, 'deployment'), '✓ p7wqm is ready');
+});
+
+test('pods keep what tells them apart', () => {
+  assert.equal(shortPod('web-6c9f-p7wqm', 'deployment'), 'p7wqm');
+  assert.equal(shortPod('db-0', 'statefulset'), 'db-0');
+  assert.equal(shortPod('single', 'pod'), 'single');
+});
