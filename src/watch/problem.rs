@@ -1,14 +1,14 @@
 //! What keeps a watch from working, told to operators.
 
 use std::fmt;
+use std::time::Duration;
 
 use kube::runtime::watcher;
-
-use crate::time;
+use tokio::time::Instant;
 
 /// A refusal that is repeated after this long is believed: an API server that has just started
 /// refuses everybody for about a second.
-const BELIEVED_AFTER: i64 = 2 * time::SECOND;
+const BELIEVED_AFTER: Duration = Duration::from_secs(2);
 
 /// The kinds that are watched. A closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +54,7 @@ pub struct Problem {
 #[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) problem: Problem,
+    pub(super) began: Instant,
     /// It was told to the operator.
     pub(super) told: bool,
     /// How often this watch had been answered when it failed.
@@ -98,6 +99,15 @@ impl fmt::Display for Resource {
     }
 }
 
+// === impl Trouble ===
+
+impl Trouble {
+    /// Whether it lasts long enough to be believed.
+    pub(super) fn believed(&self, now: Instant) -> bool {
+        now.duration_since(self.began) >= BELIEVED_AFTER
+    }
+}
+
 // === impl Problem ===
 
 impl Problem {
@@ -130,11 +140,6 @@ impl Problem {
             message,
             since: now,
         }
-    }
-
-    /// Whether it is to be believed now, given when it began.
-    pub(super) fn believed(&self, now: i64) -> bool {
-        now - self.since >= BELIEVED_AFTER
     }
 }
 

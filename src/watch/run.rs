@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::index::Scope;
 use super::problem::{Problem, Resource};
 use super::tables::Object;
-use super::{Change, Index, WatchOptions};
+use super::{Change, Index, Now, WatchOptions};
 use crate::cluster::{Answers, Cluster, types};
-use crate::time;
+use crate::telemetry::{Metrics, events};
 
 /// The server ends a watch after this many seconds; one that is silent five seconds longer is dead.
 const WATCH_SECONDS: u32 = 60;
@@ -52,13 +52,16 @@ pub async fn run(
     options: WatchOptions,
     index: Index,
     changes: mpsc::Sender<Change>,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
     index.configure(&options);
     let (mut steps, watches) = start(&cluster, &options);
     let mut applier = Applier {
         index,
+        metrics,
         listing: watches.iter().map(|_| None).collect(),
+        ended: watches.iter().map(|_| None).collect(),
         scopes: watches.iter().map(|watch| watch.0.clone()).collect(),
         answers: watches.into_iter().map(|watch| watch.1).collect(),
         held: Some(Vec::new()),
@@ -153,10 +156,13 @@ fn read<K>(
 /// Brings steps into the index and gives the changes to be sent.
 struct Applier {
     index: Index,
+    metrics: Arc<Metrics>,
     scopes: Vec<Scope>,
     answers: Vec<Answers>,
     /// What each watch has listed since its list began.
     listing: Vec<Option<HashSet<Arc<str>>>>,
+    /// Why a watch that had been listed broke last.
+    ended: Vec<Option<String>>,
     /// While the first lists are read: the events to be told of later. Everything else is told of as
     /// one snapshot, so that nobody sees workloads without their pods.
     held: Option<Vec<Change>>,
@@ -166,10 +172,16 @@ struct Applier {
 
 impl Applier {
     fn take(&mut self, watch: usize, step: Step) -> Vec<Change> {
-        let now = time::now();
+        let now = Now::read();
         let mut out = Vec::new();
         match step {
-            Step::Began => self.listing[watch] = Some(HashSet::new()),
+            Step::Began => {
+                self.listing[watch] = Some(HashSet::new());
+                if let Some(reason) = self.ended[watch].take() {
+                    let kind = self.scopes[watch].0.as_str();
+                    events::WatchRestarted { kind, reason: &reason }.emit(&self.metrics);
+                }
+            }
             Step::Listed(object) => {
                 if let (Some(listed), Some(uid)) = (&mut self.listing[watch], object.uid()) {
                     listed.insert(Arc::from(uid));
@@ -192,23 +204,26 @@ impl Applier {
             Step::Deleted(object) => {
                 self.index.change(|tables| tables.delete(&object, now, &mut out));
             }
-            Step::Failed(error) => self.failed(watch, &error, now),
+            Step::Failed(error) => self.failed(watch, &error, now.wall),
         }
         self.pass(out)
     }
 
     fn tick(&mut self) -> Vec<Change> {
         let mut out = Vec::new();
-        self.index.change(|tables| tables.sweep(time::now(), &mut out));
+        self.index.change(|tables| tables.sweep(Now::read(), &mut out));
         for watch in 0..self.scopes.len() {
             self.recovered(watch);
         }
         self.pass(out)
     }
 
-    fn failed(&self, watch: usize, error: &watcher::Error, now: i64) {
+    fn failed(&mut self, watch: usize, error: &watcher::Error, now: i64) {
         let scope = &self.scopes[watch];
         let problem = Problem::new(scope.0, scope.1.as_deref(), error, now);
+        if !matches!(error, watcher::Error::InitialListFailed(_)) {
+            self.ended[watch] = Some(problem.message.clone());
+        }
         tracing::debug!(resource = %scope.0, namespace = scope.1, %error, "a watch broke");
         if let Some(problem) = self.index.fail(scope, problem, self.answers[watch].count()) {
             tracing::error!(
@@ -279,3 +294,6 @@ fn newest(events: &mut Vec<Change>) {
     let surplus = events.len().saturating_sub(FIRST_EVENTS);
     events.drain(..surplus);
 }
+
+#[cfg(test)]
+mod tests;

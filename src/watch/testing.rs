@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::problem::Resource;
 use super::tables::{Object, Tables};
-use super::{Change, PodEntry, WorkloadEntry};
+use super::{Change, Now, PodEntry, WorkloadEntry};
 use crate::ids::{Kind, WorkloadId};
 use crate::time;
 
@@ -18,42 +20,53 @@ pub(crate) const BEGIN: i64 = 1_795_356_000 * time::SECOND;
 pub(crate) struct World {
     pub(in crate::watch) tables: Tables,
     pub(crate) now: i64,
+    start: Instant,
 }
 
 impl World {
     pub(crate) fn new() -> World {
-        World { tables: Tables::new(60 * time::SECOND), now: BEGIN }
+        World { tables: Tables::new(Duration::from_secs(60)), now: BEGIN, start: Instant::now() }
     }
 
-    fn step(&mut self) -> i64 {
-        self.now += time::SECOND;
-        self.now
+    fn step(&mut self, seconds: i64) -> Now {
+        self.now += seconds * time::SECOND;
+        let since = Duration::from_nanos((self.now - BEGIN).unsigned_abs());
+        Now { wall: self.now, steady: self.start + since }
     }
 
     pub(crate) fn apply(&mut self, value: &Value) -> Vec<Change> {
-        let (now, mut out) = (self.step(), Vec::new());
+        let (now, mut out) = (self.step(1), Vec::new());
         self.tables.apply(&object(value), now, &mut out);
         out
     }
 
     pub(crate) fn delete(&mut self, value: &Value) -> Vec<Change> {
-        let (now, mut out) = (self.step(), Vec::new());
+        let (now, mut out) = (self.step(1), Vec::new());
         self.tables.delete(&object(value), now, &mut out);
         out
     }
 
     /// A relist that shows only these uids.
     pub(crate) fn relist(&mut self, resource: Resource, uids: &[&str]) -> Vec<Change> {
-        let (now, mut out) = (self.step(), Vec::new());
+        self.relist_in(resource, None, uids)
+    }
+
+    /// A relist of one namespace.
+    pub(crate) fn relist_in(
+        &mut self,
+        resource: Resource,
+        namespace: Option<&str>,
+        uids: &[&str],
+    ) -> Vec<Change> {
+        let (now, mut out) = (self.step(1), Vec::new());
         let listed: HashSet<Arc<str>> = uids.iter().map(|uid| Arc::from(*uid)).collect();
-        self.tables.keep_only(resource, None, &listed, now, &mut out);
+        self.tables.keep_only(resource, namespace, &listed, now, &mut out);
         out
     }
 
     pub(crate) fn wait(&mut self, seconds: i64) -> Vec<Change> {
-        self.now += seconds * time::SECOND;
-        let mut out = Vec::new();
-        self.tables.sweep(self.now, &mut out);
+        let (now, mut out) = (self.step(seconds), Vec::new());
+        self.tables.sweep(now, &mut out);
         out
     }
 }

@@ -12,19 +12,21 @@ mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Change;
+use tokio::time::Instant;
+
 use super::events::{Events, Waiting};
 use super::intern::Words;
 use super::pod::{Owner, PodEntry};
 use super::problem::Resource;
 use super::workload::{Child, Detail, TemplateContainer, TemplateEntry, WorkloadEntry};
+use super::{Change, Now};
 use crate::cluster::types;
 use crate::ids::{Kind, WorkloadId};
-use crate::time;
 
 /// How long a pod waits for its owner before it is told of under the best guess.
-const PATIENCE: i64 = 30 * time::SECOND;
+const PATIENCE: Duration = Duration::from_secs(30);
 /// So many gone pods stay known; a storm of deletions must not fill the memory.
 const GONE_KEPT: usize = 10_000;
 
@@ -45,7 +47,7 @@ pub(super) enum Object {
 #[derive(Debug)]
 pub(super) struct Tables {
     words: Words,
-    grace: i64,
+    grace: Duration,
     /// By identity; those that are gone stay for the grace period.
     pods: HashMap<Arc<str>, Arc<PodEntry>>,
     /// The newest pod of each name, by namespace.
@@ -62,7 +64,7 @@ pub(super) struct Tables {
     /// Identities of pods by the uid of the owner they wait for.
     waiting_on: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// Gone pods, by the time they are forgotten.
-    gone: VecDeque<(i64, Arc<str>)>,
+    gone: VecDeque<(Instant, Arc<str>)>,
     events: Events,
 }
 
@@ -86,11 +88,11 @@ struct Below {
 struct Pending {
     entry: PodEntry,
     owner: Owner,
-    until: i64,
+    until: Instant,
 }
 
 impl Tables {
-    pub(super) fn new(grace: i64) -> Self {
+    pub(super) fn new(grace: Duration) -> Self {
         Tables {
             words: Words::new(),
             grace,
@@ -107,16 +109,16 @@ impl Tables {
         }
     }
 
-    pub(super) fn set_grace(&mut self, grace: i64) {
+    pub(super) fn set_grace(&mut self, grace: Duration) {
         self.grace = grace;
     }
 
     /// Takes an object that is new or different.
-    pub(super) fn apply(&mut self, object: &Object, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn apply(&mut self, object: &Object, now: Now, out: &mut Vec<Change>) {
         match object {
             Object::Pod(pod) => self.apply_pod(pod, now, out),
             Object::Event(event) => {
-                if let Some(news) = self.events.news(event, now, &mut self.words) {
+                if let Some(news) = self.events.news(event, now.steady, &mut self.words) {
                     self.tell_event(news, out);
                 }
             }
@@ -143,7 +145,7 @@ impl Tables {
     }
 
     /// Takes an object that was deleted; it carries the last state of the object.
-    pub(super) fn delete(&mut self, object: &Object, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn delete(&mut self, object: &Object, now: Now, out: &mut Vec<Change>) {
         match object {
             Object::Pod(pod) => {
                 // The last state may hold how the containers ended, which no other event told.
@@ -165,7 +167,7 @@ impl Tables {
         resource: Resource,
         namespace: Option<&str>,
         listed: &HashSet<Arc<str>>,
-        now: i64,
+        now: Now,
         out: &mut Vec<Change>,
     ) {
         let inside = |place: &Arc<str>| namespace.is_none_or(|namespace| namespace == &**place);
@@ -201,7 +203,7 @@ impl Tables {
         }
     }
 
-    fn remove(&mut self, resource: Resource, uid: &str, now: i64, out: &mut Vec<Change>) {
+    fn remove(&mut self, resource: Resource, uid: &str, now: Now, out: &mut Vec<Change>) {
         match resource {
             Resource::Pods => self.remove_pod(uid, now, out),
             Resource::Events => {}
@@ -217,11 +219,11 @@ impl Tables {
     }
 
     /// Does what time brings: forgets gone pods, gives up waiting for owners.
-    pub(super) fn sweep(&mut self, now: i64, out: &mut Vec<Change>) {
-        self.forget_gone(now);
+    pub(super) fn sweep(&mut self, now: Now, out: &mut Vec<Change>) {
+        self.forget_gone(now.steady);
         self.give_up_waiting(now, out);
         if self.events.any_waiting() {
-            for waiting in self.events.retry(now) {
+            for waiting in self.events.retry(now.steady) {
                 self.tell_event(waiting, out);
             }
         }
