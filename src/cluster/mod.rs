@@ -28,7 +28,5 @@ pub use log::{LogBody, LogError, LogRequest};
 pub use review::{Access, Identity};
 pub use types::Pod;
 
-/// Log targets of the libraries below this room that report as warnings or errors what is everyday
-/// business here (a broken watch, a refused list), which this program reports itself. Telemetry's
-/// default filter turns them off.
-pub const NOISY_TARGETS: [&str; 2] = ["kube_client", "kube_runtime"];
+#[cfg(test)]
+mod tests;
