@@ -25,6 +25,7 @@
 //!
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
+pub mod app;
 pub mod cluster;
 pub mod config;
 pub mod http;
@@ -32,6 +33,7 @@ pub mod ids;
 pub mod journal;
 pub mod rollout;
 pub mod shutdown;
+pub mod sim;
 pub mod subscribe;
 pub mod tail;
 pub mod telemetry;

@@ -173,11 +173,6 @@ impl Flow {
         let rollout = self.rollout();
         let now = time::now();
         let start = Start::decide(query, &service.journal, &shelf, rollout.as_deref(), now);
-        // The position was checked when the request came; the journal's head only grows.
-        let Ok(start) = start else {
-            self.stage = Stage::Over;
-            return Bytes::new();
-        };
         let position = Position { seq: start.after, time: now };
         let mut out = Vec::new();
         if self.encoder.format != Format::Text {

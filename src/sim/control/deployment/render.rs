@@ -1,0 +1,138 @@
+//! Deployments and ReplicaSets as the API shows them.
+
+use serde_json::{Value, json};
+
+use super::{Condition, Set, State, template};
+use crate::sim::pod::Owner;
+use crate::sim::resource::Resource;
+use crate::sim::spec::{Amount, Strategy};
+use crate::time::rfc3339_seconds;
+
+/// The annotation that numbers revisions.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+// === impl State ===
+
+impl State {
+    pub(super) fn render(&self) -> Value {
+        let spec = &self.spec;
+        let labels = template::labels(&spec.name, &spec.template, &[]);
+        let mut annotations = spec.annotations.clone();
+        if self.revision > 0 {
+            annotations.insert(REVISION.to_owned(), self.revision.to_string());
+        }
+        let conditions: Vec<Value> =
+            [("Available", &self.available), ("Progressing", &self.progressing)]
+                .into_iter()
+                .filter_map(|(kind, condition)| Some(condition.as_ref()?.render(kind)))
+                .collect();
+        let amount = |amount: Amount| match amount {
+            Amount::Count(count) => json!(count),
+            Amount::Percent(share) => json!(format!("{share}%")),
+        };
+        let strategy = match spec.strategy {
+            Strategy::RollingUpdate { surge, unavailable } => json!({
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": amount(surge), "maxUnavailable": amount(unavailable)},
+            }),
+            Strategy::Recreate => json!({"type": "Recreate"}),
+        };
+        let mut object = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": spec.name, "namespace": spec.namespace, "uid": &*self.uid,
+                "generation": self.generation, "labels": {"app": spec.name},
+                "creationTimestamp": rfc3339_seconds(self.created), "annotations": annotations,
+            },
+            "spec": {
+                "replicas": spec.replicas, "selector": {"matchLabels": {"app": spec.name}},
+                "template": template::render(&labels, &spec.template), "strategy": strategy,
+                "minReadySeconds": spec.min_ready_seconds, "revisionHistoryLimit": super::HISTORY,
+                "progressDeadlineSeconds": spec.progress_deadline_seconds,
+            },
+            "status": {"conditions": conditions, "terminatingReplicas": self.status.terminating},
+        });
+        if spec.paused {
+            object["spec"]["paused"] = true.into();
+        }
+        let status = &mut object["status"];
+        if self.observed > 0 {
+            status["observedGeneration"] = self.observed.into();
+        }
+        // The real API leaves zeroes out.
+        let counts = &self.status;
+        for (key, count) in [
+            ("replicas", counts.replicas),
+            ("updatedReplicas", counts.updated),
+            ("readyReplicas", counts.ready),
+            ("availableReplicas", counts.available),
+            ("unavailableReplicas", spec.replicas.saturating_sub(counts.available)),
+        ] {
+            if count > 0 {
+                status[key] = count.into();
+            }
+        }
+        object
+    }
+}
+
+// === impl Set ===
+
+impl Set {
+    pub(super) fn render(&self, state: &State) -> Value {
+        let spec = &state.spec;
+        let owner = Owner {
+            kind: Resource::Deployments,
+            name: spec.name.as_str().into(),
+            uid: state.uid.clone(),
+        };
+        let mut annotations = spec.annotations.clone();
+        annotations.insert(REVISION.to_owned(), self.revision.to_string());
+        annotations.insert(
+            "deployment.kubernetes.io/desired-replicas".to_owned(),
+            spec.replicas.to_string(),
+        );
+        let counts = &self.counts;
+        let mut status = json!({
+            "replicas": counts.active, "observedGeneration": self.generation,
+            "terminatingReplicas": counts.terminating,
+        });
+        for (key, count) in [
+            ("fullyLabeledReplicas", counts.active),
+            ("readyReplicas", counts.ready),
+            ("availableReplicas", counts.available),
+        ] {
+            if count > 0 {
+                status[key] = count.into();
+            }
+        }
+        json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {
+                "name": &*self.name, "namespace": spec.namespace, "uid": &*self.uid,
+                "generation": self.generation, "labels": &*self.labels,
+                "creationTimestamp": rfc3339_seconds(self.created), "annotations": annotations,
+                "ownerReferences": owner.render(),
+            },
+            "spec": {
+                "replicas": self.replicas, "minReadySeconds": spec.min_ready_seconds,
+                "selector": {"matchLabels": {"app": spec.name, "pod-template-hash": self.hash}},
+                "template": template::render(&self.labels, &self.template),
+            },
+            "status": status,
+        })
+    }
+}
+
+// === impl Condition ===
+
+impl Condition {
+    fn render(&self, kind: &str) -> Value {
+        json!({
+            "type": kind, "status": if self.holds { "True" } else { "False" },
+            "reason": self.reason, "message": self.message,
+            "lastUpdateTime": rfc3339_seconds(self.updated),
+            "lastTransitionTime": rfc3339_seconds(self.changed),
+        })
+    }
+}
