@@ -118,8 +118,7 @@ async fn stream(
         opened: Instant::now(),
         bytes: 0,
     };
-    let opening =
-        Opening { service, selection, query, ending: Box::pin(ending), ends_at, retry };
+    let opening = Opening { service, selection, query, ending: Box::pin(ending), ends_at, retry };
     let mut count = count;
     let bytes = Flow::open(opening).into_stream().map(move |bytes| {
         count.sent(bytes.len());
@@ -169,8 +168,7 @@ async fn rollout(
     let target = find(&service, &namespace, &kind, &name)?;
     let status = service.model.lock().current(&target.workload);
     let status = status.ok_or_else(|| absent(&kind, &name, &namespace))?;
-    let headers =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, rollout_json(&status)).into_response())
 }
 

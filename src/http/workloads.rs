@@ -90,15 +90,12 @@ pub(super) async fn list(
             ready: status.map_or(0, |status| status.ready),
             revision: status.and_then(|status| status.revision.as_deref()),
             images: entry.template.containers.iter().map(|container| &*container.image).collect(),
-            changed: status
-                .and_then(|status| status.finished.or(status.started))
-                .map(rfc3339),
+            changed: status.and_then(|status| status.finished.or(status.started)).map(rfc3339),
             message: status.map_or("", |status| &status.message),
         }
     });
     let page = Page { workloads: workloads.collect(), next };
-    let headers =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, to_json(&page)).into_response())
 }
 

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::query::Query;
 use super::start::{BACKLOG, Start};
 use crate::http::Service;
-use crate::ids::{Gap, GapReason, RolloutStatus};
+use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::Selection;
-use crate::tail::Lease;
+use crate::tail::{Lease, Tail};
 use crate::time;
 use crate::view::{Key, Next, Viewer};
 use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
@@ -148,25 +148,11 @@ impl Flow {
         self.opening.service.model.lock().current(&self.opening.selection.workload)
     }
 
-    /// Waits until what the logs hold has come, so that a tail can be cut from it.
-    async fn backlog(&self) {
-        let Opening { service, selection, .. } = &self.opening;
-        let waits = async {
-            loop {
-                let sources = service.tail.sources(&selection.workload);
-                if sources.iter().all(|source| source.caught_up) {
-                    return;
-                }
-                sleep(BACKLOG_LOOK).await;
-            }
-        };
-        // Running out of time is no error: the stream begins with what has come.
-        let _ = tokio::time::timeout(BACKLOG, waits).await;
-    }
-
     async fn hello(&mut self) -> Bytes {
         if self.opening.query.resume.is_none_or(|id| id.epoch != self.encoder.epoch) {
-            self.backlog().await;
+            let Opening { service, selection, .. } = &self.opening;
+            let (tail, workload) = (service.tail.clone(), selection.workload.clone());
+            backlog(&tail, &workload).await;
         }
         let Opening { service, selection, query, .. } = &self.opening;
         let shelf = service.journal.shelf(&selection.workload);
@@ -199,12 +185,7 @@ impl Flow {
     }
 
     /// The state as it stands, under hello's id: a client that resumes from there gets it anew.
-    fn write_state(
-        &self,
-        out: &mut Vec<u8>,
-        position: Position,
-        rollout: Option<&RolloutStatus>,
-    ) {
+    fn write_state(&self, out: &mut Vec<u8>, position: Position, rollout: Option<&RolloutStatus>) {
         let Opening { service, selection, .. } = &self.opening;
         if let Some(rollout) = rollout.filter(|_| selection.pod.is_none()) {
             self.encoder.rollout(out, position, rollout);
@@ -265,4 +246,15 @@ impl Flow {
             }
         }
     }
+}
+
+/// Waits until what the logs hold has come, so that a tail can be cut from it.
+async fn backlog(tail: &Tail, workload: &WorkloadId) {
+    let comes = async {
+        while !tail.sources(workload).iter().all(|source| source.caught_up) {
+            sleep(BACKLOG_LOOK).await;
+        }
+    };
+    // Running out of time is no error: the stream begins with what has come.
+    let _ = tokio::time::timeout(BACKLOG, comes).await;
 }
