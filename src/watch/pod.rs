@@ -279,7 +279,7 @@ impl ContainerEntry {
         ContainerEntry {
             name: words.word(&spec.name),
             image: words.maybe(spec.image.as_deref()),
-            state: ContainerRun::new(state, id.as_ref(), words),
+            state: ContainerRun::new(state, id.as_ref(), words).with_cause(before),
             last: last.map(|ended| Box::new(Ended::new(ended, id.as_ref(), words))),
             container_id: id,
             restarts: status.map_or(0, |status| u32::try_from(status.restart_count).unwrap_or(0)),
@@ -331,6 +331,27 @@ impl ContainerRun {
             Why::of(waiting.reason.as_deref(), waiting.message.as_deref(), words)
         });
         ContainerRun::Waiting(why)
+    }
+}
+
+impl ContainerRun {
+    /// Before 1.31 the kubelet says why a pull failed only in `ErrImagePull`, and no longer in the
+    /// `ImagePullBackOff` that follows it: the cause is carried over.
+    fn with_cause(self, before: Option<&ContainerEntry>) -> ContainerRun {
+        let ContainerRun::Waiting(Some(why)) = &self else { return self };
+        let tells = why.message.as_ref().is_some_and(|message| message.contains("ErrImagePull"));
+        if why.reason.as_deref() != Some("ImagePullBackOff") || tells {
+            return self;
+        }
+        let Some(ContainerRun::Waiting(Some(before))) = before.map(|before| &before.state) else {
+            return self;
+        };
+        let pulls = matches!(before.reason.as_deref(), Some("ErrImagePull" | "ImagePullBackOff"));
+        if !pulls || before.message.is_none() {
+            return self;
+        }
+        let (reason, message) = (why.reason.clone(), before.message.clone());
+        ContainerRun::Waiting(Some(Box::new(Why { reason, message })))
     }
 }
 

@@ -56,6 +56,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     index.configure(&options);
+    let synced = index.synced();
     let (mut steps, watches) = start(&cluster, &options);
     let mut applier = Applier {
         index,
@@ -66,7 +67,9 @@ pub async fn run(
         answers: watches.into_iter().map(|watch| watch.1).collect(),
         held: Some(Vec::new()),
         hold_until: Instant::now() + HOLD_LIMIT,
-        synced: false,
+        // After a panic this task is started again with the same index: what was listed before counts,
+        // so the snapshot comes at once, and what is gone meanwhile follows as after any relist.
+        synced,
     };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -248,7 +251,7 @@ impl Applier {
 
     /// Holds changes back while the first lists are read, then lets them through.
     fn pass(&mut self, mut out: Vec<Change>) -> Vec<Change> {
-        let complete = !self.synced && self.index.all_settled(&self.scopes);
+        let complete = self.index.all_settled(&self.scopes);
         if let Some(held) = &mut self.held {
             held.extend(out.drain(..).filter(|change| matches!(change, Change::Event { .. })));
             if held.len() > 2 * FIRST_EVENTS {
@@ -260,7 +263,7 @@ impl Applier {
             let held = self.held.take().unwrap_or_default();
             out = self.snapshot(held);
         }
-        if complete {
+        if complete && !self.synced {
             self.synced = true;
             self.index.set_synced();
             out.push(Change::Synced);

@@ -62,11 +62,7 @@ async fn whatever_breaks_upstream_every_line_comes_once() {
             Effect::TooMany(1),
         ];
         for effect in effects {
-            let on = Match {
-                kind: Some(RequestKind::Log),
-                follow: Some(true),
-                ..Match::default()
-            };
+            let on = Match { kind: Some(RequestKind::Log), follow: Some(true), ..Match::default() };
             world.sim.add_fault(Fault { probability: 0.3, ..Fault::new(on, effect) });
         }
         world.sim.apply(web(2, 100.0, Some(1_000)));

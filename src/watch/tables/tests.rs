@@ -265,3 +265,21 @@ fn changes_of_what_nobody_reads_are_no_changes() {
     let [Change::Workload(entry)] = &changes[..] else { panic!("{:?}", told(&changes)) };
     assert_eq!(entry.deploy.as_deref(), Some("42"));
 }
+
+#[test]
+fn the_cause_of_a_failed_pull_outlives_the_backoff_that_does_not_repeat_it() {
+    let mut world = World::new();
+    let mut cause = |reason: &str, message: &str| {
+        let state = json!({"waiting": {"reason": reason, "message": message}});
+        world.apply(&with_state(bare_pod("x", 1), false, 0, state));
+        let pod = world.tables.pod("uid-x").unwrap();
+        let ContainerRun::Waiting(Some(why)) = &pod.containers[0].state else { panic!("{pod:?}") };
+        why.message.as_deref().unwrap_or_default().to_owned()
+    };
+    assert_eq!(cause("ErrImagePull", "x:9: not found"), "x:9: not found");
+    assert_eq!(cause("ImagePullBackOff", "Back-off pulling image"), "x:9: not found");
+    assert_eq!(cause("ImagePullBackOff", "Back-off pulling image"), "x:9: not found");
+    let new = "Back-off pulling image: ErrImagePull: denied";
+    assert_eq!(cause("ImagePullBackOff", new), new);
+    assert_eq!(cause("ContainerCreating", ""), "");
+}
