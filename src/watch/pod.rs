@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn an_entry_stays_as_small_as_the_memory_target_counts_on() {
-        assert!(size_of::<PodEntry>() <= 360, "{}", size_of::<PodEntry>());
+        assert!(size_of::<PodEntry>() <= 304, "{}", size_of::<PodEntry>());
         assert!(size_of::<ContainerEntry>() <= 88, "{}", size_of::<ContainerEntry>());
     }
 }

@@ -60,6 +60,9 @@ impl WorkloadEntry {
             ready: count(status.ready_replicas),
             available: count(status.available_replicas),
             progressing: Condition::pick(conditions, "Progressing", words),
+            progressed: conditions
+                .and_then(|all| all.iter().find(|condition| condition.kind == "Progressing"))
+                .and_then(|condition| condition.last_update_time.as_ref().map(types::nanos)),
             failure: Condition::pick(conditions, "ReplicaFailure", words),
         };
         let detail = Detail::Deployment(Box::new(detail));

@@ -100,6 +100,8 @@ pub struct DeploymentDetail {
     pub available: u32,
     /// The Progressing condition.
     pub progressing: Option<Condition>,
+    /// When its controller saw progress last.
+    pub progressed: Option<i64>,
     /// The ReplicaFailure condition.
     pub failure: Option<Condition>,
 }

@@ -7,6 +7,7 @@
 mod children;
 mod pods;
 mod roots;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::shelf::{ByName, ByUid, Shelf};
 use super::events::{Events, Waiting};
 use super::intern::Words;
 use super::pod::{Owner, PodEntry};
@@ -49,9 +51,9 @@ pub(super) struct Tables {
     words: Words,
     grace: Duration,
     /// By identity; those that are gone stay for the grace period.
-    pods: HashMap<Arc<str>, Arc<PodEntry>>,
+    pods: Shelf<ByUid>,
     /// The newest pod of each name, by namespace.
-    names: HashMap<Arc<str>, HashMap<Arc<str>, Arc<PodEntry>>>,
+    names: HashMap<Arc<str>, Shelf<ByName>>,
     slots: HashMap<Arc<WorkloadId>, Slot>,
     /// What stands between pods and workloads, and revisions, by uid.
     children: HashMap<Arc<str>, Below>,
@@ -96,7 +98,7 @@ impl Tables {
         Tables {
             words: Words::new(),
             grace,
-            pods: HashMap::new(),
+            pods: Shelf::default(),
             names: HashMap::new(),
             slots: HashMap::new(),
             children: HashMap::new(),
@@ -174,7 +176,7 @@ impl Tables {
         let lost = |uid: &Arc<str>, place: &Arc<str>| inside(place) && !listed.contains(uid);
         let mut missing: Vec<Arc<str>> = match resource {
             Resource::Pods => {
-                let live = self.pods.values().filter(|pod| pod.gone.is_none());
+                let live = self.pods.iter().filter(|pod| pod.gone.is_none());
                 let held = self.pending.values().map(|pending| &pending.entry);
                 let pods = live.map(|pod| &**pod).chain(held);
                 pods.filter(|pod| lost(&pod.uid, &pod.namespace))
@@ -295,11 +297,10 @@ impl Tables {
 
     /// Rough heap size in bytes of the pods and what is needed to find them.
     pub(super) fn bytes(&self) -> usize {
-        let entries: usize = self.pods.values().map(|pod| pod.bytes()).sum();
-        let key = size_of::<Arc<str>>() + size_of::<Arc<PodEntry>>() + 1;
-        let maps = self.pods.capacity() + self.names.values().map(HashMap::capacity).sum::<usize>();
+        let entries: usize = self.pods.iter().map(|pod| pod.bytes()).sum();
+        let shelves = self.pods.bytes() + self.names.values().map(Shelf::bytes).sum::<usize>();
         let slots: usize = self.slots.values().map(|slot| slot.pods.capacity() * 8).sum();
-        entries + maps * key * 8 / 7 + slots + self.words.bytes()
+        entries + shelves + slots + self.words.bytes()
     }
 }
 

@@ -96,10 +96,9 @@ impl Tables {
         if let Some(before) = &before {
             self.take_from_slot(before);
         }
-        let uid = Arc::clone(&entry.uid);
-        self.pods.insert(uid, Arc::clone(&entry));
+        self.pods.put(Arc::clone(&entry));
         let names = self.names.entry(Arc::clone(&entry.namespace)).or_default();
-        names.insert(Arc::clone(&entry.name), Arc::clone(&entry));
+        names.put(Arc::clone(&entry));
         let slot = self.slots.entry(Arc::clone(&entry.workload)).or_default();
         slot.pods.push(Arc::clone(&entry));
         if news {
@@ -122,11 +121,11 @@ impl Tables {
         };
         self.take_from_slot(&pod);
         let gone = Arc::new(PodEntry { gone: Some(now.wall), ..(*pod).clone() });
-        self.pods.insert(Arc::clone(&gone.uid), Arc::clone(&gone));
+        self.pods.put(Arc::clone(&gone));
         if let Some(names) = self.names.get_mut(&gone.namespace)
             && names.get(&gone.name).is_some_and(|newest| newest.uid == gone.uid)
         {
-            names.insert(Arc::clone(&gone.name), Arc::clone(&gone));
+            names.put(Arc::clone(&gone));
         }
         self.gone.push_back((now.steady + self.grace, Arc::clone(&gone.uid)));
         out.push(Change::PodGone(gone));
@@ -166,7 +165,7 @@ impl Tables {
 
     /// Places all pods of an owner whose own owner changed: rare, hence the walk over all pods.
     pub(super) fn owner_moved(&mut self, owner: &Owner, now: Now, out: &mut Vec<Change>) {
-        let of_owner = self.pods.values().filter(|pod| pod.gone.is_none());
+        let of_owner = self.pods.iter().filter(|pod| pod.gone.is_none());
         let mut uids: Vec<Arc<str>> = of_owner
             .filter(|pod| pod.owner.as_ref() == Some(&owner.uid))
             .map(|pod| Arc::clone(&pod.uid))
