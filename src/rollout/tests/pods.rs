@@ -209,3 +209,33 @@ fn a_broken_old_pod_says_nothing_about_the_new_rollout() {
     stage.apply(&crashed(pod("a", "1", 2), 9, "Error"));
     assert_eq!(stage.web().message, "");
 }
+
+fn pull_event(reason: &str, uid: &str, at: i64) -> Value {
+    json!({"kind": "Event", "metadata": {"namespace": "shop", "name": uid, "uid": uid},
+        "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "x", "uid": "uid-x"},
+        "type": "Normal", "reason": reason, "message": "m", "lastTimestamp": stamp(at)})
+}
+
+#[test]
+fn a_pull_is_known_from_events_alone_in_any_order() {
+    let starting = with_state(x(), false, 0, waits("ContainerCreating", ""));
+    let phase_after = |events: &[(&str, i64)]| {
+        let mut stage = Stage::new();
+        stage.apply(&starting);
+        for (number, (reason, at)) in events.iter().enumerate() {
+            stage.apply(&pull_event(reason, &number.to_string(), *at));
+        }
+        stage.model.pods(&id(Kind::Pod, "x"))[0].phase
+    };
+    assert_eq!(phase_after(&[("Pulling", 3)]), PodPhase::Pulling);
+    assert_eq!(phase_after(&[("Pulling", 3), ("Pulled", 3)]), PodPhase::Starting);
+    assert_eq!(phase_after(&[("Pulled", 3), ("Pulling", 3)]), PodPhase::Starting);
+    assert_eq!(phase_after(&[("Pulled", 3), ("Pulling", 4)]), PodPhase::Pulling);
+    assert_eq!(phase_after(&[("Pulling", 0)]), PodPhase::Starting, "of a pod before this one");
+    let mut stage = Stage::new();
+    stage.apply(&starting);
+    let records = stage.apply(&pull_event("Pulling", "e", 3));
+    assert!(matches!(&records[..], [Entry::Event(_), Entry::Pod(_)]), "{records:?}");
+    stage.apply(&running(x(), true));
+    assert_eq!(stage.model.pods(&id(Kind::Pod, "x"))[0].phase, PodPhase::Ready);
+}
