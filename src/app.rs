@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cluster::{self, Cluster};
 use crate::config;
-use crate::http::auth::Auth;
+use crate::http::auth::{Gate, NoRandomness};
 use crate::http::edge::{Doors, Edge};
 use crate::http::serve::{self, Closes, Serving};
 use crate::http::{self, Service, StreamOptions};
@@ -44,6 +44,9 @@ pub enum AppError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] serve::ListenError),
+    /// Tokens cannot be hashed.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -88,11 +91,15 @@ pub async fn serve(
         view_cache_bytes: config.streams.view_cache_bytes,
         seed,
     };
-    let doors = match config.auth {
-        config::Auth::Token { .. } => Doors::for_tokens(),
-        config::Auth::None => Doors::for_loopback(),
+    let (doors, gate) = match config.auth.clone() {
+        config::Auth::Token { audience } => {
+            let reviewer = Arc::new(plan.cluster.clone());
+            let gate = Gate::tokens(reviewer, audience, config.reauthorize, metrics.clone())?;
+            (Doors::for_tokens(), gate)
+        }
+        config::Auth::None => (Doors::for_loopback(), Gate::open(metrics.clone())),
     };
-    let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), Auth);
+    let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
     let router = router(&rooms, doors, seed);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, "serving");
     let public = Serving {
@@ -157,7 +164,8 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<(), App
         view_cache_bytes: 64 << 20,
         seed: config.seed,
     };
-    let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), Auth);
+    let gate = Gate::open(metrics.clone());
+    let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
     let router = router(&rooms, Doors::for_loopback(), config.seed);
     let serving =
         Serving { max_connections: 10_000, closes: Closes::WhenDraining, metrics: Some(metrics) };
@@ -233,7 +241,7 @@ pub struct Rooms {
 
 impl Rooms {
     /// Starts the rooms; they run until `shutdown` stops.
-    pub fn start(plan: Plan, metrics: Arc<Metrics>, shutdown: Shutdown, auth: Auth) -> Rooms {
+    pub fn start(plan: Plan, metrics: Arc<Metrics>, shutdown: Shutdown, gate: Gate) -> Rooms {
         let tracker = TaskTracker::new();
         let token = shutdown.token();
         let supervisor = Supervisor::new(tracker.clone(), token.clone(), metrics.clone(), "app");
@@ -259,13 +267,20 @@ impl Rooms {
             journal: journal.clone(),
             tail: tail.clone(),
             views,
-            auth,
+            gate,
             shutdown,
             metrics: metrics.clone(),
             options: plan.streams,
             random: Arc::new(Mutex::new(random)),
         };
 
+        if let Some(rechecks) = service.gate.rechecks() {
+            let stop = token.clone();
+            supervisor.for_room("http").keep("rechecks", Restart::Always, move |_| {
+                let (rechecks, stop) = (rechecks.clone(), stop.clone());
+                async move { rechecks.run(stop).await }
+            });
+        }
         let (sender, receiver) = mpsc::channel(CHANGES);
         let (cluster, options, watched) = (plan.cluster, plan.watch, index.clone());
         let counted = metrics.clone();

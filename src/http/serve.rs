@@ -69,7 +69,7 @@ const STARVED: Duration = Duration::from_millis(200);
 
 /// The answer over the limit, without any machinery behind it.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\nretry-after: 5\r\ncontent-length: 146\r\n\
+    content-type: application/problem+json\r\nretry-after: 5\r\ncontent-length: 143\r\n\
     connection: close\r\n\r\n\
     {\"type\":\"urn:rollcast:problem:unavailable\",\"title\":\"Unavailable\",\"status\":503,\
     \"detail\":\"too many connections to this replica; try again later\"}";

@@ -1,6 +1,6 @@
 //! `GET /api/v1/workloads`: the workloads that the caller may read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -46,25 +46,16 @@ pub(super) async fn list(
             entries.insert((namespace.clone(), kind.as_str(), name.clone()), entry.clone());
         }
     }
+    let namespaces: BTreeSet<_> = entries.keys().map(|(namespace, _, _)| &**namespace).collect();
+    let proof = service.gate.visible(&caller, namespaces).await;
+    let proof = proof.map_err(|denied| denied.into_problem(String::new))?;
     let mut shown = Vec::new();
-    let mut readable: BTreeMap<Arc<str>, bool> = BTreeMap::new();
     let mut next = None;
     for ((namespace, kind, name), entry) in &entries {
         let passed = wanted.after.as_ref().is_some_and(|(after_ns, after_kind, after_name)| {
             (&**namespace, *kind, &**name) <= (after_ns.as_str(), after_kind.as_str(), after_name)
         });
-        if passed {
-            continue;
-        }
-        let may = match readable.get(namespace) {
-            Some(may) => *may,
-            None => {
-                let may = service.auth.may_read(&caller, namespace).await?;
-                readable.insert(namespace.clone(), may);
-                may
-            }
-        };
-        if !may {
+        if passed || !proof.covers(namespace) {
             continue;
         }
         if shown.len() == wanted.limit {

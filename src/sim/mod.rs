@@ -174,6 +174,12 @@ impl Sim {
         self.shared.with(|world| world.now)
     }
 
+    /// Lets the cluster live through this much time at once, before anybody looks: its pods run and
+    /// log, its scripts go on, and its clock is ahead by so much afterwards.
+    pub fn fast_forward(&self, time: Duration) {
+        self.shared.with(|world| world.fast_forward(time));
+    }
+
     /// Creates or changes a workload, as `kubectl apply` does; its namespace is created if missing.
     pub fn apply(&self, workload: impl Into<Workload>) {
         let workload = workload.into();
@@ -403,6 +409,15 @@ impl Sim {
     /// What was asked so far.
     pub fn requests(&self) -> Requests {
         self.shared.counters.lock().requests.clone()
+    }
+
+    /// Runs a script inside the cluster: part of its seeded time, not of the caller's.
+    fn script(
+        &self,
+        after: Duration,
+        script: impl FnMut(&mut World) -> Option<Duration> + Send + 'static,
+    ) {
+        self.shared.with(|world| world.add_script(after, Box::new(script)));
     }
 
     fn pod<T>(

@@ -287,7 +287,7 @@ async fn a_compacted_version_is_gone_and_the_watcher_lists_again() {
                 assert_eq!(listed, 3 * rounds);
                 // Let the watch open before its version goes.
                 tokio::time::sleep(SECOND).await;
-                tokio::spawn({
+                sim.tasks.spawn({
                     let sim = sim.clone();
                     async move {
                         tokio::time::sleep(SECOND).await;
@@ -354,7 +354,7 @@ async fn a_deleted_pods_follow_ends_cleanly_and_then_its_log_is_404() {
     rolled_out(&sim).await;
     let pod = sim.pods("shop", "web-").remove(0);
     let params = || LogParams { follow: true, timestamps: true, ..LogParams::default() };
-    let reading = tokio::spawn({
+    let reading = sim.tasks.spawn({
         let (client, name) = (sim.client(), pod.name.clone());
         async move { follow(client, &name, params()).await.unwrap() }
     });

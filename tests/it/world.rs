@@ -8,7 +8,7 @@ use http::{Request, Response};
 use rollcast::app::{Plan, Rooms};
 use rollcast::cluster::Cluster;
 use rollcast::config::Logs;
-use rollcast::http::auth::Auth;
+use rollcast::http::auth::Gate;
 use rollcast::http::edge::{Doors, Edge};
 use rollcast::http::{StreamOptions, routes};
 use rollcast::journal::Limits;
@@ -66,7 +66,8 @@ impl World {
         };
         change(&mut plan);
         let metrics = Arc::new(Metrics::noop());
-        let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), Auth);
+        let rooms =
+            Rooms::start(plan, metrics.clone(), shutdown.clone(), Gate::open(metrics.clone()));
         let edge = Edge::new(metrics, Doors::for_loopback(), seed);
         let router = edge.around(routes(rooms.service.clone()));
         World { sim, rooms, shutdown, router }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::query::Query;
 use super::start::{BACKLOG, Start};
 use crate::http::Service;
+use crate::http::auth::{End, Standing};
 use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::Selection;
 use crate::tail::{Lease, Tail};
@@ -24,6 +25,9 @@ use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
 
 /// How often the first viewer looks whether the backlog has come.
 const BACKLOG_LOOK: Duration = Duration::from_millis(10);
+
+/// How often a stream whose reader's rights are not known looks whether they are known again.
+const STALE_LOOK: Duration = Duration::from_secs(1);
 
 /// What ends a stream from our side.
 pub type Ending = Pin<Box<dyn Future<Output = Bye> + Send>>;
@@ -36,8 +40,10 @@ pub struct Opening {
     pub selection: Selection,
     /// What was asked for.
     pub query: Query,
-    /// What ends it.
+    /// What ends it, but for its reader's rights.
     pub ending: Ending,
+    /// Whether its reader may still read.
+    pub standing: Standing,
     /// When its lifetime is over, wall time; told to the client.
     pub ends_at: i64,
     /// After which time the client should come back.
@@ -198,17 +204,14 @@ impl Flow {
 
     async fn follow(&mut self) -> Bytes {
         let heartbeat = self.last_sent + self.opening.service.options.heartbeat;
-        let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
         loop {
             // Looked at before each piece: a viewer that never catches up is ended in time, too.
-            if let Some(bye) = (&mut self.opening.ending).now_or_never() {
-                let mut out = Vec::new();
-                self.encoder.bye(&mut out, bye, self.opening.retry, time::now());
-                self.stage = Stage::Over;
-                self.lease = None;
-                return Bytes::from(out);
+            if let Some(bye) = self.ended() {
+                return self.bye(bye);
             }
-            match follow.viewer.next() {
+            let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
+            let stale = self.opening.standing.is_stale();
+            match if stale { Next::CaughtUp } else { follow.viewer.next() } {
                 Next::Piece(bytes, _) if bytes.is_empty() => {
                     follow.moved = true;
                     // A long stretch that the selection leaves out must not keep others waiting.
@@ -221,29 +224,57 @@ impl Flow {
                 }
                 Next::CaughtUp => {}
             }
-            let now = time::now();
-            let position = Position { seq: follow.viewer.after(), time: now };
-            let mut out = Vec::new();
-            if !follow.live {
+            let position = Position { seq: follow.viewer.after(), time: time::now() };
+            if !follow.live && !stale {
                 follow.live = true;
-                self.encoder.live(&mut out, position, now);
+                let mut out = Vec::new();
+                self.encoder.live(&mut out, position, position.time);
                 return Bytes::from(out);
             }
             tokio::select! {
-                bye = &mut self.opening.ending => {
-                    self.opening.ending = Box::pin(std::future::ready(bye));
-                }
-                () = follow.viewer.ready() => {}
-                () = sleep_until(heartbeat) => {
-                    if std::mem::take(&mut follow.moved) {
-                        self.encoder.cursor(&mut out, position);
-                    }
-                    let workload = &self.opening.selection.workload;
-                    let rollout = self.opening.service.model.lock().current(workload);
-                    self.encoder.heartbeat(&mut out, rollout.as_deref(), time::now());
-                    return Bytes::from(out);
-                }
+                end = self.opening.standing.ended() => return self.bye(end.into()),
+                bye = &mut self.opening.ending => return self.bye(bye),
+                () = follow.viewer.ready(), if !stale => {}
+                () = sleep(STALE_LOOK), if stale => {}
+                () = sleep_until(heartbeat) => return self.heartbeat(position),
             }
+            if stale && Instant::now() >= heartbeat {
+                return self.heartbeat(position);
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Option<Bye> {
+        let end = self.opening.standing.end().map(Bye::from);
+        end.or_else(|| (&mut self.opening.ending).now_or_never())
+    }
+
+    fn bye(&mut self, reason: Bye) -> Bytes {
+        let mut out = Vec::new();
+        self.encoder.bye(&mut out, reason, self.opening.retry, time::now());
+        self.stage = Stage::Over;
+        self.lease = None;
+        Bytes::from(out)
+    }
+
+    fn heartbeat(&mut self, position: Position) -> Bytes {
+        let mut out = Vec::new();
+        if let Stage::Follow(follow) = &mut self.stage
+            && std::mem::take(&mut follow.moved)
+        {
+            self.encoder.cursor(&mut out, position);
+        }
+        let rollout = self.rollout();
+        self.encoder.heartbeat(&mut out, rollout.as_deref(), time::now());
+        Bytes::from(out)
+    }
+}
+
+impl From<End> for Bye {
+    fn from(end: End) -> Self {
+        match end {
+            End::Expired => Bye::Expired,
+            End::Revoked => Bye::Revoked,
         }
     }
 }
