@@ -19,6 +19,7 @@ mod guard;
 mod log;
 mod review;
 pub mod types;
+mod watch;
 
 pub use client::Cluster;
 pub use connect::ClusterOptions;
@@ -27,6 +28,7 @@ pub(crate) use guard::Answers;
 pub use log::{LogBody, LogError, LogRequest};
 pub use review::{Access, Identity};
 pub use types::Pod;
+pub(crate) use watch::{Failure, Step, Watched};
 
 #[cfg(test)]
 mod tests;

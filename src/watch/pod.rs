@@ -226,9 +226,7 @@ pub fn identity(pod: &types::Pod) -> &str {
 }
 
 /// The owner that controls an object; there is at most one.
-pub(super) fn controller(
-    meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
+pub(super) fn controller(meta: &types::ObjectMeta) -> Option<&types::OwnerReference> {
     meta.owner_references.as_ref()?.iter().find(|owner| owner.controller == Some(true))
 }
 

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
 use super::condition::Condition;
 use super::intern::Words;
 use super::workload::{
@@ -16,7 +14,7 @@ use crate::ids::{Kind, WorkloadId};
 
 impl WorkloadEntry {
     fn new(
-        meta: &ObjectMeta,
+        meta: &types::ObjectMeta,
         kind: Kind,
         template: &types::Template,
         detail: Detail,
@@ -209,11 +207,11 @@ fn count(number: Option<i32>) -> u32 {
     number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
 }
 
-fn created(meta: &ObjectMeta) -> i64 {
+fn created(meta: &types::ObjectMeta) -> i64 {
     meta.creation_timestamp.as_ref().map_or(0, types::nanos)
 }
 
-fn note<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {
     let notes: &BTreeMap<String, String> = meta.annotations.as_ref()?;
     notes.get(name).map(String::as_str)
 }

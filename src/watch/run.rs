@@ -1,15 +1,11 @@
 //! Runs the watches and applies what they bring, in one task.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{Stream, StreamExt};
-use kube::core::NamespaceResourceScope;
-use kube::runtime::{WatchStreamExt, watcher};
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +14,9 @@ use super::index::Scope;
 use super::problem::{Problem, Resource};
 use super::tables::Object;
 use super::{Change, Index, Now, WatchOptions};
-use crate::cluster::{Answers, Cluster, types};
+use crate::cluster::{Answers, Cluster, Failure, Step, Watched};
 use crate::telemetry::{Metrics, events};
 
-/// The server ends a watch after this many seconds; one that is silent five seconds longer is dead.
-const WATCH_SECONDS: u32 = 60;
 /// Without a complete picture by then, what is known is told of: a single kind that cannot be
 /// listed must not hold up the rest.
 const HOLD_LIMIT: Duration = Duration::from_secs(10);
@@ -31,17 +25,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Events of the first lists that are told of; the newest, if there are more.
 const FIRST_EVENTS: usize = 5_000;
 
-/// What one watch brings.
-enum Step {
-    Began,
-    Listed(Object),
-    Complete,
-    Applied(Object),
-    Deleted(Object),
-    Failed(watcher::Error),
-}
-
-type Steps = BoxStream<'static, (usize, Step)>;
+type Steps = BoxStream<'static, (usize, Step<Object>)>;
 
 /// Watches until it is shut down or nobody takes the changes any more.
 ///
@@ -113,7 +97,7 @@ fn begin(
     cluster: &Cluster,
     resource: Resource,
     namespace: Option<&str>,
-) -> (BoxStream<'static, Step>, Answers) {
+) -> (BoxStream<'static, Step<Object>>, Answers) {
     match resource {
         Resource::Pods => watch(cluster, namespace, Object::Pod),
         Resource::Deployments => watch(cluster, namespace, Object::Deployment),
@@ -123,37 +107,17 @@ fn begin(
         Resource::Jobs => watch(cluster, namespace, Object::Job),
         Resource::CronJobs => watch(cluster, namespace, Object::CronJob),
         Resource::ControllerRevisions => watch(cluster, namespace, Object::ControllerRevision),
-        Resource::Events => watch::<types::Event>(cluster, namespace, Object::Event),
+        Resource::Events => watch(cluster, namespace, Object::Event),
     }
 }
 
-fn watch<K>(
+fn watch<K: Watched>(
     cluster: &Cluster,
     namespace: Option<&str>,
     object: fn(Box<K>) -> Object,
-) -> (BoxStream<'static, Step>, Answers)
-where
-    K: kube::Resource<Scope = NamespaceResourceScope>,
-    K: Clone + Debug + DeserializeOwned + Send + 'static,
-    K::DynamicType: Default,
-{
-    let (api, answers) = cluster.watched::<K>(namespace);
-    let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    (read(watcher(api, config).default_backoff(), object).boxed(), answers)
-}
-
-fn read<K>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
-    object: fn(Box<K>) -> Object,
-) -> impl Stream<Item = Step> {
-    events.map(move |event| match event {
-        Ok(watcher::Event::Init) => Step::Began,
-        Ok(watcher::Event::InitApply(item)) => Step::Listed(object(Box::new(item))),
-        Ok(watcher::Event::InitDone) => Step::Complete,
-        Ok(watcher::Event::Apply(item)) => Step::Applied(object(Box::new(item))),
-        Ok(watcher::Event::Delete(item)) => Step::Deleted(object(Box::new(item))),
-        Err(error) => Step::Failed(error),
-    })
+) -> (BoxStream<'static, Step<Object>>, Answers) {
+    let (steps, answers) = cluster.watch::<K>(namespace);
+    (steps.map(move |step| step.map(|item| object(Box::new(item)))).boxed(), answers)
 }
 
 /// Brings steps into the index and gives the changes to be sent.
@@ -174,7 +138,7 @@ struct Applier {
 }
 
 impl Applier {
-    fn take(&mut self, watch: usize, step: Step) -> Vec<Change> {
+    fn take(&mut self, watch: usize, step: Step<Object>) -> Vec<Change> {
         let now = Now::read();
         let mut out = Vec::new();
         match step {
@@ -207,7 +171,7 @@ impl Applier {
             Step::Deleted(object) => {
                 self.index.change(|tables| tables.delete(&object, now, &mut out));
             }
-            Step::Failed(error) => self.failed(watch, &error, now.wall),
+            Step::Failed(failure) => self.failed(watch, &failure, now.wall),
         }
         self.pass(out)
     }
@@ -221,20 +185,29 @@ impl Applier {
         self.pass(out)
     }
 
-    fn failed(&mut self, watch: usize, error: &watcher::Error, now: i64) {
+    fn failed(&mut self, watch: usize, failure: &Failure, now: i64) {
         let scope = &self.scopes[watch];
-        let problem = Problem::new(scope.0, scope.1.as_deref(), error, now);
-        if !matches!(error, watcher::Error::InitialListFailed(_)) {
-            self.ended[watch] = Some(problem.message.clone());
+        let problem = Problem::new(scope.0, scope.1.as_deref(), failure, now);
+        if failure.verb == "watch" {
+            self.ended[watch] = Some(failure.message.clone());
         }
-        tracing::debug!(resource = %scope.0, namespace = scope.1, %error, "a watch broke");
-        if let Some(problem) = self.index.fail(scope, problem, self.answers[watch].count()) {
-            tracing::error!(
+        tracing::debug!(resource = %scope.0, namespace = scope.1, error = failure.message, "a watch broke");
+        let told = self.index.fail(scope, problem, self.answers[watch].count());
+        // A missing right needs somebody to act; a failing server mends itself.
+        match told {
+            Some(problem) if problem.refused => tracing::error!(
                 verb = problem.verb,
                 resource = %problem.resource,
                 namespace = problem.namespace,
                 "{problem}"
-            );
+            ),
+            Some(problem) => tracing::warn!(
+                verb = problem.verb,
+                resource = %problem.resource,
+                namespace = problem.namespace,
+                "{problem}"
+            ),
+            None => {}
         }
     }
 

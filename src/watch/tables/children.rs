@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
 use super::{Below, Tables};
 use crate::cluster::types;
 use crate::ids::Kind;
@@ -51,7 +49,7 @@ impl Tables {
     fn apply_child(
         &mut self,
         resource: Resource,
-        meta: &ObjectMeta,
+        meta: &types::ObjectMeta,
         child: Child,
         now: Now,
         out: &mut Vec<Change>,
