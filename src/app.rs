@@ -343,12 +343,14 @@ impl Rooms {
         }
         let (sender, receiver) = mpsc::channel(CHANGES);
         let (cluster, options, watched) = (plan.cluster, plan.watch, index.clone());
+        let counted = metrics.clone();
         supervisor.for_room("watch").keep("watch", Restart::Always, move |_| {
             watch::run(
                 cluster.clone(),
                 options.clone(),
                 watched.clone(),
                 sender.clone(),
+                counted.clone(),
                 token.clone(),
             )
         });

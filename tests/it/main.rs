@@ -6,4 +6,5 @@ mod client;
 mod oracle;
 mod resume;
 mod sharing;
+mod states;
 mod world;
