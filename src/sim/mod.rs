@@ -15,12 +15,14 @@
 //! It may touch nothing of the service: it uses `ids` and `time`, and no room uses it.
 
 mod api;
+mod container;
 mod control;
 mod events;
 mod faults;
 mod kubelet;
 mod lines;
 mod logs;
+mod node;
 mod pod;
 mod resource;
 mod reviews;
@@ -346,6 +348,25 @@ impl Sim {
     /// Sets a node's clock ahead (or back) of the cluster's by so many nanoseconds: its log stamps.
     pub fn set_clock(&self, node: &str, ahead: i64) {
         self.shared.with(|world| world.skews.insert(node.into(), ahead));
+    }
+
+    /// Drops all packets between a node and the rest for a time: its containers go on, its logs and
+    /// statuses come later.
+    pub fn partition(&self, node: &str, time: Duration) {
+        node::partition(&self.shared, node, time);
+    }
+
+    /// Lets no node take a pod, with the scheduler's words, or lets them again.
+    pub fn set_unschedulable(&self, why: Option<&str>) {
+        self.shared.with(|world| world.unschedulable = why.map(str::to_owned));
+    }
+
+    /// Limits the pods of a namespace, or lifts the limit.
+    pub fn set_quota(&self, namespace: &str, pods: Option<u32>) {
+        self.shared.with(|world| match pods {
+            Some(pods) => world.quotas.insert(namespace.into(), pods),
+            None => world.quotas.remove(namespace),
+        });
     }
 
     /// Lets a token stand for somebody.

@@ -387,3 +387,319 @@ async fn one_seed_gives_one_history() {
     assert_eq!(first, second);
     assert_ne!(first.0, other.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_cuts_follows_and_refuses_until_it_is_over() {
+    let sim = sim();
+    sim.apply(web("shop/web:1", Program::numbered("run", 50.0)));
+    rolled_out(&sim).await;
+    let pod = sim.pods("shop", "web-").remove(0).name;
+    let params = || LogParams { follow: true, timestamps: true, ..LogParams::default() };
+    let reading = sim.tasks.spawn({
+        let (client, pod) = (sim.client(), pod.clone());
+        async move { follow(client, &pod, params()).await }
+    });
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(sim.requests().logs_open, 1);
+    sim.outage(3 * SECOND);
+    reading.await.unwrap().unwrap();
+    assert_eq!(sim.requests().logs_open, 0);
+    let refused = follow(sim.client(), &pod, params()).await;
+    assert!(matches!(refused, Err(kube::Error::Service(_))), "{refused:?}");
+    tokio::time::sleep(3 * SECOND).await;
+    let plain = LogParams { follow: false, ..params() };
+    assert!(!follow(sim.client(), &pod, plain).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_off_node_is_silent_and_its_lines_come_late_but_all() {
+    let sim = sim();
+    sim.apply(web("shop/web:1", Program::numbered("run", 10.0)));
+    rolled_out(&sim).await;
+    let pod = sim.pods("shop", "web-").remove(0);
+    let node = pod.node.clone().unwrap();
+    let params = || LogParams { follow: true, timestamps: true, ..LogParams::default() };
+    let reading = sim.tasks.spawn({
+        let (client, pod) = (sim.client(), pod.name.clone());
+        async move { follow(client, &pod, params()).await }
+    });
+    tokio::time::sleep(SECOND).await;
+    sim.partition(&node, 60 * SECOND);
+    tokio::time::sleep(45 * SECOND).await;
+    match follow(sim.client(), &pod.name, params()).await {
+        Err(kube::Error::Api(status)) => assert_eq!(status.code, 500),
+        other => panic!("{other:?}"),
+    }
+    let ready = || {
+        let object = sim.object(Resource::Pods, "shop", &pod.name).unwrap();
+        object["status"]["conditions"][1]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(ready(), "False");
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(ready(), "True");
+    tokio::time::sleep(60 * SECOND).await;
+    sim.delete_pod("shop", &pod.name, None);
+    let text = reading.await.unwrap().unwrap();
+    assert_eq!(text, sim.written(&pod.uid, "app", 1).unwrap().text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn quota_and_missing_secrets_recover() {
+    let sim = sim();
+    sim.set_quota("shop", Some(2));
+    let missing = "secret \"web-db\" not found".to_owned();
+    let program = Program { missing: Some(missing.clone()), ..Program::default() };
+    sim.register_image("shop/web:1", program);
+    sim.apply(web("shop/web:1", Program::default()));
+    tokio::time::sleep(3 * SECOND).await;
+    let failure = condition(&sim, "ReplicaFailure");
+    assert_eq!(failure, ("True".to_owned(), "FailedCreate".to_owned()));
+    let pod = sim.pods("shop", "web-").remove(0).name;
+    let object = sim.object(Resource::Pods, "shop", &pod).unwrap();
+    let waiting = &object["status"]["containerStatuses"][0]["state"]["waiting"];
+    assert_eq!(waiting["reason"], "CreateContainerConfigError");
+    assert_eq!(waiting["message"], missing);
+    sim.set_quota("shop", None);
+    sim.register_image("shop/web:1", Program::default());
+    rolled_out(&sim).await;
+    assert_eq!(condition(&sim, "ReplicaFailure").0, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn recreate_starts_no_new_pod_before_the_last_old_one_is_gone() {
+    let sim = sim();
+    let program = Program { stop_after: 3 * SECOND, ..Program::default() };
+    sim.apply(Deployment { strategy: Strategy::Recreate, ..web("shop/web:1", program) });
+    rolled_out(&sim).await;
+    let old: Vec<_> = sim.pods("shop", "web-").into_iter().map(|pod| pod.uid).collect();
+    sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:2");
+    wait_until("new pods run", || {
+        let pods = sim.pods("shop", "web-");
+        let olds = pods.iter().filter(|pod| old.contains(&pod.uid)).count();
+        assert!(olds == 0 || olds == pods.len());
+        olds == 0 && pods.len() == 3
+    })
+    .await;
+    rolled_out(&sim).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stateful_set_goes_in_order_and_a_broken_old_pod_blocks_its_rollback() {
+    let sim = sim();
+    let set = |image: &str, program| StatefulSet {
+        namespace: "data".to_owned(),
+        name: "index".to_owned(),
+        replicas: 3,
+        partition: 0,
+        template: Template::new([Container::new("app", image, program)]),
+    };
+    let good = Program { ready: Ready::After(SECOND), ..Program::default() };
+    sim.apply(set("index:1", good.clone()));
+    let status = || sim.object(Resource::StatefulSets, "data", "index").unwrap()["status"].clone();
+    wait_until("all three are ready", || status()["readyReplicas"] == 3).await;
+    let names: Vec<_> = sim.pods("data", "index").into_iter().map(|pod| pod.name).collect();
+    assert_eq!(names, ["index-0", "index-1", "index-2"]);
+    sim.apply(set("index:2", Program { ready: Ready::Never, ..good.clone() }));
+    wait_until("the highest is replaced", || status()["updatedReplicas"] == 1).await;
+    tokio::time::sleep(10 * SECOND).await;
+    sim.apply(set("index:1", good));
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(status()["readyReplicas"], 2, "the broken pod stands in the way");
+    sim.delete_pod("data", "index-2", None);
+    wait_until("all three are ready again", || {
+        status()["readyReplicas"] == 3 && status()["updatedReplicas"] == 3
+    })
+    .await;
+    assert_eq!(status()["currentRevision"], status()["updateRevision"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn init_containers_run_to_their_end_before_the_sidecar_and_the_others() {
+    use crate::ids::ContainerKind;
+    let sim = sim();
+    let init = Program { exit: Exit::After(SECOND, 0), ..Program::script([(SECOND / 2, "hi")]) };
+    let containers = [
+        Container::new("app", "a:1", Program::default()),
+        Container::new("prepare", "p:1", init).of_kind(ContainerKind::Init),
+        Container::new("proxy", "x:1", Program::default()).of_kind(ContainerKind::Sidecar),
+    ];
+    sim.apply(BarePod {
+        namespace: "shop".to_owned(),
+        name: "lone".to_owned(),
+        template: Template::new(containers),
+    });
+    let mut order = Vec::new();
+    wait_until("the pod is ready", || {
+        for container in &sim.pods("shop", "lone")[0].containers {
+            if container.running && !order.contains(&container.name) {
+                order.push(container.name.clone());
+            }
+        }
+        let object = sim.object(Resource::Pods, "shop", "lone").unwrap();
+        object["status"]["conditions"][1]["status"] == "True"
+    })
+    .await;
+    assert_eq!(order, ["prepare", "proxy", "app"]);
+    let object = sim.object(Resource::Pods, "shop", "lone").unwrap();
+    let init = &object["status"]["initContainerStatuses"];
+    assert_eq!(init[0]["state"]["terminated"]["reason"], "Completed");
+    assert_eq!(init[1]["state"]["running"]["startedAt"].as_str().unwrap().len(), 20);
+    let error = follow(sim.client(), "lone", LogParams { previous: true, ..LogParams::default() });
+    match error.await {
+        Err(kube::Error::Api(status)) => assert_eq!(status.code, 400),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reviews_follow_the_table_and_a_revoked_right_is_gone() {
+    use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+    use k8s_openapi::api::authorization::v1 as authorization;
+    use kube::api::PostParams;
+
+    let sim = sim();
+    sim.add_token(
+        "t0ken",
+        Identity {
+            user: "alice".to_owned(),
+            groups: vec!["devs".to_owned()],
+            audiences: vec!["rollcast".to_owned()],
+        },
+    );
+    let rule = Rule::new(Subject::Group("devs".to_owned()), "get", "pods/log", Some("shop"));
+    sim.add_rule(rule.clone());
+    let tokens: Api<TokenReview> = Api::all(sim.client());
+    let review = async |token: &str, audiences: &[&str]| {
+        let spec = TokenReviewSpec {
+            token: token.to_owned(),
+            audiences: Some(audiences.iter().map(|one| (*one).to_owned()).collect()),
+        };
+        let review = TokenReview { spec, ..TokenReview::default() };
+        tokens.create(&PostParams::default(), &review).await.unwrap().status.unwrap()
+    };
+    let status = review("t0ken", &["rollcast"]).await;
+    assert_eq!(status.authenticated, Some(true));
+    assert_eq!(status.audiences, Some(vec!["rollcast".to_owned()]));
+    let groups = status.user.unwrap().groups.unwrap();
+    assert_eq!(groups, ["devs", "system:authenticated"]);
+    assert_eq!(review("t0ken", &["other"]).await.authenticated, Some(false));
+    assert_eq!(review("wrong", &["rollcast"]).await.authenticated, Some(false));
+
+    let accesses: Api<authorization::SubjectAccessReview> = Api::all(sim.client());
+    let allowed = async |namespace: &str| {
+        let spec = authorization::SubjectAccessReviewSpec {
+            user: Some("alice".to_owned()),
+            groups: Some(groups.clone()),
+            resource_attributes: Some(authorization::ResourceAttributes {
+                namespace: Some(namespace.to_owned()),
+                verb: Some("get".to_owned()),
+                resource: Some("pods".to_owned()),
+                subresource: Some("log".to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let review = authorization::SubjectAccessReview { spec, ..Default::default() };
+        accesses.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
+    };
+    assert!(allowed("shop").await && !allowed("data").await);
+    sim.remove_rule(&rule);
+    assert!(!allowed("shop").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_answer_stays_open_and_a_dripping_one_comes_slowly() {
+    let sim = sim();
+    sim.apply(web("shop/web:1", Program::numbered("run", 50.0)));
+    rolled_out(&sim).await;
+    tokio::time::sleep(SECOND).await;
+    let pod = sim.pods("shop", "web-").remove(0).name;
+    let params = |follow| LogParams { follow, timestamps: true, ..LogParams::default() };
+    sim.add_fault(Fault::new(Match::follow(""), Effect::Hang(500)).times(1));
+    let hanging = follow(sim.client(), &pod, params(true));
+    assert!(tokio::time::timeout(300 * SECOND, hanging).await.is_err());
+    let drip = Effect::Drip(100, Duration::from_millis(100));
+    sim.add_fault(Fault::new(Match::kind(RequestKind::Log), drip).times(1));
+    let before = tokio::time::Instant::now();
+    let plain = LogParams { limit_bytes: Some(1_000), ..params(false) };
+    assert_eq!(follow(sim.client(), &pod, plain).await.unwrap().len(), 1_000);
+    assert_eq!(before.elapsed(), SECOND);
+}
+
+#[tokio::test]
+async fn over_tcp_a_follow_is_live_and_the_listener_ends_with_its_token() {
+    let sim = sim();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let listening = sim.tasks.spawn({
+        let (sim, stop) = (sim.clone(), stop.clone());
+        async move { sim.listen(listener, stop).await }
+    });
+    sim.apply(web("shop/web:1", Program::numbered("run", 200.0)));
+    wait_until("a pod runs", || {
+        sim.pods("shop", "web-").first().is_some_and(|pod| pod.containers[0].running)
+    })
+    .await;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let client = kube::Client::try_from(Sim::config(address).unwrap()).unwrap();
+    let pod = sim.pods("shop", "web-").remove(0).name;
+    let params = LogParams { follow: true, limit_bytes: Some(20_000), ..LogParams::default() };
+    assert_eq!(follow(client, &pod, params).await.unwrap().len(), 20_000);
+    stop.cancel();
+    listening.await.unwrap();
+}
+
+/// A measure, not a test: `cargo test --release --lib sim:: -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures speed for ten seconds"]
+async fn five_hundred_followed_containers() {
+    let sim = Sim::new(SimOptions {
+        write_tick: Duration::from_millis(50),
+        log_max_bytes: 1 << 20,
+        odd_chunks: false,
+        ..SimOptions::default()
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    sim.tasks.spawn({
+        let sim = sim.clone();
+        async move { sim.listen(listener, CancellationToken::new()).await }
+    });
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let client = kube::Client::try_from(Sim::config(address).unwrap()).unwrap();
+    let spec = web("shop/web:1", Program::numbered("run", 200.0));
+    sim.apply(Deployment { replicas: 500, ..spec });
+    tokio::time::sleep(3 * SECOND).await;
+    let read = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    for pod in sim.pods("shop", "web-") {
+        let (client, read) = (client.clone(), read.clone());
+        sim.tasks.spawn(async move {
+            let api: Api<core::Pod> = Api::namespaced(client, "shop");
+            let params = LogParams { follow: true, timestamps: true, ..LogParams::default() };
+            let mut body = api.log_stream(&pod.name, &params).await.unwrap();
+            let mut piece = vec![0; 64 * 1024];
+            while let Ok(count) = body.read(&mut piece).await {
+                if count == 0 {
+                    return;
+                }
+                let lines = memchr::memchr_iter(b'\n', &piece[..count]).count();
+                read.fetch_add(lines as u64, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+    }
+    tokio::time::sleep(5 * SECOND).await;
+    let cpu = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = (read.load(std::sync::atomic::Ordering::Relaxed), cpu());
+    tokio::time::sleep(10 * SECOND).await;
+    let lines = read.load(std::sync::atomic::Ordering::Relaxed) - before.0;
+    let busy = cpu() - before.1;
+    #[allow(clippy::disallowed_macros, reason = "a measure is for reading")]
+    {
+        println!("{} lines/s, {} % of a core", lines / 10, busy / 10);
+    }
+}

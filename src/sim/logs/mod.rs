@@ -5,6 +5,8 @@
 
 mod file;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
