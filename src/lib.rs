@@ -25,6 +25,7 @@
 //!
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
+pub mod app;
 pub mod cluster;
 pub mod config;
 pub mod http;

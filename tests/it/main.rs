@@ -1,1 +1,9 @@
-//! placeholder
+//! The whole service against the simulated cluster, over pipes in memory and with paused time: what
+//! a client is given is compared with what was written.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod oracle;
+mod resume;
+mod sharing;
+mod world;

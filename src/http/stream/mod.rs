@@ -9,4 +9,4 @@ mod start;
 
 pub use flow::{Flow, Opening};
 pub use query::{Query, Since};
-pub use start::{BACKLOG, Start, StartError};
+pub use start::{BACKLOG, Start, check_position};

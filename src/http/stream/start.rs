@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::query::{Query, Since};
+use crate::http::problem::Problem;
 use crate::ids::{RolloutPhase, RolloutStatus};
 use crate::journal::{Journal, Shelf};
 use crate::time::{MILLISECOND, SECOND};
@@ -27,44 +28,51 @@ pub struct Start {
     pub lost_since: Option<i64>,
 }
 
-/// A position that cannot be one of ours.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("this id lies in the future of this server, which never issued it; leave it out to begin anew")]
-pub struct StartError;
+/// Refuses a position in this journal that was never issued. Checked when the request comes; the
+/// head only grows after that.
+///
+/// # Errors
+/// 400.
+pub fn check_position(query: &Query, journal: &Journal) -> Result<(), Problem> {
+    match query.resume {
+        Some(id) if id.epoch == journal.epoch() && id.seq > journal.head() => {
+            Err(Problem::bad_request(
+                "last_event_id",
+                "lies in the future of this server, which never issued it; leave it out to begin \
+                 anew",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
 
 // === impl Start ===
 
 impl Start {
     /// Decides from the request, what the workload's shelf holds, the rollout's state, and the wall
     /// time.
-    ///
-    /// # Errors
-    /// If the position to resume from was never issued.
     pub fn decide(
         query: &Query,
         journal: &Journal,
         shelf: &Shelf,
         rollout: Option<&RolloutStatus>,
         now: i64,
-    ) -> Result<Start, StartError> {
+    ) -> Start {
         if let Some(id) = query.resume {
             if id.epoch == journal.epoch() {
-                if id.seq > journal.head() {
-                    return Err(StartError);
-                }
-                let exact = Resumed::Exact;
-                return Ok(Start { after: id.seq, since: None, resumed: exact, lost_since: None });
+                let resumed = Resumed::Exact;
+                return Start { after: id.seq, since: None, resumed, lost_since: None };
             }
             // Another journal: its time is all that is left. The milliseconds were cut, and another
             // replica may have seen the lines in another order.
             let time = i64::try_from(id.unix_ms).unwrap_or(i64::MAX / MILLISECOND);
             let since = time.saturating_mul(MILLISECOND).saturating_sub(SECOND);
-            return Ok(Start {
+            return Start {
                 after: shelf.before_time(since),
                 since: Some(since),
                 resumed: Resumed::Approximate,
                 lost_since: Some(since),
-            });
+            };
         }
         let started = rollout.and_then(|status| status.started);
         let since = match query.since {
@@ -80,7 +88,7 @@ impl Start {
             Some(since) => shelf.before_time(since),
             None => shelf.before_last_lines(query.tail.unwrap_or(USUAL_TAIL)),
         };
-        Ok(Start { after, since, resumed: Resumed::None, lost_since: None })
+        Start { after, since, resumed: Resumed::None, lost_since: None }
     }
 }
 

@@ -120,7 +120,8 @@ export class Watch {
       for (const change of message.changes) {
         switch (change.type) {
           case 'hello':
-            this.model.beginSnapshot();
+            // An exact resume goes on from where things stood: no snapshot comes.
+            if (change.hello.resumed !== 'exact') this.model.beginSnapshot();
             break;
           case 'rollout':
             // History may tell again what led to the state that the snapshot has.

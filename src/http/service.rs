@@ -1,0 +1,57 @@
+//! What handlers share: handles on the rooms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use parking_lot::Mutex;
+
+use crate::journal::Journal;
+use crate::rollout::Model;
+use crate::shutdown::Shutdown;
+use crate::tail::Tail;
+use crate::telemetry::Metrics;
+use crate::view::Views;
+use crate::watch::Index;
+
+use super::auth::Gate;
+
+/// Handles on the rooms. Cheap to clone; every request has one.
+#[derive(Clone)]
+pub struct Service {
+    /// Which workloads and pods there are.
+    pub index: Index,
+    /// The state of their rollouts. Locked for moments, never across an await.
+    pub model: Arc<Mutex<Model>>,
+    /// What happened.
+    pub journal: Journal,
+    /// Who follows the logs.
+    pub tail: Tail,
+    /// What viewers share.
+    pub views: Views,
+    /// Who may read what.
+    pub gate: Gate,
+    /// When streams end.
+    pub shutdown: Shutdown,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How streams behave.
+    pub options: StreamOptions,
+    /// Where jitter comes from.
+    pub random: Arc<Mutex<fastrand::Rng>>,
+}
+
+/// How streams behave.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamOptions {
+    /// Longest silence.
+    pub heartbeat: Duration,
+    /// Mean lifetime; each stream draws its own within a tenth. `None` is for ever.
+    pub lifetime: Option<Duration>,
+}
+
+impl FromRef<Service> for Gate {
+    fn from_ref(service: &Service) -> Gate {
+        service.gate.clone()
+    }
+}
