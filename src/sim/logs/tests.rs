@@ -139,6 +139,13 @@ fn bytes_without_line_end_are_kept_back_until_the_line_or_the_container_ends() {
 }
 
 #[test]
+fn a_carriage_return_before_the_line_end_is_dropped_and_others_stay() {
+    let log = log(1 << 20);
+    log.batch().bytes(Pipe::Out, T0, b"10%\r20%\r\nnext\n");
+    assert_eq!(read(&log, &options()), format!("{0} 10%\r20%\n{0} next\n", stamp(T0)));
+}
+
+#[test]
 fn limit_bytes_cuts_anywhere() {
     let log = log(1 << 20);
     log.batch().line(Pipe::Out, T0, "grün".as_bytes());
