@@ -122,8 +122,9 @@ impl World {
     }
 
     pub(super) fn schedule(&mut self, id: PodId) {
-        let turn = self.next_pod as usize + self.rng.usize(..2);
-        let Some(node) = self.nodes.get(turn % self.nodes.len().max(1)).cloned() else { return };
+        // In turns: pods of one workload land on different nodes, as the real scheduler spreads them.
+        let turn = id.0 as usize % self.nodes.len().max(1);
+        let Some(node) = self.nodes.get(turn).cloned() else { return };
         let now = self.now;
         let Some(pod) = self.pods.get_mut(&id) else { return };
         pod.unschedulable = self.unschedulable.clone();

@@ -12,6 +12,19 @@
 //!   container.
 //! - It is held to the real cluster: what the kubelet does badly, it does badly too.
 //!
+//! # Use
+//! ```no_run
+//! # async fn example() -> Option<()> {
+//! use rollcast::sim::{Container, Deployment, Program, Resource, Sim, SimOptions, Template};
+//!
+//! let sim = Sim::new(SimOptions { seed: 7, ..SimOptions::default() });
+//! let template = Template::new([Container::new("app", "shop/web:1", Program::numbered("run", 10.0))]);
+//! sim.apply(Deployment::new("shop", "web", 3, template));
+//! let client: kube::Client = sim.client();
+//! sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:2");
+//! # Some(()) }
+//! ```
+//!
 //! It may touch nothing of the service: it uses `ids` and `time`, and no room uses it.
 
 mod api;

@@ -23,7 +23,7 @@ pub struct SimOptions {
     pub write_tick: Duration,
     /// Bytes at which a log file is rotated.
     pub log_max_bytes: usize,
-    /// Bytes of each attempt's log kept for [`Written::text`].
+    /// Bytes of each attempt's log kept for [`Written::text`](super::Written::text).
     pub keep_written: usize,
     /// Log answers are split at odd places: inside lines, stamps and characters.
     pub odd_chunks: bool,
