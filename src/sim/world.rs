@@ -58,6 +58,10 @@ pub(super) enum Action {
     Remove(PodId),
     /// A script takes its next step.
     Script(usize),
+    /// The control plane has not heard of a node for too long.
+    NodeLost(Arc<str>),
+    /// A node is heard of again.
+    NodeBack(Arc<str>),
     /// A controller looks at a workload.
     Reconcile(Resource, Name),
     /// A CronJob is due.
@@ -88,6 +92,12 @@ pub(super) struct World {
     pub nodes: Vec<Arc<str>>,
     /// Nanoseconds by which a node's clock is ahead.
     pub skews: HashMap<Arc<str>, i64>,
+    /// Nodes whose network is cut, and until when.
+    pub cut_off: BTreeMap<Arc<str>, i64>,
+    /// Why no node takes a pod, if none does.
+    pub unschedulable: Option<String>,
+    /// Most pods in a namespace.
+    pub quotas: HashMap<Arc<str>, u32>,
     /// Images that a node has.
     pub images: BTreeSet<(Arc<str>, String)>,
     /// What the program of an image does.
@@ -126,6 +136,9 @@ impl World {
             next_pod: 0,
             nodes,
             skews: HashMap::new(),
+            cut_off: BTreeMap::new(),
+            unschedulable: None,
+            quotas: HashMap::new(),
             images: BTreeSet::new(),
             programs: HashMap::new(),
             scripts: Vec::new(),
@@ -229,6 +242,8 @@ impl World {
             Action::Terminate(pod) => self.terminate(pod),
             Action::Sync(pod) => self.sync(pod),
             Action::Remove(pod) => self.remove_pod(pod),
+            Action::NodeLost(node) => self.node_lost(&node),
+            Action::NodeBack(node) => self.node_back(&node),
             Action::Script(at) => self.run_script(at),
             Action::Cron(name) => self.cron_due(&name),
             Action::Reconcile(resource, name) => {
