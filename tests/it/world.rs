@@ -25,7 +25,6 @@ use crate::client::Client;
 pub struct World {
     pub sim: Sim,
     pub rooms: Rooms,
-    pub shutdown: Shutdown,
     router: Router,
 }
 
@@ -66,11 +65,10 @@ impl World {
         };
         change(&mut plan);
         let metrics = Arc::new(Metrics::noop());
-        let rooms =
-            Rooms::start(plan, metrics.clone(), shutdown.clone(), Gate::open(metrics.clone()));
+        let rooms = Rooms::start(plan, metrics.clone(), shutdown, Gate::open(metrics.clone()));
         let edge = Edge::new(metrics, Doors::for_loopback(), seed);
         let router = edge.around(routes(rooms.service.clone()));
-        World { sim, rooms, shutdown, router }
+        World { sim, rooms, router }
     }
 
     /// Waits until the service has read the cluster.
