@@ -51,7 +51,7 @@ async fn a_client_that_is_killed_again_and_again_gets_every_line_once() {
 /// The API server's streams break, end cleanly, tell kubelet errors and hang, at odd places.
 #[tokio::test(start_paused = true)]
 async fn whatever_breaks_upstream_every_line_comes_once() {
-    for seed in 0..20 {
+    for seed in 0..seeds() {
         let world = World::new(seed);
         let message = "failed to create fsnotify watcher: too many open files";
         // A resume replays up to two seconds, some 50 KB: an answer that never gets beyond that makes
@@ -82,4 +82,9 @@ async fn whatever_breaks_upstream_every_line_comes_once() {
         without_gaps(&events);
         increasing(&events);
     }
+}
+
+/// At least 20; more with `ROLLCAST_SEEDS`, as `make test-all` sets it.
+fn seeds() -> u64 {
+    std::env::var("ROLLCAST_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
