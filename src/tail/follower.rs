@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::align::Fingerprint;
 use super::batch::{Batch, FULL};
+use super::merge::Place;
 use super::pace::Pace;
 use super::reading::{Desk, Reading};
 use super::standing::Standing;
@@ -60,8 +61,12 @@ pub(super) struct Follower {
     pub(super) metrics: Arc<Metrics>,
     pub(super) known: watch::Receiver<Known>,
     pub(super) memory: Memory,
-    /// Set once the backlog is delivered.
+    /// Told to others once the backlog is appended.
     pub(super) caught_up: Arc<AtomicBool>,
+    /// The backlog has been read.
+    pub(super) shown: bool,
+    /// Where the backlog meets those of the logs that were opened with this one.
+    pub(super) merge: Option<Place>,
     pub(super) random: fastrand::Rng,
     pub(super) backoff: Duration,
 }
@@ -235,7 +240,7 @@ impl Follower {
         let mut batch = Batch::default();
         let end = loop {
             let Stream { body, reading, .. } = &mut stream;
-            let limit = if !self.caught_up.load(Ordering::Relaxed) {
+            let limit = if !self.shown {
                 Some(CAUGHT_UP)
             } else if reading.waits() {
                 Some(PATIENCE)
@@ -248,9 +253,7 @@ impl Follower {
             };
             let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
             match next {
-                Err(_) if !self.caught_up.load(Ordering::Relaxed) => {
-                    self.caught_up.store(true, Ordering::Release);
-                }
+                Err(_) if !self.shown => self.show(),
                 Err(_) => reading.settle(&mut desk),
                 Ok(Some(Ok(chunk))) => {
                     for part in chunk.chunks(FULL) {
@@ -261,7 +264,7 @@ impl Follower {
                     }
                     let newest = self.memory.fingerprint.last_time();
                     if newest.is_some_and(|newest| newest >= stream.opened) {
-                        self.caught_up.store(true, Ordering::Release);
+                        self.show();
                     }
                 }
                 Ok(Some(Err(error))) => {
@@ -292,7 +295,7 @@ impl Follower {
         if stream.reading.delivered() > 0 {
             self.backoff = Duration::ZERO;
         }
-        self.caught_up.store(true, Ordering::Release);
+        self.show();
         match end {
             End::NotOurs => State::Last { quiet: 0 },
             End::Clean | End::Broken => State::Judge,
@@ -340,7 +343,7 @@ impl Follower {
     }
 
     /// A pause that a person would notice is told.
-    fn wait_aloud(&self, pause: Duration, reason: &'static str) {
+    fn wait_aloud(&mut self, pause: Duration, reason: &'static str) {
         if pause > Duration::from_secs(1) {
             self.tell(SourceState::Waiting, None, Some(reason));
         }
@@ -371,19 +374,44 @@ impl Follower {
             self.memory.lines += lines;
             self.metrics.lines.add(lines);
             self.metrics.log_bytes.add(bytes);
-            (self.sink)(&self.source.workload, entry);
+            self.emit(entry);
         }
     }
 
-    pub(super) fn gap(&self, reason: GapReason, from: Option<i64>, to: Option<i64>) {
+    fn emit(&mut self, entry: Entry) {
+        let entry = match &self.merge {
+            Some(place) => match place.push(entry) {
+                Ok(()) => return,
+                Err(entry) => {
+                    self.merge = None;
+                    entry
+                }
+            },
+            None => entry,
+        };
+        (self.sink)(&self.source.workload, entry);
+    }
+
+    /// The backlog has been read: what comes now is the present.
+    pub(super) fn show(&mut self) {
+        if std::mem::replace(&mut self.shown, true) {
+            return;
+        }
+        match &self.merge {
+            Some(place) => place.done(),
+            None => self.caught_up.store(true, Ordering::Release),
+        }
+    }
+
+    pub(super) fn gap(&mut self, reason: GapReason, from: Option<i64>, to: Option<i64>) {
         let source = Some(self.source.clone());
         let gap = Gap { time: time::now(), reason, source, from, to, count: None };
         events::GapMarked { gap: &gap }.emit(&self.metrics);
-        (self.sink)(&self.source.workload, Entry::Gap(Arc::new(gap)));
+        self.emit(Entry::Gap(Arc::new(gap)));
     }
 
     pub(super) fn tell(
-        &self,
+        &mut self,
         state: SourceState,
         complete: Option<bool>,
         reason: Option<&'static str>,
@@ -398,6 +426,6 @@ impl Follower {
             lines: ended.then_some(self.memory.lines),
             reason: reason.map(Into::into),
         };
-        (self.sink)(&self.source.workload, Entry::Source(Arc::new(change)));
+        self.emit(Entry::Source(Arc::new(change)));
     }
 }

@@ -1,6 +1,5 @@
 //! The end of a log: read until nothing new comes, or proven to have been read already.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -13,7 +12,7 @@ use super::standing::Standing;
 use crate::cluster::{LogBody, LogError};
 use crate::ids::{GapReason, SourceState};
 use crate::telemetry::events;
-use crate::time::SECOND;
+use crate::time::{self, SECOND};
 
 /// "Nothing new" at the end of a log means two reads this far apart (truths: 6).
 const LAST_READ_AGAIN: Duration = Duration::from_secs(1);
@@ -22,7 +21,6 @@ const CLOCK_SLACK: i64 = 2 * SECOND;
 
 impl Follower {
     pub(super) async fn last(&mut self, quiet: u8) -> State {
-        self.caught_up.store(true, Ordering::Release);
         if !self.known.borrow().standing.is_over() {
             // The log or a fresh read ran ahead of the watch: let it come, or go on as before.
             let over = self.known.wait_for(|known| known.standing.is_over());
@@ -97,6 +95,11 @@ impl Follower {
         }
         reading.settle(&mut desk);
         self.flush(&mut batch);
+        // The attempt was over before this read began, so it showed all there is, like the clean end of
+        // a follow: a pod that is removed before the second look has lost nothing.
+        if reading.message().is_none() && !reading.suspect() {
+            self.memory.clean_end = Some(time::now());
+        }
         if reading.message().is_some() {
             // "unable to retrieve container logs": the attempt's files are gone.
             return self.gone(standing);
@@ -104,6 +107,7 @@ impl Follower {
         if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
             return self.gone(standing);
         }
+        self.show();
         let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
         if quiet >= 2 {
             return self.over(true, None);
@@ -131,11 +135,16 @@ impl Follower {
             Standing::Superseded { .. } => (GapReason::AttemptCollected, "attempt_collected"),
             _ => (GapReason::PodRemoved, "pod_removed"),
         };
-        self.gap(reason, self.memory.fingerprint.last_time(), finished.flatten());
+        let from = self.memory.fingerprint.last_time();
+        // The API cut the end to its second.
+        let to =
+            finished.flatten().map(|finished| (finished + SECOND).max(from.unwrap_or(finished)));
+        self.gap(reason, from, to);
         self.over(false, Some(word))
     }
 
     fn over(&mut self, complete: bool, reason: Option<&'static str>) -> State {
+        self.show();
         self.memory.ended = true;
         events::FollowerEnded {
             source: &self.source,

@@ -18,6 +18,7 @@ mod batch;
 mod follower;
 mod last;
 mod lines;
+mod merge;
 mod pace;
 mod reading;
 mod standing;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::follower::{Follower, Known, Memory};
+use super::merge::{MERGE_TIME, Merge};
 use super::pace::Pace;
 use super::standing::Standing;
 use super::{Options, Sink};
@@ -200,13 +201,25 @@ impl Tail {
             }
         }
         wanted.sort_by_key(|wanted| wanted.urgency);
+        let merge = (wanted.len() > 1).then(|| self.merge(workload));
         for wanted in wanted {
             if self.has_place(state, wanted.node.as_ref()) {
-                self.start(state, wanted);
+                self.start(state, wanted, merge.as_ref());
             } else if state.starved.insert(wanted.source.key.clone()) {
                 self.say_starved(&wanted.source);
             }
         }
+    }
+
+    /// Logs that are opened together are merged by time for as long as their backlogs come.
+    fn merge(&self, workload: &Arc<WorkloadId>) -> Arc<Merge> {
+        let merge = Merge::new(workload.clone(), self.inner.wiring.sink.clone());
+        let closing = merge.clone();
+        self.inner.wiring.tracker.spawn(async move {
+            tokio::time::sleep(MERGE_TIME).await;
+            closing.close();
+        });
+        merge
     }
 
     fn has_place(&self, state: &State, node: Option<&Arc<str>>) -> bool {
@@ -228,7 +241,7 @@ impl Tail {
         (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(change)));
     }
 
-    fn start(&self, state: &mut State, wanted: Wanted) {
+    fn start(&self, state: &mut State, wanted: Wanted, merge: Option<&Arc<Merge>>) {
         let Wanted { source, node, known, .. } = wanted;
         let wiring = &self.inner.wiring;
         let memory = state.memories.get(&source.key).cloned().unwrap_or_default();
@@ -245,6 +258,8 @@ impl Tail {
             known: receiver,
             memory,
             caught_up: caught_up.clone(),
+            shown: false,
+            merge: merge.map(|merge| merge.join(caught_up.clone())),
             random: fastrand::Rng::with_seed(self.inner.options.seed ^ state.started),
             backoff: Duration::ZERO,
         };
