@@ -1,2 +1,69 @@
-//! thin
-fn main() {}
+//! The program: reads options, installs what the process needs once, runs, and maps the result to
+//! an exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rollcast::app;
+use rollcast::config::{self, Config, Stop};
+use rollcast::telemetry::Telemetry;
+
+/// Gives memory back after a storm of viewers; glibc's allocator keeps it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How long the last traces and metrics may take to leave.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+fn main() -> ExitCode {
+    let config = match config::from_args(std::env::args_os()) {
+        Ok(config) => config,
+        Err(stop) => return say(&stop),
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(stop: &Stop) -> ExitCode {
+    if stop.code == 0 {
+        print!("{}", stop.text);
+    } else {
+        eprint!("{}", stop.text);
+    }
+    ExitCode::from(stop.code)
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    // Two TLS providers may be linked by accident; without a choice the first handshake panics.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("another TLS provider is installed already");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    runtime.block_on(async {
+        let options = match &config {
+            Config::Serve(serve) => &serve.telemetry,
+            Config::Demo(demo) => &demo.telemetry,
+        };
+        let telemetry = Telemetry::install(options)?;
+        let metrics = telemetry.metrics();
+        let ended = match config {
+            Config::Serve(serve) => {
+                tracing::info!(settings = ?serve.effective, "starting");
+                app::serve(*serve, metrics, telemetry.exposition()).await
+            }
+            Config::Demo(demo) => app::demo(demo, metrics).await,
+        };
+        telemetry.shutdown(FAREWELL).await;
+        ended.map_err(Into::into)
+    })
+}

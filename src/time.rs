@@ -3,7 +3,7 @@
 //! Invariants: a wall time is an `i64` of nanoseconds since 1970 in UTC. Durations come from
 //! [`tokio::time::Instant`], which tests can pause; nothing else in the program reads a clock.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
@@ -11,11 +11,20 @@ pub const SECOND: i64 = 1_000_000_000;
 pub const MILLISECOND: i64 = 1_000_000;
 
 /// Now, by the system's clock. A clock before 1970 reads as 1970.
-#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+///
+/// A test that pauses and advances tokio's clock moves this one by as much, so that the stamps of
+/// what it simulates and the service's own times stay together.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the clocks")]
 pub fn now() -> i64 {
-    SystemTime::now()
+    let wall = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
+    let lead = |later: Duration| i64::try_from(later.as_nanos()).unwrap_or(i64::MAX);
+    let (real, virtual_now) = (std::time::Instant::now(), tokio::time::Instant::now().into_std());
+    match virtual_now.checked_duration_since(real) {
+        Some(ahead) => wall.saturating_add(lead(ahead)),
+        None => wall.saturating_sub(lead(real.duration_since(virtual_now))),
+    }
 }
 
 /// Reads the stamp at the start of a log line: RFC 3339 in UTC with 0 to 9 digits of fraction, as

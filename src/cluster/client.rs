@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::Request;
 use kube::api::Api;
 
-use super::guard::{Answers, guarded};
 use super::{ClusterOptions, Error, Pod, connect};
 
 /// A short request that has no answer by then has failed; the caller decides about another try.
@@ -97,21 +96,6 @@ impl Cluster {
     pub async fn get_pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
         let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
         self.asked("get pods", api.get_opt(name)).await
-    }
-
-    /// The objects of one kind in one namespace, or in all of them, for one watch: guarded against servers that hang, with the count of its answers.
-    pub(crate) fn watched<K>(&self, namespace: Option<&str>) -> (Api<K>, Answers)
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        let answers = Answers::default();
-        let client = guarded(&self.shared.watch, &answers);
-        let api = match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        };
-        (api, answers)
     }
 
     /// Bounds a short request and sorts its error.

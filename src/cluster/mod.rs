@@ -19,6 +19,7 @@ mod guard;
 mod log;
 mod review;
 pub mod types;
+mod watch;
 
 pub use client::Cluster;
 pub use connect::ClusterOptions;
@@ -27,8 +28,7 @@ pub(crate) use guard::Answers;
 pub use log::{LogBody, LogError, LogRequest};
 pub use review::{Access, Identity};
 pub use types::Pod;
+pub(crate) use watch::{Failure, Step, Watched};
 
-/// Log targets of the libraries below this room that report as warnings or errors what is everyday
-/// business here (a broken watch, a refused list), which this program reports itself. Telemetry's
-/// default filter turns them off.
-pub const NOISY_TARGETS: [&str; 2] = ["kube_client", "kube_runtime"];
+#[cfg(test)]
+mod tests;

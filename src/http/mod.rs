@@ -15,3 +15,17 @@ pub mod page;
 
 pub mod problem;
 pub mod serve;
+pub mod stream;
+
+mod routes;
+mod service;
+mod workloads;
+
+pub use routes::routes;
+pub use service::{Service, StreamOptions};
+
+/// Decodes a query string into pairs; what is not valid UTF-8 is replaced, and refused later by
+/// whoever reads the value.
+fn query_pairs(query: Option<&str>) -> Vec<(String, String)> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
+}

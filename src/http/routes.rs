@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 
-use super::auth::Caller;
+use super::auth::{Caller, Proof};
 use super::edge::RequestId;
 use super::problem::Problem;
 use super::stream::{Flow, Opening, Query, check_position};
@@ -45,11 +45,6 @@ struct Target {
 fn find(service: &Service, namespace: &str, kind: &str, name: &str) -> Result<Target, Problem> {
     let kind: Kind =
         kind.parse().map_err(|error| Problem::bad_request("kind", &format!("{error}")))?;
-    let absent = || {
-        Problem::not_found(format!(
-            "no {kind} \"{name}\" in namespace \"{namespace}\", or you may not read it"
-        ))
-    };
     let id = WorkloadId::new(namespace, kind, name);
     if let Some(entry) = service.index.workload(&id) {
         return Ok(Target { workload: entry.id.clone(), pod: None });
@@ -66,7 +61,7 @@ fn find(service: &Service, namespace: &str, kind: &str, name: &str) -> Result<Ta
             "index not synced",
         ));
     }
-    Err(absent())
+    Err(Problem::not_found(absent(kind, name, namespace)))
 }
 
 async fn stream(
@@ -79,7 +74,7 @@ async fn stream(
 ) -> Result<Response, Problem> {
     let asked = Instant::now();
     let query = Query::parse(&query_pairs(query.as_deref()), &headers)?;
-    let proof = service.auth.open(&caller, &namespace, || absent(&kind, &name, &namespace)).await?;
+    let proof = authorize(&service, &caller, &namespace, &kind, &name).await?;
     let target = find(&service, &namespace, &kind, &name)?;
     check_position(&query, &service.journal)?;
     let selection = Selection {
@@ -90,11 +85,10 @@ async fn stream(
     };
     let (lifetime, place, retry) = draw(&service);
     let ends_at = time::now() + i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX / 2);
-    let revoked = service.auth.watch(&caller, proof);
+    let standing = service.gate.watch(&proof);
     let shutdown = service.shutdown.clone();
     let ending = async move {
         tokio::select! {
-            bye = revoked => bye,
             () = shutdown.bye(place) => Bye::Drain,
             () = tokio::time::sleep(lifetime) => Bye::Rotate,
         }
@@ -103,7 +97,7 @@ async fn stream(
     let shown = selection.to_string();
     let opened = ViewerOpened {
         format: format.as_str(),
-        user: caller.name(),
+        user: caller.user(),
         selection: &shown,
         request_id: &request_id.0,
         first_byte: asked.elapsed(),
@@ -112,14 +106,14 @@ async fn stream(
     let count = Count {
         service: service.clone(),
         format: format.as_str(),
-        user: caller.name().to_owned(),
+        user: caller.user().to_owned(),
         selection: shown,
         request_id: request_id.0.clone(),
         opened: Instant::now(),
         bytes: 0,
     };
     let opening =
-        Opening { service, selection, query, ending: Box::pin(ending), ends_at, retry };
+        Opening { service, selection, query, ending: Box::pin(ending), standing, ends_at, retry };
     let mut count = count;
     let bytes = Flow::open(opening).into_stream().map(move |bytes| {
         count.sent(bytes.len());
@@ -138,14 +132,23 @@ async fn stream(
     Ok(response)
 }
 
-fn absent(kind: &str, name: &str, namespace: &str) -> Problem {
-    // The same words as for what is absent, with the kind in its wire form.
-    match kind.parse::<Kind>() {
-        Ok(kind) => Problem::not_found(format!(
-            "no {kind} \"{name}\" in namespace \"{namespace}\", or you may not read it"
-        )),
-        Err(error) => Problem::bad_request("kind", &error.to_string()),
-    }
+/// The right to read the logs of a namespace. A refusal says what absence says.
+async fn authorize(
+    service: &Service,
+    caller: &Caller,
+    namespace: &str,
+    kind: &str,
+    name: &str,
+) -> Result<Proof, Problem> {
+    let kind: Kind =
+        kind.parse().map_err(|error| Problem::bad_request("kind", &format!("{error}")))?;
+    let proof = service.gate.authorize(caller, namespace).await;
+    proof
+        .map_err(|denied| denied.into_problem(|| Problem::not_found(absent(kind, name, namespace))))
+}
+
+fn absent(kind: Kind, name: &str, namespace: &str) -> String {
+    format!("no {kind} \"{name}\" in namespace \"{namespace}\", or you may not read it")
 }
 
 /// This stream's lifetime, its place in a drain, and its client's pause before it comes back.
@@ -165,12 +168,17 @@ async fn rollout(
     Path((namespace, kind, name)): Path<(String, String, String)>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    service.auth.open(&caller, &namespace, || absent(&kind, &name, &namespace)).await?;
+    authorize(&service, &caller, &namespace, &kind, &name).await?;
     let target = find(&service, &namespace, &kind, &name)?;
     let status = service.model.lock().current(&target.workload);
-    let status = status.ok_or_else(|| absent(&kind, &name, &namespace))?;
-    let headers =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let status = status.ok_or_else(|| {
+        Problem::unavailable(
+            "the state of this workload is not known yet; try again in a moment",
+            Duration::from_secs(1),
+            "no rollout state",
+        )
+    })?;
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, rollout_json(&status)).into_response())
 }
 

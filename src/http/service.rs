@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use parking_lot::Mutex;
 
 use crate::journal::Journal;
@@ -13,7 +14,7 @@ use crate::telemetry::Metrics;
 use crate::view::Views;
 use crate::watch::Index;
 
-use super::auth::Auth;
+use super::auth::Gate;
 
 /// Handles on the rooms. Cheap to clone; every request has one.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ pub struct Service {
     /// What viewers share.
     pub views: Views,
     /// Who may read what.
-    pub auth: Auth,
+    pub gate: Gate,
     /// When streams end.
     pub shutdown: Shutdown,
     /// What is counted.
@@ -47,4 +48,10 @@ pub struct StreamOptions {
     pub heartbeat: Duration,
     /// Mean lifetime; each stream draws its own within a tenth. `None` is for ever.
     pub lifetime: Option<Duration>,
+}
+
+impl FromRef<Service> for Gate {
+    fn from_ref(service: &Service) -> Gate {
+        service.gate.clone()
+    }
 }

@@ -1,6 +1,6 @@
 //! `GET /api/v1/workloads`: the workloads that the caller may read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -39,32 +39,24 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::parse(&query_pairs(query.as_deref()))?;
-    let mut entries: BTreeMap<(Arc<str>, &str, Arc<str>), Arc<WorkloadEntry>> = BTreeMap::new();
+    let mut entries = BTreeMap::new();
     for entry in service.index.workloads() {
         let WorkloadId { namespace, kind, name } = &*entry.id;
         if wanted.namespace.as_deref().is_none_or(|wanted| wanted == &**namespace) {
             entries.insert((namespace.clone(), kind.as_str(), name.clone()), entry.clone());
         }
     }
+    let namespaces: BTreeSet<_> = entries.keys().map(|(namespace, _, _)| &**namespace).collect();
+    let proof = service.gate.visible(&caller, namespaces).await;
+    let proof =
+        proof.map_err(|denied| denied.into_problem(|| Problem::not_found("nothing to list")))?;
     let mut shown = Vec::new();
-    let mut readable: BTreeMap<Arc<str>, bool> = BTreeMap::new();
     let mut next = None;
     for ((namespace, kind, name), entry) in &entries {
         let passed = wanted.after.as_ref().is_some_and(|(after_ns, after_kind, after_name)| {
             (&**namespace, *kind, &**name) <= (after_ns.as_str(), after_kind.as_str(), after_name)
         });
-        if passed {
-            continue;
-        }
-        let may = match readable.get(namespace) {
-            Some(may) => *may,
-            None => {
-                let may = service.auth.may_read(&caller, namespace).await?;
-                readable.insert(namespace.clone(), may);
-                may
-            }
-        };
-        if !may {
+        if passed || !proof.covers(namespace) {
             continue;
         }
         if shown.len() == wanted.limit {
@@ -90,15 +82,12 @@ pub(super) async fn list(
             ready: status.map_or(0, |status| status.ready),
             revision: status.and_then(|status| status.revision.as_deref()),
             images: entry.template.containers.iter().map(|container| &*container.image).collect(),
-            changed: status
-                .and_then(|status| status.finished.or(status.started))
-                .map(rfc3339),
+            changed: status.and_then(|status| status.finished.or(status.started)).map(rfc3339),
             message: status.map_or("", |status| &status.message),
         }
     });
     let page = Page { workloads: workloads.collect(), next };
-    let headers =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, to_json(&page)).into_response())
 }
 

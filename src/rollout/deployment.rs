@@ -173,7 +173,7 @@ fn started(
 fn finished(detail: &DeploymentDetail, phase: RolloutPhase) -> Option<i64> {
     let condition = detail.progressing.as_ref()?;
     let done = condition.reason().map(|reason| &**reason) == Some("NewReplicaSetAvailable");
-    (phase == RolloutPhase::Complete && done).then(|| condition.updated.or(condition.since))?
+    (phase == RolloutPhase::Complete && done).then(|| detail.progressed.or(condition.since))?
 }
 
 fn words(

@@ -23,6 +23,8 @@ mod phase;
 mod pod;
 mod revision;
 mod stateful_set;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 pub use model::Model;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{cron_job, daemon_set, deployment, job, phase, pod, revision, stateful_set};
 use crate::ids::{
-    Entry, ImageChange, Kind, PodStatus, RolloutPhase, RolloutStatus, Side, WorkloadId,
+    Entry, ImageChange, Kind, KubeEvent, PodStatus, RolloutPhase, RolloutStatus, Side, WorkloadId,
 };
 use crate::watch::{Change, Detail, PodEntry, WorkloadEntry};
 
@@ -23,7 +23,16 @@ pub struct Model {
 struct Seat {
     entry: Option<Arc<WorkloadEntry>>,
     pods: Vec<Arc<PodEntry>>,
+    /// What events said last about pulls, by the pod's identity; only of pods in `pods`.
+    pulls: HashMap<Arc<str>, Pull>,
     status: Option<Arc<RolloutStatus>>,
+}
+
+/// A pull that began or ended.
+#[derive(Clone, Copy, Debug)]
+struct Pull {
+    time: i64,
+    begun: bool,
 }
 
 type Records = Vec<(Arc<WorkloadId>, Entry)>;
@@ -45,6 +54,7 @@ impl Model {
             Change::WorkloadGone(entry) => self.workload_gone(entry, now, &mut out),
             Change::Event { workload, event } => {
                 out.push((Arc::clone(workload), Entry::Event(Arc::clone(event))));
+                self.pulled(workload, event, now, &mut out);
             }
             Change::Synced => {}
         }
@@ -61,7 +71,7 @@ impl Model {
         let Some(seat) = self.seats.get(workload) else { return Vec::new() };
         let mut pods: Vec<_> = seat.pods.iter().collect();
         pods.sort_unstable_by_key(|pod| (pod.created, &pod.name));
-        pods.into_iter().map(|pod| Arc::new(phase::status(seat.entry.as_deref(), pod))).collect()
+        pods.into_iter().map(|pod| Arc::new(seat.pod_status(pod))).collect()
     }
 
     /// Whether a pod, which may be gone, belongs to its workload's newest revision.
@@ -83,11 +93,10 @@ impl Model {
             self.update(&home, now, out);
         }
         let seat = self.seats.entry(Arc::clone(&pod.workload)).or_default();
-        let entry = seat.entry.as_deref();
         let at = seat.pods.iter().position(|other| other.uid == pod.uid);
-        let status = phase::status(entry, pod);
+        let status = seat.pod_status(pod);
         let news = at.is_none_or(|at| {
-            let before = phase::status(entry, &seat.pods[at]);
+            let before = seat.pod_status(&seat.pods[at]);
             PodStatus { time: status.time, ..before } != status
         });
         match at {
@@ -103,7 +112,7 @@ impl Model {
     fn pod_gone(&mut self, pod: &Arc<PodEntry>, now: i64, out: &mut Records) {
         let home = self.homes.remove(&pod.uid).unwrap_or_else(|| Arc::clone(&pod.workload));
         let entry = self.seats.get(&home).and_then(|seat| seat.entry.as_deref());
-        let status = phase::status(entry, pod);
+        let status = phase::status(entry, pod, false);
         out.push((Arc::clone(&home), Entry::Pod(Arc::new(status))));
         self.take_pod(&home, &pod.uid);
         if home.kind == Kind::Pod {
@@ -116,6 +125,7 @@ impl Model {
     fn take_pod(&mut self, workload: &WorkloadId, uid: &str) {
         if let Some(seat) = self.seats.get_mut(workload) {
             seat.pods.retain(|pod| &*pod.uid != uid);
+            seat.pulls.remove(uid);
         }
     }
 
@@ -126,10 +136,44 @@ impl Model {
         let (before, after) = (before.as_deref(), Some(&**entry));
         let view = |entry, pod| (revision::side(entry, pod), revision::of_pod(entry, pod));
         for pod in seat.pods.iter().filter(|pod| view(before, pod) != view(after, pod)) {
-            let status = PodStatus { time: now, ..phase::status(after, pod) };
+            let status = PodStatus { time: now, ..seat.pod_status(pod) };
             out.push((Arc::clone(&entry.id), Entry::Pod(Arc::new(status))));
         }
         self.update(&entry.id, now, out);
+    }
+
+    /// Takes what an event says about the pull of a pod's image.
+    fn pulled(
+        &mut self,
+        workload: &Arc<WorkloadId>,
+        event: &KubeEvent,
+        now: i64,
+        out: &mut Records,
+    ) {
+        let begun = match &*event.reason {
+            "Pulling" => true,
+            "Pulled" | "Failed" | "BackOff" => false,
+            _ => return,
+        };
+        let Some(seat) = self.seats.get_mut(workload) else { return };
+        let named = |pod: &&Arc<PodEntry>| pod.name == event.object_name;
+        let Some(pod) = seat.pods.iter().find(named).map(Arc::clone) else { return };
+        if &*event.object_kind != "pod" || event.time < pod.created {
+            return;
+        }
+        // Times are whole seconds; what began and ended in the same one has ended.
+        let known = seat.pulls.get(&pod.uid);
+        let newer = |pull: &Pull| (event.time, !begun) > (pull.time, !pull.begun);
+        if !known.is_none_or(newer) {
+            return;
+        }
+        let before = seat.pod_status(&pod);
+        seat.pulls.insert(Arc::clone(&pod.uid), Pull { time: event.time, begun });
+        let status = seat.pod_status(&pod);
+        if status != before {
+            let status = PodStatus { time: now, ..status };
+            out.push((Arc::clone(workload), Entry::Pod(Arc::new(status))));
+        }
     }
 
     fn workload_gone(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
@@ -181,6 +225,11 @@ impl Model {
 }
 
 impl Seat {
+    fn pod_status(&self, pod: &PodEntry) -> PodStatus {
+        let pulling = self.pulls.get(&pod.uid).is_some_and(|pull| pull.begun);
+        phase::status(self.entry.as_deref(), pod, pulling)
+    }
+
     fn judge(&self, now: i64) -> Option<RolloutStatus> {
         let mut pods: Vec<&Arc<PodEntry>> = self.pods.iter().collect();
         let Some(entry) = &self.entry else {

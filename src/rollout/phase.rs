@@ -15,9 +15,12 @@ pub(super) struct Judged {
     pub(super) trouble: Option<Trouble>,
 }
 
-/// The record of a pod.
-pub(super) fn status(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> PodStatus {
-    let judged = judge(pod);
+/// The record of a pod. `pulling` is what events say: no status tells a pull from any other start.
+pub(super) fn status(workload: Option<&WorkloadEntry>, pod: &PodEntry, pulling: bool) -> PodStatus {
+    let mut judged = judge(pod);
+    if pulling && judged.phase == PodPhase::Starting {
+        judged.phase = PodPhase::Pulling;
+    }
     PodStatus {
         time: pod.gone.unwrap_or(pod.seen),
         pod: Arc::clone(&pod.name),

@@ -41,6 +41,8 @@ pub struct Ask {
     pub name: Option<String>,
     /// A log's container, if it names one.
     pub container: Option<String>,
+    /// The node of a log's pod, once it has one.
+    pub node: Option<String>,
     /// A log that stays open.
     pub follow: bool,
 }
@@ -58,6 +60,8 @@ pub struct Match {
     pub name: Option<String>,
     /// Only for this container.
     pub container: Option<String>,
+    /// Only for logs of pods on this node.
+    pub node: Option<String>,
     /// Only follows, or only other reads.
     pub follow: Option<bool>,
 }
@@ -71,6 +75,8 @@ pub enum Effect {
     End(u64),
     /// Nothing more comes after so many bytes; the connection stays.
     Hang(u64),
+    /// Nothing comes for this time from the beginning on, then everything that was held up.
+    Stall(Duration),
     /// After so many bytes this text comes, then the clean end: how the kubelet tells its errors.
     InBand(u64, String),
     /// So many bytes at a time, with a pause before each.
@@ -194,6 +200,7 @@ impl Match {
             && same(&self.namespace, &ask.namespace)
             && self.name.as_deref().is_none_or(begins)
             && same(&self.container, &ask.container)
+            && same(&self.node, &ask.node)
             && self.follow.is_none_or(|follow| follow == ask.follow)
     }
 }

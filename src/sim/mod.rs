@@ -12,15 +12,31 @@
 //!   container.
 //! - It is held to the real cluster: what the kubelet does badly, it does badly too.
 //!
+//! # Use
+//! ```no_run
+//! # async fn example() -> Option<()> {
+//! use rollcast::sim::{Container, Deployment, Program, Resource, Sim, SimOptions, Template};
+//!
+//! let sim = Sim::new(SimOptions { seed: 7, ..SimOptions::default() });
+//! let template = Template::new([Container::new("app", "shop/web:1", Program::numbered("run", 10.0))]);
+//! sim.apply(Deployment::new("shop", "web", 3, template));
+//! let client: kube::Client = sim.client();
+//! sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:2");
+//! # Some(()) }
+//! ```
+//!
 //! It may touch nothing of the service: it uses `ids` and `time`, and no room uses it.
 
 mod api;
+mod container;
 mod control;
 mod events;
 mod faults;
 mod kubelet;
 mod lines;
 mod logs;
+mod node;
+mod options;
 mod pod;
 mod resource;
 mod reviews;
@@ -29,6 +45,7 @@ mod shared;
 pub mod shop;
 mod spec;
 mod store;
+mod view;
 mod world;
 mod writer;
 
@@ -39,12 +56,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::faults::{Ask, Effect, Fault, FaultId, Match, RequestKind};
 pub use self::lines::{Numbered, push_numbered, read_numbered};
 pub use self::logs::{PIECE_BYTES, Pipe, Written};
+pub use self::options::SimOptions;
 pub use self::resource::Resource;
 pub use self::reviews::{Identity, Rule, Subject};
 pub use self::serve::{PipeError, PipeService};
@@ -53,109 +70,18 @@ pub use self::spec::{
     Amount, BarePod, Container, CronJob, DaemonSet, Deployment, Exit, Job, Line, Make, Numbers,
     Output, Program, Pull, Ready, StatefulSet, Strategy, Template, Workload,
 };
+pub use self::view::{ContainerView, PodView};
 
 use self::pod::PodId;
 use self::shared::Shared;
 use self::store::Name;
 use self::world::World;
 
-/// How the cluster behaves. [`SimOptions::default`] is as real clusters are.
-#[derive(Clone, Debug)]
-pub struct SimOptions {
-    /// Where all randomness comes from.
-    pub seed: u64,
-    /// Wall time at the beginning, in nanoseconds since 1970.
-    pub start_time: i64,
-    /// Where the driver and the connections run.
-    pub tasks: TaskTracker,
-    /// Ends the driver; so does dropping the last [`Sim`] and the last open answer.
-    pub stop: CancellationToken,
-    /// Names of the nodes.
-    pub nodes: Vec<String>,
-    /// A container writes at most once in this time, all lines that are due at once. Longer is
-    /// cheaper (benches), shorter is smoother.
-    pub write_tick: Duration,
-    /// Bytes at which a log file is rotated.
-    pub log_max_bytes: usize,
-    /// Bytes of each attempt's log kept for [`Written::text`].
-    pub keep_written: usize,
-    /// Log answers are split at odd places: inside lines, stamps and characters.
-    pub odd_chunks: bool,
-    /// Least and most time between a kubelet's truth and the API's.
-    pub status_lag: (Duration, Duration),
-    /// Back-off before the second restart of a container and the second pull of an image.
-    pub backoff_base: Duration,
-    /// Longest back-off.
-    pub backoff_cap: Duration,
-    /// Time between bookmarks of a watch.
-    pub bookmark_every: Duration,
-    /// Changes that watches can still be given.
-    pub history: usize,
-    /// Watches may begin with a list (`sendInitialEvents`); else that is refused.
-    pub watch_list: bool,
-    /// Most time until a follow notices that its container has ended.
-    pub follow_end_within: Duration,
-}
-
 /// The simulated cluster. A clone is the same cluster.
 #[derive(Clone)]
 pub struct Sim {
     shared: Arc<Shared>,
     tasks: TaskTracker,
-}
-
-/// A pod, as the simulation knows it now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodView {
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
-    /// Its node, once it has one.
-    pub node: Option<String>,
-    /// Its containers, init containers included, in the template's order.
-    pub containers: Vec<ContainerView>,
-    /// Deletion was asked for.
-    pub terminating: bool,
-}
-
-/// A container, as the simulation knows it now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerView {
-    /// Its name.
-    pub name: String,
-    /// The restart count plus one.
-    pub attempt: u32,
-    /// It runs.
-    pub running: bool,
-    /// It is ready.
-    pub ready: bool,
-    /// With `containerd://`, once there was an attempt.
-    pub container_id: Option<String>,
-}
-
-impl Default for SimOptions {
-    fn default() -> Self {
-        SimOptions {
-            seed: 1,
-            // 2026-11-22T14:00:00Z
-            start_time: 1_795_356_000 * crate::time::SECOND,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            nodes: vec!["node-1".to_owned(), "node-2".to_owned()],
-            write_tick: Duration::from_millis(10),
-            log_max_bytes: 10 * 1024 * 1024,
-            keep_written: 0,
-            odd_chunks: true,
-            status_lag: (Duration::from_millis(50), Duration::from_millis(300)),
-            backoff_base: Duration::from_secs(10),
-            backoff_cap: Duration::from_secs(300),
-            bookmark_every: Duration::from_secs(60),
-            history: 10_000,
-            watch_list: true,
-            follow_end_within: Duration::from_secs(1),
-        }
-    }
 }
 
 // === impl Sim ===
@@ -172,6 +98,12 @@ impl Sim {
     /// The cluster's wall time in nanoseconds.
     pub fn now(&self) -> i64 {
         self.shared.with(|world| world.now)
+    }
+
+    /// Lets the cluster live through this much time at once, before anybody looks: its pods run and
+    /// log, its scripts go on, and its clock is ahead by so much afterwards.
+    pub fn fast_forward(&self, time: Duration) {
+        self.shared.with(|world| world.fast_forward(time));
     }
 
     /// Creates or changes a workload, as `kubectl apply` does; its namespace is created if missing.
@@ -342,6 +274,25 @@ impl Sim {
         self.shared.with(|world| world.skews.insert(node.into(), ahead));
     }
 
+    /// Drops all packets between a node and the rest for a time: its containers go on, its logs and
+    /// statuses come later.
+    pub fn partition(&self, node: &str, time: Duration) {
+        node::partition(&self.shared, node, time);
+    }
+
+    /// Lets no node take a pod, with the scheduler's words, or lets them again.
+    pub fn set_unschedulable(&self, why: Option<&str>) {
+        self.shared.with(|world| world.unschedulable = why.map(str::to_owned));
+    }
+
+    /// Limits the pods of a namespace, or lifts the limit.
+    pub fn set_quota(&self, namespace: &str, pods: Option<u32>) {
+        self.shared.with(|world| match pods {
+            Some(pods) => world.quotas.insert(namespace.into(), pods),
+            None => world.quotas.remove(namespace),
+        });
+    }
+
     /// Lets a token stand for somebody.
     pub fn add_token(&self, token: &str, identity: Identity) {
         self.shared.with(|world| world.reviews.tokens.insert(token.to_owned(), identity));
@@ -405,6 +356,15 @@ impl Sim {
         self.shared.counters.lock().requests.clone()
     }
 
+    /// Runs a script inside the cluster: part of its seeded time, not of the caller's.
+    fn script(
+        &self,
+        after: Duration,
+        script: impl FnMut(&mut World) -> Option<Duration> + Send + 'static,
+    ) {
+        self.shared.with(|world| world.add_script(after, Box::new(script)));
+    }
+
     fn pod<T>(
         &self,
         namespace: &str,
@@ -430,26 +390,5 @@ impl Sim {
             Some(work(world, id, at))
         });
         result.flatten().unwrap_or(false)
-    }
-}
-
-// === impl PodView ===
-
-impl PodView {
-    fn of(pod: &pod::Pod) -> Self {
-        let container = |(run, spec): (&pod::Run, &Container)| ContainerView {
-            name: spec.name.clone(),
-            attempt: run.restart_count + 1,
-            running: run.running(),
-            ready: run.is_ready(),
-            container_id: run.id.as_ref().map(|id| format!("containerd://{id}")),
-        };
-        PodView {
-            name: pod.name.to_string(),
-            uid: pod.uid.to_string(),
-            node: pod.node.as_ref().map(|node| node.to_string()),
-            containers: pod.runs.iter().zip(&pod.template.containers).map(container).collect(),
-            terminating: pod.deletion.is_some(),
-        }
     }
 }

@@ -50,6 +50,10 @@ pub(super) struct Pod {
     /// A status write is on its way.
     pub sync_pending: bool,
     pub ready_changed: i64,
+    /// Since when its node is not heard of: the control plane then calls it not ready.
+    pub lost_since: Option<i64>,
+    /// Why no node takes it.
+    pub unschedulable: Option<String>,
     pub initialized: Option<i64>,
 }
 
@@ -269,7 +273,15 @@ impl Pod {
     fn render_status(&self) -> Value {
         let phase = self.phase();
         let mut status = json!({"phase": phase.as_str(), "qosClass": "BestEffort"});
-        let Some(scheduled) = self.scheduled else { return status };
+        let Some(scheduled) = self.scheduled else {
+            if let Some(message) = &self.unschedulable {
+                status["conditions"] = json!([{
+                    "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                    "message": message, "lastTransitionTime": rfc3339_seconds(self.created),
+                }]);
+            }
+            return status;
+        };
         let condition = |kind: &str, holds: bool, at: i64, reason: &str| {
             let mut condition = json!({
                 "type": kind, "status": if holds { "True" } else { "False" },
@@ -289,7 +301,12 @@ impl Pod {
         let initialized = self.initialized.unwrap_or(scheduled);
         status["conditions"] = json!([
             condition("Initialized", self.init_done(), initialized, "ContainersNotInitialized"),
-            condition("Ready", ready, self.ready_changed, reason),
+            condition(
+                "Ready",
+                ready && self.lost_since.is_none(),
+                self.lost_since.unwrap_or(self.ready_changed),
+                reason,
+            ),
             condition("ContainersReady", ready, self.ready_changed, reason),
             condition("PodScheduled", true, scheduled, ""),
         ]);

@@ -130,8 +130,7 @@ impl Shared {
         let counters = self.counters.lock();
         let mut count = 0;
         for gate in counters.gates.values().filter(|gate| on.matches(&gate.ask)) {
-            *gate.order.lock() = Some(effect.clone());
-            gate.wake.notify_one();
+            gate.put(effect.clone());
             count += 1;
         }
         count
@@ -216,6 +215,12 @@ impl Requests {
 // === impl Gate ===
 
 impl Gate {
+    /// Orders something for the answer from now on.
+    pub(super) fn put(&self, effect: Effect) {
+        *self.order.lock() = Some(effect);
+        self.wake.notify_one();
+    }
+
     /// What has been ordered since the last look.
     pub(super) fn order(&self) -> Option<Effect> {
         self.order.lock().take()

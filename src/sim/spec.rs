@@ -39,6 +39,9 @@ pub struct Container {
 pub struct Program {
     /// How its image is pulled.
     pub pull: Pull,
+    /// Something that the container needs is missing, such as a Secret: it waits with
+    /// `CreateContainerConfigError` and this message until its image is registered without.
+    pub missing: Option<String>,
     /// Time between the pull and the start.
     pub start_after: Duration,
     /// When it is ready.
@@ -337,6 +340,7 @@ impl Default for Program {
     fn default() -> Self {
         Program {
             pull: Pull::Arrives(Duration::from_millis(300)),
+            missing: None,
             start_after: Duration::from_millis(200),
             ready: Ready::NoProbe,
             output: Vec::new(),

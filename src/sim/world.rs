@@ -56,16 +56,27 @@ pub(super) enum Action {
     Sync(PodId),
     /// The object of a deleted pod goes.
     Remove(PodId),
+    /// A script takes its next step.
+    Script(usize),
+    /// The control plane has not heard of a node for too long.
+    NodeLost(Arc<str>),
+    /// A node is heard of again.
+    NodeBack(Arc<str>),
     /// A controller looks at a workload.
     Reconcile(Resource, Name),
     /// A CronJob is due.
     Cron(Name),
 }
 
+/// A script: does something and says after what time it goes on, or `None` at its end.
+pub(super) type Script = Box<dyn FnMut(&mut World) -> Option<Duration> + Send>;
+
 /// Everything in the cluster.
 pub(super) struct World {
     pub options: SimOptions,
     started: Instant,
+    /// What the cluster lived through before its time ran with the runtime's, in nanoseconds.
+    ahead: i64,
     pub now: i64,
     pub rng: fastrand::Rng,
     pub store: Store,
@@ -81,10 +92,18 @@ pub(super) struct World {
     pub nodes: Vec<Arc<str>>,
     /// Nanoseconds by which a node's clock is ahead.
     pub skews: HashMap<Arc<str>, i64>,
+    /// Nodes whose network is cut, and until when.
+    pub cut_off: BTreeMap<Arc<str>, i64>,
+    /// Why no node takes a pod, if none does.
+    pub unschedulable: Option<String>,
+    /// Most pods in a namespace.
+    pub quotas: HashMap<Arc<str>, u32>,
     /// Images that a node has.
     pub images: BTreeSet<(Arc<str>, String)>,
     /// What the program of an image does.
     pub programs: HashMap<String, Arc<Program>>,
+    /// Running scripts; a place is empty while its script runs and when it has ended.
+    scripts: Vec<Option<Script>>,
     pub deployments: Deployments,
     pub stateful_sets: StatefulSets,
     pub daemon_sets: DaemonSets,
@@ -104,6 +123,7 @@ impl World {
         let nodes = options.nodes.iter().map(|node| node.as_str().into()).collect();
         let mut world = World {
             started: Instant::now(),
+            ahead: 0,
             now: options.start_time,
             rng,
             store: Store::new(options.history),
@@ -116,8 +136,12 @@ impl World {
             next_pod: 0,
             nodes,
             skews: HashMap::new(),
+            cut_off: BTreeMap::new(),
+            unschedulable: None,
+            quotas: HashMap::new(),
             images: BTreeSet::new(),
             programs: HashMap::new(),
+            scripts: Vec::new(),
             deployments: Deployments::default(),
             stateful_sets: StatefulSets::default(),
             daemon_sets: DaemonSets::default(),
@@ -140,12 +164,25 @@ impl World {
 
     /// Brings `now` to the runtime's clock, which tests may pause.
     pub(super) fn tick(&mut self) {
-        self.now = self.options.start_time + self.started.elapsed().as_nanos() as i64;
+        let elapsed = self.started.elapsed().as_nanos() as i64;
+        self.now = self.options.start_time + self.ahead + elapsed;
+    }
+
+    /// Lives through this much time at once.
+    pub(super) fn fast_forward(&mut self, time: Duration) {
+        let (from, time) = (self.now, time.as_nanos() as i64);
+        while let Some(due) = self.next_due().filter(|due| *due <= from + time) {
+            self.now = due.max(self.now);
+            self.run_due();
+        }
+        self.ahead += time;
+        self.tick();
     }
 
     /// The runtime's instant of a simulated time.
     pub(super) fn instant(&self, time: i64) -> Instant {
-        let after = u64::try_from(time - self.options.start_time).unwrap_or(0);
+        let begin = self.options.start_time + self.ahead;
+        let after = u64::try_from(time - begin).unwrap_or(0);
         self.started + Duration::from_nanos(after)
     }
 
@@ -205,11 +242,28 @@ impl World {
             Action::Terminate(pod) => self.terminate(pod),
             Action::Sync(pod) => self.sync(pod),
             Action::Remove(pod) => self.remove_pod(pod),
+            Action::NodeLost(node) => self.node_lost(&node),
+            Action::NodeBack(node) => self.node_back(&node),
+            Action::Script(at) => self.run_script(at),
             Action::Cron(name) => self.cron_due(&name),
             Action::Reconcile(resource, name) => {
                 self.reconciling.remove(&(resource, name.clone()));
                 self.reconcile(resource, &name);
             }
+        }
+    }
+
+    /// Runs a script after this time, and again as it says.
+    pub(super) fn add_script(&mut self, after: Duration, script: Script) {
+        self.scripts.push(Some(script));
+        self.plan(after, Action::Script(self.scripts.len() - 1));
+    }
+
+    fn run_script(&mut self, at: usize) {
+        let Some(mut script) = self.scripts.get_mut(at).and_then(Option::take) else { return };
+        if let Some(after) = script(self) {
+            self.scripts[at] = Some(script);
+            self.plan(after, Action::Script(at));
         }
     }
 

@@ -21,17 +21,14 @@ use crate::time::{self, SECOND};
 
 /// Shortest and longest pause before a stream is opened again. The first opening after a new line
 /// comes at once.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(30));
-/// "Nothing new" at the end of a log means two reads this far apart (truths: 6).
-const LAST_READ_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(30));
 /// How long lines wait for the overlap, or for a status that names their container.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// An answer that is silent for so long has shown its backlog.
 const CAUGHT_UP: Duration = Duration::from_millis(50);
 /// Pause between two looks at a status that lags behind the log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// The kubelet writes whole seconds and its clock is not ours.
-const CLOCK_SLACK: i64 = 2 * SECOND;
 
 /// What is known of the attempt from outside its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +47,7 @@ pub(super) struct Memory {
     pub(super) opened: bool,
     pub(super) ended: bool,
     /// When the last follow ended cleanly, if no error came after it.
-    clean_end: Option<i64>,
+    pub(super) clean_end: Option<i64>,
 }
 
 /// The one upstream reader of a source.
@@ -74,7 +71,7 @@ pub(super) enum State {
     /// Ask for the stream.
     Open,
     /// Read what comes.
-    Read(Stream),
+    Read(Box<Stream>),
     /// The stream is over: what now?
     Judge,
     /// Wait before it is opened again.
@@ -117,7 +114,7 @@ impl Follower {
     async fn step(&mut self, state: State) -> State {
         match state {
             State::Open => self.open().await,
-            State::Read(stream) => self.read(stream).await,
+            State::Read(stream) => self.read(*stream).await,
             State::Judge => self.judge(),
             State::Pause(pause) => self.pause(pause).await,
             State::Last { quiet } => self.last(quiet).await,
@@ -158,7 +155,7 @@ impl Follower {
             Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
             None => Reading::first(cap),
         };
-        State::Read(Stream { body, reading, opened })
+        State::Read(Box::new(Stream { body, reading, opened }))
     }
 
     /// `true` only where it is proven (truths: 7): the stream was asked for before the container
@@ -176,7 +173,7 @@ impl Follower {
         None
     }
 
-    fn request(
+    pub(super) fn request(
         &self,
         follow: bool,
         previous: bool,
@@ -203,7 +200,7 @@ impl Follower {
     }
 
     /// Reads the pod's status from the API server; `None` if that fails.
-    async fn look(&self) -> Option<Standing> {
+    pub(super) async fn look(&self) -> Option<Standing> {
         let workload = &self.source.workload;
         match self.cluster.get_pod(&workload.namespace, &self.source.pod).await {
             Ok(Some(pod)) => Some(Standing::of(&pod, &self.source.key)),
@@ -230,7 +227,7 @@ impl Follower {
         State::Pause(pause)
     }
 
-    fn broken(&self, reason: &'static str, error: &dyn std::fmt::Display) {
+    pub(super) fn broken(&self, reason: &'static str, error: &dyn std::fmt::Display) {
         events::FollowerBroken { source: &self.source, reason, error }.emit(&self.metrics);
     }
 
@@ -305,7 +302,7 @@ impl Follower {
     /// Lines came without the overlap. If their container is still ours, the kubelet rotated the
     /// file: they are delivered behind a gap. Otherwise they belong to the next attempt, whose own
     /// follower reads them.
-    async fn prove(&mut self, reading: &mut Reading, batch: &mut Batch) -> bool {
+    pub(super) async fn prove(&mut self, reading: &mut Reading, batch: &mut Batch) -> bool {
         let until = Instant::now() + PATIENCE;
         let mut verdict = None;
         loop {
@@ -335,7 +332,7 @@ impl Follower {
         State::Pause(self.next_pause())
     }
 
-    fn next_pause(&mut self) -> Duration {
+    pub(super) fn next_pause(&mut self) -> Duration {
         let pause = self.backoff;
         self.backoff = (self.backoff * 2).clamp(BACKOFF.0, BACKOFF.1);
         // Between half and the whole: followers that broke together do not come back together.
@@ -366,133 +363,7 @@ impl Follower {
         State::Open
     }
 
-    async fn last(&mut self, quiet: u8) -> State {
-        self.caught_up.store(true, Ordering::Release);
-        if !self.known.borrow().standing.is_over() {
-            // The log or a fresh read ran ahead of the watch: let it come, or go on as before.
-            let over = self.known.wait_for(|known| known.standing.is_over());
-            if !matches!(timeout(PATIENCE, over).await, Ok(Ok(_))) {
-                return State::Open;
-            }
-        }
-        let standing = self.known.borrow().standing;
-        let since = self.memory.fingerprint.since();
-        let request = match standing {
-            Standing::Gone { .. } => return self.gone(standing),
-            Standing::Superseded { .. } => self.request(false, true, since, standing),
-            Standing::Running { .. } | Standing::Ended { .. } => {
-                self.request(false, false, since, standing)
-            }
-        };
-        self.pace.turn().await;
-        let body = match self.cluster.open_log(&request).await {
-            Ok(body) => body,
-            Err(LogError::NotFound(_)) => return self.gone(standing),
-            // No attempt before the present one is kept.
-            Err(LogError::Refused { status: 400, .. } | LogError::Waiting(_)) => {
-                return self.gone(standing);
-            }
-            Err(error) => {
-                self.broken("last_read", &error);
-                let pause = self.next_pause().max(BACKOFF.0);
-                sleep(pause).await;
-                return State::Last { quiet };
-            }
-        };
-        if !self.memory.opened {
-            self.memory.opened = true;
-            if request.tail_lines.is_some() {
-                self.memory.fingerprint.begin_inside();
-            }
-        }
-        self.read_last(body, since, quiet, standing).await
-    }
-
-    async fn read_last(
-        &mut self,
-        mut body: LogBody,
-        since: Option<i64>,
-        quiet: u8,
-        standing: Standing,
-    ) -> State {
-        let cap = self.options.max_line_bytes;
-        let mut batch = Batch::default();
-        let mut reading = match since {
-            Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
-            None => Reading::first(cap),
-        };
-        while let Some(chunk) = body.next().await {
-            let chunk = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    self.broken("last_read", &error);
-                    sleep(self.next_pause().max(BACKOFF.0)).await;
-                    return State::Last { quiet: 0 };
-                }
-            };
-            for part in chunk.chunks(FULL) {
-                let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-                reading.push(part, &mut desk);
-                self.flush(&mut batch);
-            }
-        }
-        let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-        if reading.message().is_none() {
-            reading.take_fragment(&mut desk);
-        }
-        reading.settle(&mut desk);
-        self.flush(&mut batch);
-        if reading.message().is_some() {
-            // "unable to retrieve container logs": the attempt's files are gone.
-            return self.gone(standing);
-        }
-        if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
-            return self.gone(standing);
-        }
-        let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
-        if quiet >= 2 {
-            return self.over(true, None);
-        }
-        sleep(LAST_READ_AGAIN).await;
-        State::Last { quiet }
-    }
-
-    /// The log cannot be read any more. It was read to its end if the follow was unbroken and ended
-    /// cleanly when, or after, the attempt had ended (truths: 6).
-    fn gone(&mut self, standing: Standing) -> State {
-        let finished = match standing {
-            Standing::Running { .. } | Standing::Gone { ended: None } => None,
-            other => Some(other.finished()),
-        };
-        let complete = match (self.memory.clean_end, finished) {
-            (Some(end), Some(Some(finished))) => end + CLOCK_SLACK >= finished,
-            (Some(_), Some(None)) => true,
-            _ => false,
-        };
-        if complete {
-            return self.over(true, None);
-        }
-        let (reason, word) = match standing {
-            Standing::Superseded { .. } => (GapReason::AttemptCollected, "attempt_collected"),
-            _ => (GapReason::PodRemoved, "pod_removed"),
-        };
-        self.gap(reason, self.memory.fingerprint.last_time(), finished.flatten());
-        self.over(false, Some(word))
-    }
-
-    fn over(&mut self, complete: bool, reason: Option<&'static str>) -> State {
-        self.memory.ended = true;
-        events::FollowerEnded {
-            source: &self.source,
-            complete: Some(complete),
-            lines: self.memory.lines,
-        }
-        .emit(&self.metrics);
-        self.tell(SourceState::Ended, Some(complete), reason);
-        State::Over
-    }
-
-    fn flush(&mut self, batch: &mut Batch) {
+    pub(super) fn flush(&mut self, batch: &mut Batch) {
         let side = self.known.borrow().side;
         let bytes = batch.bytes() as u64;
         if let Some(entry) = batch.take(&self.source, side) {
@@ -504,14 +375,19 @@ impl Follower {
         }
     }
 
-    fn gap(&self, reason: GapReason, from: Option<i64>, to: Option<i64>) {
+    pub(super) fn gap(&self, reason: GapReason, from: Option<i64>, to: Option<i64>) {
         let source = Some(self.source.clone());
         let gap = Gap { time: time::now(), reason, source, from, to, count: None };
         events::GapMarked { gap: &gap }.emit(&self.metrics);
         (self.sink)(&self.source.workload, Entry::Gap(Arc::new(gap)));
     }
 
-    fn tell(&self, state: SourceState, complete: Option<bool>, reason: Option<&'static str>) {
+    pub(super) fn tell(
+        &self,
+        state: SourceState,
+        complete: Option<bool>,
+        reason: Option<&'static str>,
+    ) {
         let ended = state == SourceState::Ended;
         let change = SourceChange {
             time: time::now(),

@@ -16,6 +16,7 @@
 mod align;
 mod batch;
 mod follower;
+mod last;
 mod lines;
 mod pace;
 mod reading;

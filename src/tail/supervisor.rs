@@ -269,9 +269,9 @@ impl Tail {
             () = stop.cancelled() => Ok(()),
         };
         if let Err(panic) = ended {
-            let message = panic_words(&*panic);
+            let message = &panic_words(&*panic);
             let restart_in = Some(AFTER_PANIC);
-            events::TaskPanicked { room: "tail", task: "follower", message: &message, restart_in }
+            events::TaskPanicked { room: "tail", task: "follower", message, restart_in }
                 .emit(&self.inner.wiring.metrics);
             // What was read but not handed on is read again by the next follower, which resumes from
             // the last remembered line; only a line that panics each time is lost.

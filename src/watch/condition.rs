@@ -27,8 +27,6 @@ pub struct Condition {
     pub status: Truth,
     /// When that changed last.
     pub since: Option<i64>,
-    /// When the controller looked last and saw something new (Deployments).
-    pub updated: Option<i64>,
     /// Why; boxed, since most conditions hold and have no reason.
     pub why: Option<Box<Why>>,
 }
@@ -73,7 +71,6 @@ impl Condition {
         Some(Condition {
             status,
             since: found.last_transition_time.as_ref().map(types::nanos),
-            updated: found.last_update_time.as_ref().map(types::nanos),
             why: Why::of(found.reason.as_deref(), found.message.as_deref(), words),
         })
     }

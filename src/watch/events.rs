@@ -2,21 +2,22 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::condition::cut;
 use super::intern::Words;
 use crate::cluster::types;
 use crate::ids::KubeEvent;
-use crate::time;
 
 /// How many events are remembered to tell a repetition in a relist from news. The API server keeps
 /// them for an hour; beyond this number all are forgotten, and a relist may tell some twice.
 const REMEMBERED: usize = 32_768;
 /// Events whose object is not known yet wait for it, this many and this long.
 const WAITING: usize = 2_048;
-const PATIENCE: i64 = 30 * time::SECOND;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An event whose object may not be known yet.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub(super) struct Waiting {
     /// Uid of the object; events about a container of a static pod name its file's hash.
     pub(super) uid: Arc<str>,
     pub(super) event: Arc<KubeEvent>,
-    until: i64,
+    until: Instant,
 }
 
 /// What is remembered of events.
@@ -43,7 +44,7 @@ impl Events {
     pub(super) fn news(
         &mut self,
         event: &types::Event,
-        now: i64,
+        now: Instant,
         words: &mut Words,
     ) -> Option<Waiting> {
         let time = event.time()?;
@@ -93,7 +94,7 @@ impl Events {
     }
 
     /// Takes out the events that may be tried again, less those that waited long enough.
-    pub(super) fn retry(&mut self, now: i64) -> VecDeque<Waiting> {
+    pub(super) fn retry(&mut self, now: Instant) -> VecDeque<Waiting> {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|event| event.until > now);
         waiting

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 use super::problem::{Problem, Resource, Trouble};
 use super::tables::Tables;
@@ -46,7 +46,7 @@ impl Default for Index {
 impl Index {
     /// An empty index.
     pub fn new() -> Index {
-        let tables = RwLock::new(Tables::new(nanos(WatchOptions::default().grace)));
+        let tables = RwLock::new(Tables::new(WatchOptions::default().grace));
         let watches = Mutex::new(Watches::default());
         Index { shared: Arc::new(Shared { tables, watches, synced: AtomicBool::new(false) }) }
     }
@@ -107,7 +107,7 @@ impl Index {
     }
 
     pub(super) fn configure(&self, options: &WatchOptions) {
-        self.shared.tables.write().set_grace(nanos(options.grace));
+        self.shared.tables.write().set_grace(options.grace);
     }
 
     /// Changes the tables under a short lock.
@@ -125,21 +125,22 @@ impl Index {
     /// A watch failed: gives the problem if it is to be told now, which is once, when it lasts.
     /// `answers` is how often this watch was answered so far.
     pub(super) fn fail(&self, scope: &Scope, problem: Problem, answers: u64) -> Option<Problem> {
-        let now = problem.since;
+        let now = Instant::now();
         let mut watches = self.shared.watches.lock();
         let watches = &mut *watches;
         let trouble = watches.troubles.entry(scope.clone()).or_insert_with(|| Trouble {
             problem: problem.clone(),
+            began: now,
             told: false,
             answers,
         });
         // It worked in between: this is another trouble.
         if trouble.answers != answers {
-            *trouble = Trouble { problem, told: false, answers };
+            *trouble = Trouble { problem, began: now, told: false, answers };
         } else {
             trouble.problem = Problem { since: trouble.problem.since, ..problem };
         }
-        if !trouble.problem.believed(now) {
+        if !trouble.believed(now) {
             return None;
         }
         if trouble.problem.refused {
@@ -169,8 +170,4 @@ impl Index {
     pub(super) fn set_synced(&self) {
         self.shared.synced.store(true, Ordering::Release);
     }
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -21,8 +21,11 @@ mod intern;
 mod owner;
 mod pod;
 mod problem;
+mod reduce;
 mod run;
 mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
 mod workload;
 
 use std::sync::Arc;
@@ -38,7 +41,10 @@ pub use workload::{
     RevisionEntry, StatefulSetDetail, TemplateContainer, TemplateEntry, WorkloadEntry,
 };
 
+use tokio::time::Instant;
+
 use crate::ids::{KubeEvent, WorkloadId};
+use crate::time;
 
 /// Something that changed in the cluster. The first ones after the start are a snapshot: all
 /// workloads, all pods, the events of the last hour, then [`Change::Synced`].
@@ -61,6 +67,20 @@ pub enum Change {
     },
     /// Everything that could be listed has been told of. Comes once.
     Synced,
+}
+
+/// When something was taken in: by the clock on the wall for what is told, by a steady one for what
+/// waits or is forgotten, which a step of the other must not hurry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) wall: i64,
+    pub(crate) steady: Instant,
+}
+
+impl Now {
+    fn read() -> Now {
+        Now { wall: time::now(), steady: Instant::now() }
+    }
 }
 
 /// What to watch.

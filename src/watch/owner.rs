@@ -20,10 +20,7 @@ pub(super) enum Belongs {
 
 impl Owner {
     /// The controller of an object.
-    pub(super) fn of(
-        meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-        words: &mut Words,
-    ) -> Option<Owner> {
+    pub(super) fn of(meta: &types::ObjectMeta, words: &mut Words) -> Option<Owner> {
         let owner = controller(meta)?;
         let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
         Some(Owner {

@@ -226,9 +226,7 @@ pub fn identity(pod: &types::Pod) -> &str {
 }
 
 /// The owner that controls an object; there is at most one.
-pub(super) fn controller(
-    meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
+pub(super) fn controller(meta: &types::ObjectMeta) -> Option<&types::OwnerReference> {
     meta.owner_references.as_ref()?.iter().find(|owner| owner.controller == Some(true))
 }
 
@@ -279,7 +277,7 @@ impl ContainerEntry {
         ContainerEntry {
             name: words.word(&spec.name),
             image: words.maybe(spec.image.as_deref()),
-            state: ContainerRun::new(state, id.as_ref(), words),
+            state: ContainerRun::new(state, id.as_ref(), words).with_cause(before),
             last: last.map(|ended| Box::new(Ended::new(ended, id.as_ref(), words))),
             container_id: id,
             restarts: status.map_or(0, |status| u32::try_from(status.restart_count).unwrap_or(0)),
@@ -334,6 +332,27 @@ impl ContainerRun {
     }
 }
 
+impl ContainerRun {
+    /// Before 1.31 the kubelet says why a pull failed only in `ErrImagePull`, and no longer in the
+    /// `ImagePullBackOff` that follows it: the cause is carried over.
+    fn with_cause(self, before: Option<&ContainerEntry>) -> ContainerRun {
+        let ContainerRun::Waiting(Some(why)) = &self else { return self };
+        let tells = why.message.as_ref().is_some_and(|message| message.contains("ErrImagePull"));
+        if why.reason.as_deref() != Some("ImagePullBackOff") || tells {
+            return self;
+        }
+        let Some(ContainerRun::Waiting(Some(before))) = before.map(|before| &before.state) else {
+            return self;
+        };
+        let pulls = matches!(before.reason.as_deref(), Some("ErrImagePull" | "ImagePullBackOff"));
+        if !pulls || before.message.is_none() {
+            return self;
+        }
+        let (reason, message) = (why.reason.clone(), before.message.clone());
+        ContainerRun::Waiting(Some(Box::new(Why { reason, message })))
+    }
+}
+
 impl Ended {
     fn new(
         ended: &types::ContainerStateTerminated,
@@ -367,7 +386,7 @@ mod tests {
 
     #[test]
     fn an_entry_stays_as_small_as_the_memory_target_counts_on() {
-        assert!(size_of::<PodEntry>() <= 360, "{}", size_of::<PodEntry>());
+        assert!(size_of::<PodEntry>() <= 304, "{}", size_of::<PodEntry>());
         assert!(size_of::<ContainerEntry>() <= 88, "{}", size_of::<ContainerEntry>());
     }
 }

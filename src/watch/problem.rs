@@ -1,14 +1,15 @@
 //! What keeps a watch from working, told to operators.
 
 use std::fmt;
+use std::time::Duration;
 
-use kube::runtime::watcher;
+use tokio::time::Instant;
 
-use crate::time;
+use crate::cluster::Failure;
 
 /// A refusal that is repeated after this long is believed: an API server that has just started
 /// refuses everybody for about a second.
-const BELIEVED_AFTER: i64 = 2 * time::SECOND;
+const BELIEVED_AFTER: Duration = Duration::from_secs(2);
 
 /// The kinds that are watched. A closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +55,7 @@ pub struct Problem {
 #[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) problem: Problem,
+    pub(super) began: Instant,
     /// It was told to the operator.
     pub(super) told: bool,
     /// How often this watch had been answered when it failed.
@@ -98,43 +100,33 @@ impl fmt::Display for Resource {
     }
 }
 
+// === impl Trouble ===
+
+impl Trouble {
+    /// Whether it lasts long enough to be believed.
+    pub(super) fn believed(&self, now: Instant) -> bool {
+        now.duration_since(self.began) >= BELIEVED_AFTER
+    }
+}
+
 // === impl Problem ===
 
 impl Problem {
-    /// Reads what kube's watcher reports.
+    /// Says what a failure means here.
     pub(super) fn new(
         resource: Resource,
         namespace: Option<&str>,
-        error: &watcher::Error,
+        failure: &Failure,
         now: i64,
     ) -> Problem {
-        let verb = match error {
-            watcher::Error::InitialListFailed(_) => "list",
-            _ => "watch",
-        };
-        let (code, message) = match error {
-            watcher::Error::InitialListFailed(kube::Error::Api(status))
-            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            | watcher::Error::WatchFailed(kube::Error::Api(status))
-            | watcher::Error::WatchError(status) => (status.code, status.message.clone()),
-            watcher::Error::InitialListFailed(error)
-            | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => (0, causes(error)),
-            other => (0, other.to_string()),
-        };
         Problem {
             resource,
             namespace: namespace.map(str::to_owned),
-            verb,
-            refused: matches!(code, 401 | 403),
-            message,
+            verb: failure.verb,
+            refused: failure.refused,
+            message: failure.message.clone(),
             since: now,
         }
-    }
-
-    /// Whether it is to be believed now, given when it began.
-    pub(super) fn believed(&self, now: i64) -> bool {
-        now - self.since >= BELIEVED_AFTER
     }
 }
 
@@ -157,15 +149,4 @@ impl fmt::Display for Problem {
             write!(f, "cannot {verb} {resource} {place}: {}", self.message)
         }
     }
-}
-
-/// The innermost words of a transport failure; kube's outer ones only name its own types.
-fn causes(error: &kube::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        words = cause.to_string();
-        source = cause.source();
-    }
-    words
 }

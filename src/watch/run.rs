@@ -1,15 +1,11 @@
 //! Runs the watches and applies what they bring, in one task.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{Stream, StreamExt};
-use kube::core::NamespaceResourceScope;
-use kube::runtime::{WatchStreamExt, watcher};
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,12 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::index::Scope;
 use super::problem::{Problem, Resource};
 use super::tables::Object;
-use super::{Change, Index, WatchOptions};
-use crate::cluster::{Answers, Cluster, types};
-use crate::time;
+use super::{Change, Index, Now, WatchOptions};
+use crate::cluster::{Answers, Cluster, Failure, Step, Watched};
+use crate::telemetry::{Metrics, events};
 
-/// The server ends a watch after this many seconds; one that is silent five seconds longer is dead.
-const WATCH_SECONDS: u32 = 60;
 /// Without a complete picture by then, what is known is told of: a single kind that cannot be
 /// listed must not hold up the rest.
 const HOLD_LIMIT: Duration = Duration::from_secs(10);
@@ -31,17 +25,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Events of the first lists that are told of; the newest, if there are more.
 const FIRST_EVENTS: usize = 5_000;
 
-/// What one watch brings.
-enum Step {
-    Began,
-    Listed(Object),
-    Complete,
-    Applied(Object),
-    Deleted(Object),
-    Failed(watcher::Error),
-}
-
-type Steps = BoxStream<'static, (usize, Step)>;
+type Steps = BoxStream<'static, (usize, Step<Object>)>;
 
 /// Watches until it is shut down or nobody takes the changes any more.
 ///
@@ -52,18 +36,24 @@ pub async fn run(
     options: WatchOptions,
     index: Index,
     changes: mpsc::Sender<Change>,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
     index.configure(&options);
+    let synced = index.synced();
     let (mut steps, watches) = start(&cluster, &options);
     let mut applier = Applier {
         index,
+        metrics,
         listing: watches.iter().map(|_| None).collect(),
+        ended: watches.iter().map(|_| None).collect(),
         scopes: watches.iter().map(|watch| watch.0.clone()).collect(),
         answers: watches.into_iter().map(|watch| watch.1).collect(),
         held: Some(Vec::new()),
         hold_until: Instant::now() + HOLD_LIMIT,
-        synced: false,
+        // After a panic this task is started again with the same index: what was listed before counts,
+        // so the snapshot comes at once, and what is gone meanwhile follows as after any relist.
+        synced,
     };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -107,7 +97,7 @@ fn begin(
     cluster: &Cluster,
     resource: Resource,
     namespace: Option<&str>,
-) -> (BoxStream<'static, Step>, Answers) {
+) -> (BoxStream<'static, Step<Object>>, Answers) {
     match resource {
         Resource::Pods => watch(cluster, namespace, Object::Pod),
         Resource::Deployments => watch(cluster, namespace, Object::Deployment),
@@ -117,46 +107,29 @@ fn begin(
         Resource::Jobs => watch(cluster, namespace, Object::Job),
         Resource::CronJobs => watch(cluster, namespace, Object::CronJob),
         Resource::ControllerRevisions => watch(cluster, namespace, Object::ControllerRevision),
-        Resource::Events => watch::<types::Event>(cluster, namespace, Object::Event),
+        Resource::Events => watch(cluster, namespace, Object::Event),
     }
 }
 
-fn watch<K>(
+fn watch<K: Watched>(
     cluster: &Cluster,
     namespace: Option<&str>,
     object: fn(Box<K>) -> Object,
-) -> (BoxStream<'static, Step>, Answers)
-where
-    K: kube::Resource<Scope = NamespaceResourceScope>,
-    K: Clone + Debug + DeserializeOwned + Send + 'static,
-    K::DynamicType: Default,
-{
-    let (api, answers) = cluster.watched::<K>(namespace);
-    let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    (read(watcher(api, config).default_backoff(), object).boxed(), answers)
-}
-
-fn read<K>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
-    object: fn(Box<K>) -> Object,
-) -> impl Stream<Item = Step> {
-    events.map(move |event| match event {
-        Ok(watcher::Event::Init) => Step::Began,
-        Ok(watcher::Event::InitApply(item)) => Step::Listed(object(Box::new(item))),
-        Ok(watcher::Event::InitDone) => Step::Complete,
-        Ok(watcher::Event::Apply(item)) => Step::Applied(object(Box::new(item))),
-        Ok(watcher::Event::Delete(item)) => Step::Deleted(object(Box::new(item))),
-        Err(error) => Step::Failed(error),
-    })
+) -> (BoxStream<'static, Step<Object>>, Answers) {
+    let (steps, answers) = cluster.watch::<K>(namespace);
+    (steps.map(move |step| step.map(|item| object(Box::new(item)))).boxed(), answers)
 }
 
 /// Brings steps into the index and gives the changes to be sent.
 struct Applier {
     index: Index,
+    metrics: Arc<Metrics>,
     scopes: Vec<Scope>,
     answers: Vec<Answers>,
     /// What each watch has listed since its list began.
     listing: Vec<Option<HashSet<Arc<str>>>>,
+    /// Why a watch that had been listed broke last.
+    ended: Vec<Option<String>>,
     /// While the first lists are read: the events to be told of later. Everything else is told of as
     /// one snapshot, so that nobody sees workloads without their pods.
     held: Option<Vec<Change>>,
@@ -165,11 +138,17 @@ struct Applier {
 }
 
 impl Applier {
-    fn take(&mut self, watch: usize, step: Step) -> Vec<Change> {
-        let now = time::now();
+    fn take(&mut self, watch: usize, step: Step<Object>) -> Vec<Change> {
+        let now = Now::read();
         let mut out = Vec::new();
         match step {
-            Step::Began => self.listing[watch] = Some(HashSet::new()),
+            Step::Began => {
+                self.listing[watch] = Some(HashSet::new());
+                if let Some(reason) = self.ended[watch].take() {
+                    let kind = self.scopes[watch].0.as_str();
+                    events::WatchRestarted { kind, reason: &reason }.emit(&self.metrics);
+                }
+            }
             Step::Listed(object) => {
                 if let (Some(listed), Some(uid)) = (&mut self.listing[watch], object.uid()) {
                     listed.insert(Arc::from(uid));
@@ -192,31 +171,43 @@ impl Applier {
             Step::Deleted(object) => {
                 self.index.change(|tables| tables.delete(&object, now, &mut out));
             }
-            Step::Failed(error) => self.failed(watch, &error, now),
+            Step::Failed(failure) => self.failed(watch, &failure, now.wall),
         }
         self.pass(out)
     }
 
     fn tick(&mut self) -> Vec<Change> {
         let mut out = Vec::new();
-        self.index.change(|tables| tables.sweep(time::now(), &mut out));
+        self.index.change(|tables| tables.sweep(Now::read(), &mut out));
         for watch in 0..self.scopes.len() {
             self.recovered(watch);
         }
         self.pass(out)
     }
 
-    fn failed(&self, watch: usize, error: &watcher::Error, now: i64) {
+    fn failed(&mut self, watch: usize, failure: &Failure, now: i64) {
         let scope = &self.scopes[watch];
-        let problem = Problem::new(scope.0, scope.1.as_deref(), error, now);
-        tracing::debug!(resource = %scope.0, namespace = scope.1, %error, "a watch broke");
-        if let Some(problem) = self.index.fail(scope, problem, self.answers[watch].count()) {
-            tracing::error!(
+        let problem = Problem::new(scope.0, scope.1.as_deref(), failure, now);
+        if failure.verb == "watch" {
+            self.ended[watch] = Some(failure.message.clone());
+        }
+        tracing::debug!(resource = %scope.0, namespace = scope.1, error = failure.message, "a watch broke");
+        let told = self.index.fail(scope, problem, self.answers[watch].count());
+        // A missing right needs somebody to act; a failing server mends itself.
+        match told {
+            Some(problem) if problem.refused => tracing::error!(
                 verb = problem.verb,
                 resource = %problem.resource,
                 namespace = problem.namespace,
                 "{problem}"
-            );
+            ),
+            Some(problem) => tracing::warn!(
+                verb = problem.verb,
+                resource = %problem.resource,
+                namespace = problem.namespace,
+                "{problem}"
+            ),
+            None => {}
         }
     }
 
@@ -233,7 +224,7 @@ impl Applier {
 
     /// Holds changes back while the first lists are read, then lets them through.
     fn pass(&mut self, mut out: Vec<Change>) -> Vec<Change> {
-        let complete = !self.synced && self.index.all_settled(&self.scopes);
+        let complete = self.index.all_settled(&self.scopes);
         if let Some(held) = &mut self.held {
             held.extend(out.drain(..).filter(|change| matches!(change, Change::Event { .. })));
             if held.len() > 2 * FIRST_EVENTS {
@@ -245,7 +236,7 @@ impl Applier {
             let held = self.held.take().unwrap_or_default();
             out = self.snapshot(held);
         }
-        if complete {
+        if complete && !self.synced {
             self.synced = true;
             self.index.set_synced();
             out.push(Change::Synced);
@@ -279,3 +270,6 @@ fn newest(events: &mut Vec<Change>) {
     let surplus = events.len().saturating_sub(FIRST_EVENTS);
     events.drain(..surplus);
 }
+
+#[cfg(test)]
+mod tests;

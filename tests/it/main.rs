@@ -1,1 +1,13 @@
-//! placeholder
+//! The whole service against the simulated cluster, over pipes in memory and with paused time: what
+//! a client is given is compared with what was written.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod drain;
+mod oracle;
+mod requests;
+mod resume;
+mod rights;
+mod sharing;
+mod states;
+mod world;

@@ -10,6 +10,7 @@ mod template;
 mod workload;
 
 pub use event::{Event, EventSeries, ObjectReference};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 pub use meta::{Condition, annotation, label, nanos};
 pub use pod::{
     ContainerSpec, ContainerState, ContainerStateRunning, ContainerStateTerminated,

@@ -15,15 +15,19 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::query::Query;
 use super::start::{BACKLOG, Start};
 use crate::http::Service;
-use crate::ids::{Gap, GapReason, RolloutStatus};
+use crate::http::auth::Standing;
+use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::Selection;
-use crate::tail::Lease;
+use crate::tail::{Lease, Tail};
 use crate::time;
 use crate::view::{Key, Next, Viewer};
 use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
 
 /// How often the first viewer looks whether the backlog has come.
 const BACKLOG_LOOK: Duration = Duration::from_millis(10);
+
+/// How often a stream whose reader's rights are not known looks whether they are known again.
+const STALE_LOOK: Duration = Duration::from_secs(1);
 
 /// What ends a stream from our side.
 pub type Ending = Pin<Box<dyn Future<Output = Bye> + Send>>;
@@ -36,8 +40,10 @@ pub struct Opening {
     pub selection: Selection,
     /// What was asked for.
     pub query: Query,
-    /// What ends it.
+    /// What ends it, but for its reader's rights.
     pub ending: Ending,
+    /// Whether its reader may still read.
+    pub standing: Standing,
     /// When its lifetime is over, wall time; told to the client.
     pub ends_at: i64,
     /// After which time the client should come back.
@@ -148,25 +154,11 @@ impl Flow {
         self.opening.service.model.lock().current(&self.opening.selection.workload)
     }
 
-    /// Waits until what the logs hold has come, so that a tail can be cut from it.
-    async fn backlog(&self) {
-        let Opening { service, selection, .. } = &self.opening;
-        let waits = async {
-            loop {
-                let sources = service.tail.sources(&selection.workload);
-                if sources.iter().all(|source| source.caught_up) {
-                    return;
-                }
-                sleep(BACKLOG_LOOK).await;
-            }
-        };
-        // Running out of time is no error: the stream begins with what has come.
-        let _ = tokio::time::timeout(BACKLOG, waits).await;
-    }
-
     async fn hello(&mut self) -> Bytes {
         if self.opening.query.resume.is_none_or(|id| id.epoch != self.encoder.epoch) {
-            self.backlog().await;
+            let Opening { service, selection, .. } = &self.opening;
+            let (tail, workload) = (service.tail.clone(), selection.workload.clone());
+            backlog(&tail, &workload).await;
         }
         let Opening { service, selection, query, .. } = &self.opening;
         let shelf = service.journal.shelf(&selection.workload);
@@ -199,12 +191,7 @@ impl Flow {
     }
 
     /// The state as it stands, under hello's id: a client that resumes from there gets it anew.
-    fn write_state(
-        &self,
-        out: &mut Vec<u8>,
-        position: Position,
-        rollout: Option<&RolloutStatus>,
-    ) {
+    fn write_state(&self, out: &mut Vec<u8>, position: Position, rollout: Option<&RolloutStatus>) {
         let Opening { service, selection, .. } = &self.opening;
         if let Some(rollout) = rollout.filter(|_| selection.pod.is_none()) {
             self.encoder.rollout(out, position, rollout);
@@ -217,17 +204,14 @@ impl Flow {
 
     async fn follow(&mut self) -> Bytes {
         let heartbeat = self.last_sent + self.opening.service.options.heartbeat;
-        let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
         loop {
             // Looked at before each piece: a viewer that never catches up is ended in time, too.
-            if let Some(bye) = (&mut self.opening.ending).now_or_never() {
-                let mut out = Vec::new();
-                self.encoder.bye(&mut out, bye, self.opening.retry, time::now());
-                self.stage = Stage::Over;
-                self.lease = None;
-                return Bytes::from(out);
+            if let Some(bye) = self.ended() {
+                return self.bye(bye);
             }
-            match follow.viewer.next() {
+            let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
+            let stale = self.opening.standing.is_stale();
+            match if stale { Next::CaughtUp } else { follow.viewer.take() } {
                 Next::Piece(bytes, _) if bytes.is_empty() => {
                     follow.moved = true;
                     // A long stretch that the selection leaves out must not keep others waiting.
@@ -240,29 +224,59 @@ impl Flow {
                 }
                 Next::CaughtUp => {}
             }
-            let now = time::now();
-            let position = Position { seq: follow.viewer.after(), time: now };
-            let mut out = Vec::new();
-            if !follow.live {
+            let position = Position { seq: follow.viewer.after(), time: time::now() };
+            if !follow.live && !stale {
                 follow.live = true;
-                self.encoder.live(&mut out, position, now);
+                let mut out = Vec::new();
+                self.encoder.live(&mut out, position, position.time);
                 return Bytes::from(out);
             }
             tokio::select! {
-                bye = &mut self.opening.ending => {
-                    self.opening.ending = Box::pin(std::future::ready(bye));
-                }
-                () = follow.viewer.ready() => {}
-                () = sleep_until(heartbeat) => {
-                    if std::mem::take(&mut follow.moved) {
-                        self.encoder.cursor(&mut out, position);
-                    }
-                    let workload = &self.opening.selection.workload;
-                    let rollout = self.opening.service.model.lock().current(workload);
-                    self.encoder.heartbeat(&mut out, rollout.as_deref(), time::now());
-                    return Bytes::from(out);
-                }
+                end = self.opening.standing.ended() => return self.bye(end.into()),
+                bye = &mut self.opening.ending => return self.bye(bye),
+                () = follow.viewer.ready(), if !stale => {}
+                () = sleep(STALE_LOOK), if stale => {}
+                () = sleep_until(heartbeat) => return self.heartbeat(position),
+            }
+            if stale && Instant::now() >= heartbeat {
+                return self.heartbeat(position);
             }
         }
     }
+
+    fn ended(&mut self) -> Option<Bye> {
+        let end = self.opening.standing.end().map(Bye::from);
+        end.or_else(|| (&mut self.opening.ending).now_or_never())
+    }
+
+    fn bye(&mut self, reason: Bye) -> Bytes {
+        let mut out = Vec::new();
+        self.encoder.bye(&mut out, reason, self.opening.retry, time::now());
+        self.stage = Stage::Over;
+        self.lease = None;
+        Bytes::from(out)
+    }
+
+    fn heartbeat(&mut self, position: Position) -> Bytes {
+        let mut out = Vec::new();
+        if let Stage::Follow(follow) = &mut self.stage
+            && std::mem::take(&mut follow.moved)
+        {
+            self.encoder.cursor(&mut out, position);
+        }
+        let rollout = self.rollout();
+        self.encoder.heartbeat(&mut out, rollout.as_deref(), time::now());
+        Bytes::from(out)
+    }
+}
+
+/// Waits until what the logs hold has come, so that a tail can be cut from it.
+async fn backlog(tail: &Tail, workload: &WorkloadId) {
+    let comes = async {
+        while !tail.sources(workload).iter().all(|source| source.caught_up) {
+            sleep(BACKLOG_LOOK).await;
+        }
+    };
+    // Running out of time is no error: the stream begins with what has come.
+    let _ = tokio::time::timeout(BACKLOG, comes).await;
 }

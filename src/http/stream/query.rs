@@ -187,9 +187,9 @@ fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
             any = true;
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts
-                .find_map(|part| part.strip_prefix("q="))
-                .map_or(1000, |q| q.parse::<f32>().map_or(0, |q| (q.clamp(0.0, 1.0) * 1000.0) as u32));
+            let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, |q| {
+                q.parse::<f32>().map_or(0, |q| (q.clamp(0.0, 1.0) * 1000.0) as u32)
+            });
             let format = match media.as_str() {
                 "text/event-stream" => Format::Sse,
                 "application/x-ndjson" | "application/ndjson" => Format::Ndjson,

@@ -40,6 +40,9 @@ pub(super) fn shape(inner: Body, effect: Option<Effect>, open: Open, odd: Option
     }
     let pieces = BodyStream::new(inner)
         .filter_map(|frame| async move { frame.map(|frame| frame.into_data().ok()).transpose() });
+    if let Some(stall @ Effect::Stall(_)) = &effect {
+        open.gate.put(stall.clone());
+    }
     let (drip, plan) = match effect {
         Some(Effect::Drip(bytes, every)) => (Some((bytes.max(1), every)), None),
         Some(effect) => (None, Plan::of(effect, 0)),
@@ -118,6 +121,7 @@ impl Shaped {
         loop {
             match self.open.gate.order() {
                 Some(Effect::Drip(bytes, every)) => self.drip = Some((bytes.max(1), every)),
+                Some(Effect::Stall(time)) => tokio::time::sleep(time).await,
                 Some(order) => self.plan = Plan::of(order, self.sent),
                 None => {}
             }

@@ -23,6 +23,9 @@ use crate::time::{SECOND, parse_stamp};
 /// Bytes of one piece; the kubelet's copy buffer has as many.
 const PIECE: usize = 32 * 1024;
 
+/// How long the API server tries to reach a kubelet.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What the kubelet gives.
 enum Source {
     /// No node has the pod yet.
@@ -74,6 +77,32 @@ pub(super) fn log(
         let piece = stream.next().await?;
         Some((Ok(piece), stream))
     }))))
+}
+
+/// The node of the pod that a log request names.
+pub(super) fn node_of(shared: &Arc<Shared>, ask: &Ask) -> Option<String> {
+    let key = (ask.namespace.as_deref()?.into(), ask.name.as_deref()?.into());
+    shared.with(|world| {
+        let pod = world.pods.get(world.pod_names.get(&key)?)?;
+        pod.node.as_ref().map(|node| node.to_string())
+    })
+}
+
+/// The API server's connection to a kubelet: over a cut network it waits, and then gives up.
+pub(super) async fn reach(shared: &Arc<Shared>, node: &str, ask: &Ask) -> Result<(), Failure> {
+    let left = || shared.with(|world| world.cut_off_for(node));
+    let Some(time) = left() else { return Ok(()) };
+    tokio::time::sleep(time.min(DIAL_TIMEOUT)).await;
+    if left().is_none() {
+        return Ok(());
+    }
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (namespace, name, container) =
+        (word(&ask.namespace), word(&ask.name), word(&ask.container));
+    Err(Failure::internal(&format!(
+        "Get \"https://{node}:10250/containerLogs/{namespace}/{name}/{container}\": dial tcp \
+         {node}:10250: i/o timeout"
+    )))
 }
 
 fn respond(body: Body) -> Response<Body> {

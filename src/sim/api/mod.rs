@@ -33,9 +33,12 @@ where
 {
     let (parts, incoming) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let Some((ask, route)) = find(&parts.method, parts.uri.path(), &query) else {
+    let Some((mut ask, route)) = find(&parts.method, parts.uri.path(), &query) else {
         return Failure::no_such_path().into_response();
     };
+    if let Route::Log = route {
+        ask.node = log::node_of(&shared, &ask);
+    }
     *shared.counters.lock().requests.total.entry(ask.kind).or_default() += 1;
     let (effect, seed) = {
         let mut faults = shared.faults.lock();
@@ -48,6 +51,11 @@ where
         if let Some(failure) = status::of_effect(effect, &ask) {
             return failure.into_response();
         }
+    }
+    if let Some(node) = &ask.node
+        && let Err(failure) = log::reach(&shared, node, &ask).await
+    {
+        return failure.into_response();
     }
     let open = shared.open(ask.clone());
     let result = match route {
@@ -90,6 +98,7 @@ fn find(method: &Method, path: &str, query: &Query) -> Option<(Ask, Route)> {
         namespace: None,
         name: None,
         container: None,
+        node: None,
         follow: false,
     };
     match words[..] {
@@ -141,6 +150,7 @@ fn find(method: &Method, path: &str, query: &Query) -> Option<(Ask, Route)> {
         resource: Some(resource),
         namespace: namespace.map(str::to_owned),
         name: name.map(str::to_owned),
+        node: None,
         container: query.get("container").filter(|_| log).map(str::to_owned),
         follow: log && query.flag("follow"),
     };

@@ -59,6 +59,10 @@ impl Failure {
         Failure::new(422, "Invalid", message)
     }
 
+    pub(super) fn internal(message: &str) -> Self {
+        Failure::new(500, "InternalError", message)
+    }
+
     pub(super) fn no_such_path() -> Self {
         Failure::new(404, "NotFound", "the server could not find the requested resource")
     }

@@ -27,6 +27,8 @@ pub(in crate::sim) struct State {
     /// Of the newest revision.
     hash: String,
     revision: u64,
+    /// Hashes of the ControllerRevisions, oldest first.
+    kept: Vec<String>,
 }
 
 // === impl World ===
@@ -40,7 +42,15 @@ impl World {
             return;
         }
         let (uid, created) = (self.uid(), self.now);
-        let state = State { spec, uid, created, generation: 1, hash: String::new(), revision: 0 };
+        let state = State {
+            spec,
+            uid,
+            created,
+            generation: 1,
+            hash: String::new(),
+            revision: 0,
+            kept: Vec::new(),
+        };
         self.daemon_sets.insert(name.clone(), state);
         self.reconcile_daemon_set(&name);
     }
@@ -71,7 +81,14 @@ impl World {
             state.hash = hash;
             state.revision += 1;
             let revision = (state.hash.as_str(), state.revision);
-            self.put_controller_revision(&owner, &name.0, &plain, revision, &state.spec.template);
+            self.put_controller_revision(
+                &owner,
+                &name.0,
+                &plain,
+                revision,
+                &state.spec.template,
+                &mut state.kept,
+            );
         }
         let pods = self.pods_of(&state.uid);
         let (mut ready, mut updated, mut unavailable, mut old) = (0, 0, 0, Vec::new());

@@ -22,6 +22,9 @@ use crate::time::SECOND;
 /// Old ReplicaSets that are kept (`revisionHistoryLimit`).
 const HISTORY: usize = 10;
 
+/// The time to the next try when a pod was refused.
+const CREATE_RETRY: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// All Deployments.
 pub(in crate::sim) type Deployments = BTreeMap<Name, State>;
 
@@ -57,6 +60,8 @@ struct Set {
     replicas: u32,
     generation: i64,
     counts: Counts,
+    /// Its last pod was refused: the words, and since when.
+    failure: Option<Condition>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -203,6 +208,7 @@ impl World {
             replicas: 0,
             generation: 1,
             counts: Counts::default(),
+            failure: None,
             hash,
         });
         let message = format!("Created new replica set \"{set_name}\"");
@@ -212,12 +218,21 @@ impl World {
 
     /// Creates or deletes pods so that a set has as many as it is asked for.
     fn fill_set(&mut self, name: &Name, state: &mut State, at: usize) {
-        let set = &state.sets[at];
+        let set = &mut state.sets[at];
         let (wanted, active) = (set.replicas, set.counts.active);
         let owner =
             Owner { kind: Resource::ReplicaSets, name: set.name.clone(), uid: set.uid.clone() };
         for _ in active..wanted {
             let pod = format!("{}-{}", set.name, self.suffix(5));
+            if let Some(why) = self.over_quota(&name.0, &pod) {
+                let message = format!("Error creating: {why}");
+                Condition::set(&mut set.failure, true, "FailedCreate", why, self.now);
+                self.set_event(name, set, true, "FailedCreate", message);
+                // The controller comes back with growing pauses; here with an even one.
+                let action = Action::Reconcile(Resource::Deployments, name.clone());
+                self.plan(CREATE_RETRY, action);
+                return;
+            }
             let request = PodRequest {
                 namespace: name.0.clone(),
                 name: pod.as_str().into(),
@@ -228,8 +243,9 @@ impl World {
                 node: None,
             };
             self.create_pod(request);
-            self.set_event(name, set, "SuccessfulCreate", format!("Created pod: {pod}"));
+            self.set_event(name, set, false, "SuccessfulCreate", format!("Created pod: {pod}"));
         }
+        set.failure = None;
         if active > wanted {
             let mut pods: Vec<PodId> = self.pods_of(&owner.uid);
             pods.retain(|id| {
@@ -244,7 +260,7 @@ impl World {
             for id in pods.into_iter().take((active - wanted) as usize) {
                 let pod = self.pods[&id].name.clone();
                 self.delete_pod(id, None);
-                self.set_event(name, set, "SuccessfulDelete", format!("Deleted pod: {pod}"));
+                self.set_event(name, set, false, "SuccessfulDelete", format!("Deleted pod: {pod}"));
             }
         }
     }
@@ -293,13 +309,20 @@ impl World {
         self.event(&about, "deployment-controller", false, "ScalingReplicaSet", message);
     }
 
-    fn set_event(&mut self, name: &Name, set: &Set, reason: &'static str, message: String) {
+    fn set_event(
+        &mut self,
+        name: &Name,
+        set: &Set,
+        warning: bool,
+        reason: &'static str,
+        message: String,
+    ) {
         let about = About {
             resource: Resource::ReplicaSets,
             namespace: name.0.clone(),
             name: set.name.clone(),
             uid: set.uid.clone(),
         };
-        self.event(&about, "replicaset-controller", false, reason, message);
+        self.event(&about, "replicaset-controller", warning, reason, message);
     }
 }

@@ -29,6 +29,8 @@ pub(in crate::sim) struct State {
     current: (String, Arc<Template>),
     update: (String, Arc<Template>),
     revision: u64,
+    /// Hashes of the ControllerRevisions, oldest first.
+    kept: Vec<String>,
 }
 
 // === impl World ===
@@ -50,6 +52,7 @@ impl World {
             current: first.clone(),
             update: first,
             revision: 0,
+            kept: Vec::new(),
             spec,
         };
         self.stateful_sets.insert(name.clone(), state);
@@ -82,7 +85,14 @@ impl World {
             state.update = (hash.clone(), Arc::new(state.spec.template.clone()));
             let labels = template::labels(&name.1, &state.spec.template, &[]);
             let revision = (hash.as_str(), state.revision);
-            self.put_controller_revision(&owner, &name.0, &labels, revision, &state.spec.template);
+            self.put_controller_revision(
+                &owner,
+                &name.0,
+                &labels,
+                revision,
+                &state.spec.template,
+                &mut state.kept,
+            );
         }
         self.step_stateful_set(name, &mut state);
         let pods = self.pods_of(&state.uid);

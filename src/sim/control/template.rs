@@ -13,6 +13,9 @@ use crate::sim::store::Labels;
 use crate::sim::world::World;
 use crate::time::rfc3339_seconds;
 
+/// Old ControllerRevisions that are kept (`revisionHistoryLimit`).
+const HISTORY: usize = 10;
+
 /// The labels of a workload's pods: its name as `app`, the template's own, and one that tells
 /// revisions apart.
 pub(super) fn labels(app: &str, template: &Template, revision: &[(&str, &str)]) -> Labels {
@@ -45,7 +48,8 @@ pub(super) fn hash(app: &str, template: &Template) -> String {
 }
 
 impl World {
-    /// Writes the ControllerRevision of a StatefulSet or DaemonSet.
+    /// Writes the ControllerRevision of a StatefulSet or DaemonSet, and removes the oldest beyond
+    /// the history. `kept` are the hashes of those that exist, oldest first.
     pub(super) fn put_controller_revision(
         &mut self,
         owner: &crate::sim::pod::Owner,
@@ -53,7 +57,14 @@ impl World {
         labels: &Labels,
         (hash, revision): (&str, u64),
         template: &Template,
+        kept: &mut Vec<String>,
     ) {
+        kept.retain(|one| one != hash);
+        kept.push(hash.to_owned());
+        if kept.len() > HISTORY + 1 {
+            let oldest = format!("{}-{}", owner.name, kept.remove(0));
+            self.store.remove(Resource::ControllerRevisions, namespace, &oldest);
+        }
         let mut labels = (**labels).clone();
         let key = match owner.kind {
             Resource::DaemonSets => "controller-revision-hash",

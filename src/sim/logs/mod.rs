@@ -5,6 +5,8 @@
 
 mod file;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -225,7 +227,8 @@ impl Inner {
     /// Stores the rest of a line in pieces; the last one is full if the line ended with an LF.
     fn store(&mut self, time: i64, line: &[u8], full: bool) {
         self.lines += 1;
-        let mut rest = line;
+        // containerd reads lines as Go's `bufio.ReadLine` does, which drops a CR before the LF.
+        let mut rest = if full { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
         let mut at = time;
         while rest.len() > PIECE_BYTES {
             self.piece(at, &rest[..PIECE_BYTES], false);

@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
 use super::{Below, Tables};
 use crate::cluster::types;
 use crate::ids::Kind;
-use crate::watch::Change;
 use crate::watch::pod::Owner;
 use crate::watch::problem::Resource;
 use crate::watch::workload::{Child, JobEntry, ReplicaSetEntry, RevisionEntry, WorkloadEntry};
+use crate::watch::{Change, Now};
 
 impl Tables {
     pub(super) fn apply_replica_set(
         &mut self,
         set: &types::ReplicaSet,
-        now: i64,
+        now: Now,
         out: &mut Vec<Change>,
     ) {
         let child = Child::ReplicaSet(Arc::new(ReplicaSetEntry::new(set, &mut self.words)));
@@ -26,7 +24,7 @@ impl Tables {
     pub(super) fn apply_revision(
         &mut self,
         revision: &types::ControllerRevision,
-        now: i64,
+        now: Now,
         out: &mut Vec<Change>,
     ) {
         let child = Child::Revision(Arc::new(RevisionEntry::new(revision, &mut self.words)));
@@ -34,7 +32,7 @@ impl Tables {
     }
 
     /// A Job is a child of its CronJob, or a workload itself.
-    pub(super) fn apply_job(&mut self, job: &types::Job, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn apply_job(&mut self, job: &types::Job, now: Now, out: &mut Vec<Change>) {
         let child = Child::Job(Arc::new(JobEntry::new(job, &mut self.words)));
         self.apply_child(Resource::Jobs, &job.metadata, child, now, out);
         let uid = job.metadata.uid.as_deref().unwrap_or_default();
@@ -51,9 +49,9 @@ impl Tables {
     fn apply_child(
         &mut self,
         resource: Resource,
-        meta: &ObjectMeta,
+        meta: &types::ObjectMeta,
         child: Child,
-        now: i64,
+        now: Now,
         out: &mut Vec<Change>,
     ) {
         let uid = Arc::clone(child.uid());
@@ -90,7 +88,7 @@ impl Tables {
         self.owner_came(&as_owner, now, out);
     }
 
-    pub(super) fn remove_child(&mut self, uid: &str, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn remove_child(&mut self, uid: &str, now: Now, out: &mut Vec<Change>) {
         let Some(below) = self.children.remove(uid) else { return };
         let Some(owner) = below.owner else { return };
         self.leave(&owner.uid, uid);

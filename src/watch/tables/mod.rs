@@ -7,22 +7,28 @@
 mod children;
 mod pods;
 mod roots;
+mod shelf;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Change;
+use tokio::time::Instant;
+
+use self::shelf::{ByName, ByUid, Shelf};
 use super::events::{Events, Waiting};
 use super::intern::Words;
 use super::pod::{Owner, PodEntry};
 use super::problem::Resource;
 use super::workload::{Child, Detail, TemplateContainer, TemplateEntry, WorkloadEntry};
+use super::{Change, Now};
 use crate::cluster::types;
 use crate::ids::{Kind, WorkloadId};
-use crate::time;
 
 /// How long a pod waits for its owner before it is told of under the best guess.
-const PATIENCE: i64 = 30 * time::SECOND;
+const PATIENCE: Duration = Duration::from_secs(30);
 /// So many gone pods stay known; a storm of deletions must not fill the memory.
 const GONE_KEPT: usize = 10_000;
 
@@ -43,11 +49,11 @@ pub(super) enum Object {
 #[derive(Debug)]
 pub(super) struct Tables {
     words: Words,
-    grace: i64,
+    grace: Duration,
     /// By identity; those that are gone stay for the grace period.
-    pods: HashMap<Arc<str>, Arc<PodEntry>>,
+    pods: Shelf<ByUid>,
     /// The newest pod of each name, by namespace.
-    names: HashMap<Arc<str>, HashMap<Arc<str>, Arc<PodEntry>>>,
+    names: HashMap<Arc<str>, Shelf<ByName>>,
     slots: HashMap<Arc<WorkloadId>, Slot>,
     /// What stands between pods and workloads, and revisions, by uid.
     children: HashMap<Arc<str>, Below>,
@@ -60,7 +66,7 @@ pub(super) struct Tables {
     /// Identities of pods by the uid of the owner they wait for.
     waiting_on: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// Gone pods, by the time they are forgotten.
-    gone: VecDeque<(i64, Arc<str>)>,
+    gone: VecDeque<(Instant, Arc<str>)>,
     events: Events,
 }
 
@@ -84,15 +90,15 @@ struct Below {
 struct Pending {
     entry: PodEntry,
     owner: Owner,
-    until: i64,
+    until: Instant,
 }
 
 impl Tables {
-    pub(super) fn new(grace: i64) -> Self {
+    pub(super) fn new(grace: Duration) -> Self {
         Tables {
             words: Words::new(),
             grace,
-            pods: HashMap::new(),
+            pods: Shelf::default(),
             names: HashMap::new(),
             slots: HashMap::new(),
             children: HashMap::new(),
@@ -105,16 +111,16 @@ impl Tables {
         }
     }
 
-    pub(super) fn set_grace(&mut self, grace: i64) {
+    pub(super) fn set_grace(&mut self, grace: Duration) {
         self.grace = grace;
     }
 
     /// Takes an object that is new or different.
-    pub(super) fn apply(&mut self, object: &Object, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn apply(&mut self, object: &Object, now: Now, out: &mut Vec<Change>) {
         match object {
             Object::Pod(pod) => self.apply_pod(pod, now, out),
             Object::Event(event) => {
-                if let Some(news) = self.events.news(event, now, &mut self.words) {
+                if let Some(news) = self.events.news(event, now.steady, &mut self.words) {
                     self.tell_event(news, out);
                 }
             }
@@ -141,7 +147,7 @@ impl Tables {
     }
 
     /// Takes an object that was deleted; it carries the last state of the object.
-    pub(super) fn delete(&mut self, object: &Object, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn delete(&mut self, object: &Object, now: Now, out: &mut Vec<Change>) {
         match object {
             Object::Pod(pod) => {
                 // The last state may hold how the containers ended, which no other event told.
@@ -163,14 +169,14 @@ impl Tables {
         resource: Resource,
         namespace: Option<&str>,
         listed: &HashSet<Arc<str>>,
-        now: i64,
+        now: Now,
         out: &mut Vec<Change>,
     ) {
         let inside = |place: &Arc<str>| namespace.is_none_or(|namespace| namespace == &**place);
         let lost = |uid: &Arc<str>, place: &Arc<str>| inside(place) && !listed.contains(uid);
         let mut missing: Vec<Arc<str>> = match resource {
             Resource::Pods => {
-                let live = self.pods.values().filter(|pod| pod.gone.is_none());
+                let live = self.pods.iter().filter(|pod| pod.gone.is_none());
                 let held = self.pending.values().map(|pending| &pending.entry);
                 let pods = live.map(|pod| &**pod).chain(held);
                 pods.filter(|pod| lost(&pod.uid, &pod.namespace))
@@ -199,7 +205,7 @@ impl Tables {
         }
     }
 
-    fn remove(&mut self, resource: Resource, uid: &str, now: i64, out: &mut Vec<Change>) {
+    fn remove(&mut self, resource: Resource, uid: &str, now: Now, out: &mut Vec<Change>) {
         match resource {
             Resource::Pods => self.remove_pod(uid, now, out),
             Resource::Events => {}
@@ -215,11 +221,11 @@ impl Tables {
     }
 
     /// Does what time brings: forgets gone pods, gives up waiting for owners.
-    pub(super) fn sweep(&mut self, now: i64, out: &mut Vec<Change>) {
-        self.forget_gone(now);
+    pub(super) fn sweep(&mut self, now: Now, out: &mut Vec<Change>) {
+        self.forget_gone(now.steady);
         self.give_up_waiting(now, out);
         if self.events.any_waiting() {
-            for waiting in self.events.retry(now) {
+            for waiting in self.events.retry(now.steady) {
                 self.tell_event(waiting, out);
             }
         }
@@ -291,11 +297,10 @@ impl Tables {
 
     /// Rough heap size in bytes of the pods and what is needed to find them.
     pub(super) fn bytes(&self) -> usize {
-        let entries: usize = self.pods.values().map(|pod| pod.bytes()).sum();
-        let key = size_of::<Arc<str>>() + size_of::<Arc<PodEntry>>() + 1;
-        let maps = self.pods.capacity() + self.names.values().map(HashMap::capacity).sum::<usize>();
+        let entries: usize = self.pods.iter().map(|pod| pod.bytes()).sum();
+        let shelves = self.pods.bytes() + self.names.values().map(Shelf::bytes).sum::<usize>();
         let slots: usize = self.slots.values().map(|slot| slot.pods.capacity() * 8).sum();
-        entries + maps * key * 8 / 7 + slots + self.words.bytes()
+        entries + shelves + slots + self.words.bytes()
     }
 }
 

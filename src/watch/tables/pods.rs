@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{GONE_KEPT, PATIENCE, Pending, Tables};
 use crate::cluster::types;
 use crate::ids::{Kind, WorkloadId};
-use crate::watch::Change;
 use crate::watch::owner::{self, Belongs};
 use crate::watch::pod::{Owner, PodEntry, identity};
+use crate::watch::{Change, Now};
 
 impl Tables {
-    pub(super) fn apply_pod(&mut self, pod: &types::Pod, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn apply_pod(&mut self, pod: &types::Pod, now: Now, out: &mut Vec<Change>) {
         let uid = identity(pod);
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let before = self.pods.get(uid).map(Arc::clone);
@@ -25,7 +27,7 @@ impl Tables {
         let namespace = self.words.word(pod.metadata.namespace.as_deref().unwrap_or_default());
         let before_entry = before.as_deref().or(held.as_ref().map(|held| &held.entry));
         let workload = self.workload_id(namespace, kind, workload_name, before_entry);
-        let entry = PodEntry::new(pod, workload, before_entry, now, &mut self.words);
+        let entry = PodEntry::new(pod, workload, before_entry, now.wall, &mut self.words);
 
         if let (Belongs::Unknown, Some(owner)) = (&belongs, owner) {
             self.wait_for(&owner.uid, &entry.uid);
@@ -33,17 +35,17 @@ impl Tables {
             match before {
                 Some(before) => {
                     let entry = PodEntry { workload: Arc::clone(&before.workload), ..entry };
-                    self.put(entry, out);
+                    self.put(entry, now, out);
                 }
                 None => {
-                    let until = held.map_or(now + PATIENCE, |held| held.until);
+                    let until = held.map_or(now.steady + PATIENCE, |held| held.until);
                     let uid = Arc::clone(&entry.uid);
                     self.pending.insert(uid, Pending { entry, owner, until });
                 }
             }
             return;
         }
-        self.put(entry, out);
+        self.put(entry, now, out);
     }
 
     /// Looks the owner up.
@@ -78,7 +80,7 @@ impl Tables {
     }
 
     /// Puts an entry in its place and tells of it if it says something new.
-    fn put(&mut self, entry: PodEntry, out: &mut Vec<Change>) {
+    fn put(&mut self, entry: PodEntry, now: Now, out: &mut Vec<Change>) {
         let before = self.pods.get(&entry.uid).map(Arc::clone);
         let same_name = self.names.get(&entry.namespace).and_then(|names| names.get(&entry.name));
         // A pod made again under its name proves that the one before is gone, even if nobody said so.
@@ -87,17 +89,16 @@ impl Tables {
             && other.gone.is_none()
         {
             let other = Arc::clone(&other.uid);
-            self.remove_pod(&other, entry.seen, out);
+            self.remove_pod(&other, now, out);
         }
         let news = before.as_ref().is_none_or(|before| !entry.same(before));
         let entry = Arc::new(entry);
         if let Some(before) = &before {
             self.take_from_slot(before);
         }
-        let uid = Arc::clone(&entry.uid);
-        self.pods.insert(uid, Arc::clone(&entry));
+        self.pods.put(Arc::clone(&entry));
         let names = self.names.entry(Arc::clone(&entry.namespace)).or_default();
-        names.insert(Arc::clone(&entry.name), Arc::clone(&entry));
+        names.put(Arc::clone(&entry));
         let slot = self.slots.entry(Arc::clone(&entry.workload)).or_default();
         slot.pods.push(Arc::clone(&entry));
         if news {
@@ -113,24 +114,24 @@ impl Tables {
         self.drop_empty_slot(&pod.workload);
     }
 
-    pub(super) fn remove_pod(&mut self, uid: &str, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn remove_pod(&mut self, uid: &str, now: Now, out: &mut Vec<Change>) {
         self.pending.remove(uid);
         let Some(pod) = self.pods.get(uid).filter(|pod| pod.gone.is_none()).map(Arc::clone) else {
             return;
         };
         self.take_from_slot(&pod);
-        let gone = Arc::new(PodEntry { gone: Some(now), ..(*pod).clone() });
-        self.pods.insert(Arc::clone(&gone.uid), Arc::clone(&gone));
+        let gone = Arc::new(PodEntry { gone: Some(now.wall), ..(*pod).clone() });
+        self.pods.put(Arc::clone(&gone));
         if let Some(names) = self.names.get_mut(&gone.namespace)
             && names.get(&gone.name).is_some_and(|newest| newest.uid == gone.uid)
         {
-            names.insert(Arc::clone(&gone.name), Arc::clone(&gone));
+            names.put(Arc::clone(&gone));
         }
-        self.gone.push_back((now + self.grace, Arc::clone(&gone.uid)));
+        self.gone.push_back((now.steady + self.grace, Arc::clone(&gone.uid)));
         out.push(Change::PodGone(gone));
     }
 
-    pub(super) fn forget_gone(&mut self, now: i64) {
+    pub(super) fn forget_gone(&mut self, now: Instant) {
         while let Some((until, uid)) = self.gone.front() {
             if *until > now && self.gone.len() <= GONE_KEPT {
                 break;
@@ -155,7 +156,7 @@ impl Tables {
     }
 
     /// An owner is known now, or has another owner itself: pods that depend on it are placed anew.
-    pub(super) fn owner_came(&mut self, owner: &Owner, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn owner_came(&mut self, owner: &Owner, now: Now, out: &mut Vec<Change>) {
         let Some(waiting) = self.waiting_on.remove(&owner.uid) else { return };
         for uid in waiting {
             self.place(&uid, owner, now, out);
@@ -163,8 +164,8 @@ impl Tables {
     }
 
     /// Places all pods of an owner whose own owner changed: rare, hence the walk over all pods.
-    pub(super) fn owner_moved(&mut self, owner: &Owner, now: i64, out: &mut Vec<Change>) {
-        let of_owner = self.pods.values().filter(|pod| pod.gone.is_none());
+    pub(super) fn owner_moved(&mut self, owner: &Owner, now: Now, out: &mut Vec<Change>) {
+        let of_owner = self.pods.iter().filter(|pod| pod.gone.is_none());
         let mut uids: Vec<Arc<str>> = of_owner
             .filter(|pod| pod.owner.as_ref() == Some(&owner.uid))
             .map(|pod| Arc::clone(&pod.uid))
@@ -175,7 +176,7 @@ impl Tables {
         }
     }
 
-    fn place(&mut self, uid: &Arc<str>, owner: &Owner, now: i64, out: &mut Vec<Change>) {
+    fn place(&mut self, uid: &Arc<str>, owner: &Owner, now: Now, out: &mut Vec<Change>) {
         let held = self.pending.remove(uid).map(|pending| pending.entry);
         let known = self.pods.get(uid).filter(|pod| pod.gone.is_none());
         let Some(entry) = held.or_else(|| known.map(|pod| (**pod).clone())) else { return };
@@ -186,20 +187,19 @@ impl Tables {
         self.put_under(entry, &belongs, now, out);
     }
 
-    fn put_under(&mut self, entry: PodEntry, belongs: &Belongs, now: i64, out: &mut Vec<Change>) {
+    fn put_under(&mut self, entry: PodEntry, belongs: &Belongs, now: Now, out: &mut Vec<Change>) {
         let (kind, name) = match belongs {
             Belongs::To(kind, name) => (*kind, Arc::clone(name)),
             Belongs::Itself | Belongs::Unknown => (Kind::Pod, Arc::clone(&entry.name)),
         };
         let namespace = Arc::clone(&entry.namespace);
         let workload = self.workload_id(namespace, kind, name, Some(&entry));
-        let seen = entry.seen.max(now);
-        self.put(PodEntry { workload, seen, ..entry }, out);
+        self.put(PodEntry { workload, ..entry }, now, out);
     }
 
     /// Tells of pods whose owner did not come, under the best guess. They go on waiting for it.
-    pub(super) fn give_up_waiting(&mut self, now: i64, out: &mut Vec<Change>) {
-        let late = self.pending.iter().filter(|(_, pending)| pending.until <= now);
+    pub(super) fn give_up_waiting(&mut self, now: Now, out: &mut Vec<Change>) {
+        let late = self.pending.iter().filter(|(_, pending)| pending.until <= now.steady);
         let mut uids: Vec<Arc<str>> = late.map(|(uid, _)| Arc::clone(uid)).collect();
         uids.sort_unstable();
         for uid in uids {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::Tables;
 use crate::ids::WorkloadId;
-use crate::watch::Change;
 use crate::watch::workload::{Child, WorkloadEntry};
+use crate::watch::{Change, Now};
 
 impl Tables {
-    pub(super) fn apply_root(&mut self, mut entry: WorkloadEntry, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn apply_root(&mut self, mut entry: WorkloadEntry, now: Now, out: &mut Vec<Change>) {
         if let Some((known, slot)) = self.slots.get_key_value(&entry.id) {
             entry.id = Arc::clone(known);
             let before = slot.entry.as_ref().map(|before| Arc::clone(&before.uid));
@@ -17,18 +17,18 @@ impl Tables {
                 self.remove_root(&before, now, out);
             }
         }
-        entry.seen = now;
+        entry.seen = now.wall;
         entry.children = self.children_of(&entry.uid);
         self.by_uid.insert(Arc::clone(&entry.uid), Arc::clone(&entry.id));
         self.set_root(entry, out);
     }
 
     /// Tells of a workload whose children changed.
-    pub(super) fn refresh(&mut self, owner_uid: &str, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn refresh(&mut self, owner_uid: &str, now: Now, out: &mut Vec<Change>) {
         let Some(id) = self.by_uid.get(owner_uid) else { return };
         let Some(entry) = self.slots.get(id).and_then(|slot| slot.entry.as_ref()) else { return };
         let children = self.children_of(owner_uid);
-        let entry = WorkloadEntry { children, seen: now, ..(**entry).clone() };
+        let entry = WorkloadEntry { children, seen: now.wall, ..(**entry).clone() };
         self.set_root(entry, out);
     }
 
@@ -50,13 +50,13 @@ impl Tables {
         children.into_boxed_slice()
     }
 
-    pub(super) fn remove_root(&mut self, uid: &str, now: i64, out: &mut Vec<Change>) {
+    pub(super) fn remove_root(&mut self, uid: &str, now: Now, out: &mut Vec<Change>) {
         let Some(id) = self.by_uid.remove(uid) else { return };
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if slot.entry.as_ref().is_some_and(|entry| &*entry.uid == uid)
             && let Some(entry) = slot.entry.take()
         {
-            let entry = WorkloadEntry { seen: now, ..(*entry).clone() };
+            let entry = WorkloadEntry { seen: now.wall, ..(*entry).clone() };
             out.push(Change::WorkloadGone(Arc::new(entry)));
         }
         self.drop_empty_slot(&id);

@@ -45,6 +45,8 @@ export interface Rollout {
   ready?: number | null;
   available?: number | null;
   old?: number | null;
+  /** When it began, where the server says so. */
+  started?: string | null;
   elapsed_ms?: number | null;
   deadline_ms?: number | null;
   by?: string | null;

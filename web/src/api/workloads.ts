@@ -80,7 +80,7 @@ async function readAll(signal: AbortSignal): Promise<Workload[]> {
   const found: Workload[] = [];
   let cursor: string | null = null;
   for (let page = 0; page < MAX_PAGES; page++) {
-    const path: string = cursor === null ? '/api/v1/workloads' : `/api/v1/workloads?cursor=${encodeURIComponent(cursor)}`;
+    const path: string = cursor === null ? '/api/v1/workloads' : `/api/v1/workloads?next=${encodeURIComponent(cursor)}`;
     const answer: { workloads: Workload[]; next?: string | null } = await getJson(path, signal);
     found.push(...answer.workloads);
     cursor = answer.next ?? null;

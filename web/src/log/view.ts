@@ -389,9 +389,10 @@ export class LogView {
   #scrolled(): void {
     const top = this.host.scrollTop;
     if (Math.abs(top - this.#setTop) > 1) {
-      const atEnd = top + this.#height >= this.host.scrollHeight - this.#lineHeight;
+      // Upward and yet at the end: not the reader, the box grew or rows went, and the browser moved.
+      const atEnd = top + this.host.clientHeight >= this.host.scrollHeight - 1;
       if (atEnd && top > this.#setTop) this.setFollow(true);
-      else if (top < this.#setTop) this.setFollow(false);
+      else if (!atEnd && top < this.#setTop) this.setFollow(false);
       this.#setTop = top;
     }
     this.mark();
@@ -405,6 +406,7 @@ export class LogView {
     this.cursor = row.id;
     if (open) {
       getSelection()?.removeAllRanges();
+      this.setFollow(false);
       this.events.open(row.id);
     }
     this.refresh();

@@ -83,6 +83,7 @@ export class Watch {
   /** When the newest rollout began, if it is known. */
   began(): number | null {
     const rollout = this.rollout.value;
+    if (rollout?.started) return Date.parse(rollout.started);
     return rollout && typeof rollout.elapsed_ms === 'number' ? Date.parse(rollout.time) - rollout.elapsed_ms : null;
   }
 
@@ -120,7 +121,8 @@ export class Watch {
       for (const change of message.changes) {
         switch (change.type) {
           case 'hello':
-            this.model.beginSnapshot();
+            // An exact resume goes on from where things stood: no snapshot comes.
+            if (change.hello.resumed !== 'exact') this.model.beginSnapshot();
             break;
           case 'rollout':
             // History may tell again what led to the state that the snapshot has.

@@ -21,11 +21,15 @@ impl State {
         if self.revision > 0 {
             annotations.insert(REVISION.to_owned(), self.revision.to_string());
         }
+        // Kubernetes takes the failure of the newest set that has one, be it an old one.
+        let failure = self.sets.iter().rev().find_map(|set| set.failure.as_ref());
+        let all = [
+            ("Available", self.available.as_ref()),
+            ("Progressing", self.progressing.as_ref()),
+            ("ReplicaFailure", failure),
+        ];
         let conditions: Vec<Value> =
-            [("Available", &self.available), ("Progressing", &self.progressing)]
-                .into_iter()
-                .filter_map(|(kind, condition)| Some(condition.as_ref()?.render(kind)))
-                .collect();
+            all.into_iter().filter_map(|(kind, it)| Some(it?.render(kind))).collect();
         let amount = |amount: Amount| match amount {
             Amount::Count(count) => json!(count),
             Amount::Percent(share) => json!(format!("{share}%")),
@@ -105,6 +109,9 @@ impl Set {
             if count > 0 {
                 status[key] = count.into();
             }
+        }
+        if let Some(failure) = &self.failure {
+            status["conditions"] = json!([failure.render("ReplicaFailure")]);
         }
         json!({
             "apiVersion": "apps/v1", "kind": "ReplicaSet",

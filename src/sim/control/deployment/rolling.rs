@@ -167,7 +167,13 @@ impl super::Set {
 // === impl Condition ===
 
 impl Condition {
-    fn set(slot: &mut Option<Self>, holds: bool, reason: &'static str, text: String, now: i64) {
+    pub(super) fn set(
+        slot: &mut Option<Self>,
+        holds: bool,
+        reason: &'static str,
+        text: String,
+        now: i64,
+    ) {
         match slot {
             Some(old) if old.holds == holds && old.reason == reason && old.message == text => {}
             Some(old) => {

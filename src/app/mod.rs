@@ -1,0 +1,50 @@
+//! Turns a configuration into running rooms, in order, and takes them down in reverse.
+//!
+//! Only this room and what it hands a tracker to spawns tasks. Every task is kept: a panic is
+//! counted and the task started again.
+
+mod demo;
+mod director;
+mod rooms;
+mod serve;
+
+pub use demo::demo;
+pub use rooms::{Plan, Rooms};
+pub use serve::serve;
+
+use axum::Router;
+
+use crate::cluster;
+use crate::http::auth::NoRandomness;
+use crate::http::edge::{Doors, Edge};
+use crate::http::serve::ListenError;
+use crate::http::{page, routes};
+
+/// What keeps the program from running.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// No cluster can be spoken to.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Our own account may not ask who somebody is and what they may do.
+    #[error(
+        "{0}; --auth token needs it: bind this account to the ClusterRole system:auth-delegator \
+         (the chart's rbac.authDelegator does)"
+    )]
+    Reviews(cluster::Error),
+    /// Tokens cannot be hashed.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// All that the public listener answers.
+pub(crate) fn router(rooms: &Rooms, doors: Doors, seed: u64) -> Router {
+    let edge = Edge::new(rooms.service.metrics.clone(), doors, seed);
+    edge.around(routes(rooms.service.clone()).merge(page::routes()))
+}

@@ -1,0 +1,211 @@
+//! The running rooms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::director::Director;
+use crate::admin::{Admin, Waiting};
+use crate::cluster::Cluster;
+use crate::config;
+use crate::http::auth::Gate;
+use crate::http::{Service, StreamOptions};
+use crate::journal::{Epoch, Journal, Limits};
+use crate::rollout::Model;
+use crate::shutdown::{Restart, Shutdown, Supervisor};
+use crate::tail::{self, Tail, Wiring};
+use crate::telemetry::Metrics;
+use crate::time;
+use crate::view::Views;
+use crate::watch::{self, Index, WatchOptions};
+
+/// Changes that wait between the watches and the rooms. When it is full the watches wait, and the
+/// API server keeps what was not read.
+const CHANGES: usize = 1024;
+/// How often the journal forgets what is too old, and its size is told.
+const JANITOR: Duration = Duration::from_secs(5);
+/// How often readiness is looked at.
+const ROUND: Duration = Duration::from_millis(500);
+/// A loop that is silent for so long is stuck.
+const PULSE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the rooms are made with.
+pub struct Plan {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Which namespaces, and how long a pod that is gone is remembered.
+    pub watch: WatchOptions,
+    /// Following logs.
+    pub logs: config::Logs,
+    /// What is kept.
+    pub journal: Limits,
+    /// Viewers' streams.
+    pub streams: StreamOptions,
+    /// Bytes of encoded pieces that are shared.
+    pub view_cache_bytes: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// The running rooms.
+pub struct Rooms {
+    /// What handlers use.
+    pub service: Service,
+    supervisor: Supervisor,
+}
+
+// === impl Rooms ===
+
+impl Rooms {
+    /// Starts the rooms; they run until `shutdown` stops.
+    pub fn start(plan: Plan, metrics: Arc<Metrics>, shutdown: Shutdown, gate: Gate) -> Rooms {
+        let tracker = TaskTracker::new();
+        let token = shutdown.token();
+        let supervisor = Supervisor::new(tracker.clone(), token.clone(), metrics.clone(), "app");
+        let mut random = fastrand::Rng::with_seed(plan.seed);
+        let journal = Journal::new(Epoch::draw(&mut random), plan.journal);
+        let index = Index::new();
+        let model = Arc::new(Mutex::new(Model::new()));
+        let tail = Tail::new(
+            Wiring {
+                cluster: plan.cluster.clone(),
+                index: index.clone(),
+                sink: sink(journal.clone()),
+                metrics: metrics.clone(),
+                tracker: tracker.clone(),
+                shutdown: token.clone(),
+            },
+            tail_options(&plan.logs, random.u64(..)),
+        );
+        let views = Views::new(journal.clone(), metrics.clone(), tracker, plan.view_cache_bytes);
+        let service = Service {
+            index: index.clone(),
+            model: model.clone(),
+            journal: journal.clone(),
+            tail: tail.clone(),
+            views,
+            gate,
+            shutdown,
+            metrics: metrics.clone(),
+            options: plan.streams,
+            random: Arc::new(Mutex::new(random)),
+        };
+
+        if let Some(rechecks) = service.gate.rechecks() {
+            let stop = token.clone();
+            supervisor.for_room("http").keep("rechecks", Restart::Always, move |_| {
+                let (rechecks, stop) = (rechecks.clone(), stop.clone());
+                async move { rechecks.run(stop).await }
+            });
+        }
+        let (sender, receiver) = mpsc::channel(CHANGES);
+        let (cluster, options, watched) = (plan.cluster, plan.watch, index.clone());
+        let counted = metrics.clone();
+        supervisor.for_room("watch").keep("watch", Restart::Always, move |_| {
+            watch::run(
+                cluster.clone(),
+                options.clone(),
+                watched.clone(),
+                sender.clone(),
+                counted.clone(),
+                token.clone(),
+            )
+        });
+        let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+        let director = Director { index, model, journal: journal.clone(), tail };
+        supervisor.keep("director", Restart::AfterPanic, move |_| {
+            let (receiver, director) = (receiver.clone(), director.clone());
+            async move {
+                let mut changes = receiver.lock().await;
+                while let Some(change) = changes.recv().await {
+                    director.take(&change);
+                }
+            }
+        });
+        supervisor.for_room("journal").keep("janitor", Restart::AfterPanic, move |_| {
+            janitor(journal.clone(), metrics.clone())
+        });
+        Rooms { service, supervisor }
+    }
+
+    /// Tells operators how the rooms stand: ready when the cluster was read, alive while its
+    /// main loop goes round.
+    pub fn report_to(&self, admin: &Admin) {
+        let waiting = Arc::new(Mutex::new(Some(admin.wait_for("the first lists of the cluster"))));
+        let pulse = admin.pulse("rounds", PULSE_LIMIT);
+        let index = self.service.index.clone();
+        self.supervisor.keep("rounds", Restart::AfterPanic, move |_| {
+            let (waiting, pulse, index) = (waiting.clone(), pulse.clone(), index.clone());
+            async move {
+                loop {
+                    pulse.beat();
+                    look(&index, &mut waiting.lock());
+                    tokio::time::sleep(ROUND).await;
+                }
+            }
+        });
+        let (tail, journal) = (self.service.tail.clone(), self.service.journal.clone());
+        admin.show(
+            "journal",
+            Arc::new(move || {
+                serde_json::json!({
+                    "epoch": journal.epoch().as_str(),
+                    "head": journal.head(),
+                    "bytes": journal.bytes(),
+                    "evicted_records": journal.evicted(),
+                })
+            }),
+        );
+        admin.show("tail", Arc::new(move || serde_json::json!({"followers": tail.followers()})));
+    }
+
+    /// Waits until every task has ended; call after shutdown has stopped.
+    pub async fn ended(&self) {
+        let tracker = self.supervisor.tracker();
+        tracker.close();
+        tracker.wait().await;
+    }
+}
+
+/// Ready once the cluster was read; until then the first problem is what is waited for.
+fn look(index: &Index, waiting: &mut Option<Waiting>) {
+    if index.synced() {
+        *waiting = None;
+    } else if let (Some(waiting), Some(problem)) = (waiting, index.problems().first()) {
+        waiting.now_for(problem.to_string());
+    }
+}
+
+fn sink(journal: Journal) -> tail::Sink {
+    Arc::new(move |workload, entry| {
+        journal.append(workload, entry, time::now());
+    })
+}
+
+fn tail_options(logs: &config::Logs, seed: u64) -> tail::Options {
+    tail::Options {
+        backfill_lines: logs.backfill_lines,
+        max_line_bytes: logs.max_line_bytes,
+        max_followers: logs.max_followers,
+        max_followers_per_node: logs.max_followers_per_node,
+        opens_per_second: logs.opens_per_second,
+        linger: logs.linger,
+        seed,
+    }
+}
+
+async fn janitor(journal: Journal, metrics: Arc<Metrics>) {
+    let (mut head, mut evicted) = (0, 0);
+    loop {
+        journal.expire(time::now());
+        metrics.journal_bytes.set(journal.bytes());
+        let now = (journal.head(), journal.evicted());
+        metrics.journal_records.add(now.0 - head);
+        metrics.journal_evicted_records.add(now.1 - evicted);
+        (head, evicted) = now;
+        tokio::time::sleep(JANITOR).await;
+    }
+}

@@ -1,0 +1,152 @@
+//! `rollcast serve`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::rooms::{Plan, Rooms};
+use super::{AppError, router};
+use crate::admin::Admin;
+use crate::cluster::{self, Cluster};
+use crate::config;
+use crate::http::StreamOptions;
+use crate::http::auth::Gate;
+use crate::http::edge::Doors;
+use crate::http::serve::{self, Closes, Serving};
+use crate::journal::Limits;
+use crate::shutdown::Shutdown;
+use crate::telemetry::{Exposition, Metrics};
+use crate::watch::WatchOptions;
+
+/// Serves a cluster until a signal comes.
+///
+/// # Errors
+/// If there is no usable configuration of a cluster, or an address is taken. A cluster that does
+/// not answer is no error: it is said, and tried again.
+pub async fn serve(
+    config: config::Serve,
+    metrics: Arc<Metrics>,
+    exposition: Exposition,
+) -> Result<(), AppError> {
+    let options = cluster::ClusterOptions {
+        kubeconfig: config.cluster.kubeconfig.clone(),
+        context: config.cluster.context.clone(),
+    };
+    let cluster = Cluster::connect(&options).await?;
+    let listener = serve::listen(config.listen.0, "--listen")?;
+    let admin_listener = serve::listen(config.admin_listen.0, "--admin-listen")?;
+    #[allow(clippy::disallowed_methods, reason = "the process draws its one seed here")]
+    let seed = fastrand::u64(..);
+    let shutdown = Shutdown::new(config.drain);
+    let admin = Admin::new(shutdown.clone(), exposition);
+    // Probes are answered from here on, also while the cluster is away.
+    let operators =
+        Serving { max_connections: ADMIN_CONNECTIONS, closes: Closes::WhenStopped, metrics: None };
+    let operators = serve::run(admin_listener, admin.clone().routes(), operators, shutdown.clone());
+    let listeners = TaskTracker::new();
+    listeners.spawn(operators);
+    greet(&cluster).await;
+    if config.auth != config::Auth::None {
+        check_reviews(&cluster).await?;
+    }
+    let plan = Plan {
+        cluster,
+        watch: WatchOptions {
+            namespaces: config.cluster.namespaces.clone(),
+            grace: config.history.pod_grace,
+        },
+        logs: config.logs.clone(),
+        journal: Limits {
+            workload_bytes: config.history.journal_workload_bytes,
+            total_bytes: config.history.journal_bytes,
+            age: config.history.journal_age,
+        },
+        streams: StreamOptions {
+            heartbeat: config.streams.heartbeat,
+            lifetime: Some(config.streams.lifetime),
+        },
+        view_cache_bytes: config.streams.view_cache_bytes,
+        seed,
+    };
+    let (doors, gate) = match config.auth.clone() {
+        config::Auth::Token { audience } => {
+            let reviewer = Arc::new(plan.cluster.clone());
+            let gate = Gate::tokens(reviewer, audience, config.reauthorize, metrics.clone())?;
+            (Doors::for_tokens(), gate)
+        }
+        config::Auth::None => (Doors::for_loopback(), Gate::open(metrics.clone())),
+    };
+    let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
+    rooms.report_to(&admin);
+    let router = router(&rooms, doors, seed);
+    tracing::info!(listen = %config.listen, admin = %config.admin_listen, "serving");
+    let public = Serving {
+        max_connections: config.max_connections,
+        closes: Closes::WhenDraining,
+        metrics: Some(metrics),
+    };
+    let serving = listeners.spawn(serve::run(listener, router, public, shutdown.clone()));
+    // A listener that panicked was counted where it happened; the process ends as if it were idle.
+    let idle = async { drop(serving.await) };
+    let ending = shutdown.on_signals(idle).await?;
+    tracing::info!(?ending, "stopped");
+    rooms.ended().await;
+    listeners.close();
+    listeners.wait().await;
+    Ok(())
+}
+
+/// Says which cluster this is, or why it does not answer; it is tried again by whoever needs it.
+async fn greet(cluster: &Cluster) {
+    match cluster.version().await {
+        Ok(version) => {
+            tracing::info!(
+                cluster = cluster.name(),
+                server = cluster.server(),
+                version,
+                "connected"
+            );
+        }
+        Err(error) => tracing::warn!(cluster = cluster.name(), %error, "not connected yet"),
+    }
+}
+
+/// Without the right to ask for reviews nobody could log in, and nobody would be told why: the start
+/// fails and names it. A refusal is believed when it is repeated while the API server says ready.
+async fn check_reviews(cluster: &Cluster) -> Result<(), AppError> {
+    let mut refused = 0;
+    for _ in 0..REVIEW_TRIES {
+        let none = cluster::Identity { user: "rollcast:self-check".into(), ..Default::default() };
+        let access = cluster::Access {
+            verb: "get",
+            group: "",
+            resource: "pods",
+            subresource: Some("log"),
+            namespace: Some("default"),
+            name: None,
+        };
+        let answers = (
+            cluster.review_token("rollcast-self-check", &[]).await.map(drop),
+            cluster.review_access(&none, &access).await.map(drop),
+        );
+        let error = match answers {
+            (Err(error @ cluster::Error::Forbidden { .. }), _)
+            | (_, Err(error @ cluster::Error::Forbidden { .. })) => error,
+            _ => return Ok(()),
+        };
+        refused += 1;
+        if refused == REVIEW_TRIES && cluster.ready().await {
+            return Err(AppError::Reviews(error));
+        }
+        tokio::time::sleep(REVIEW_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Refusals in a row that are believed, and the pause between two: an API server that has just
+/// started refuses everybody for about a second.
+const REVIEW_TRIES: u32 = 3;
+const REVIEW_PAUSE: Duration = Duration::from_secs(2);
+/// Probes and scrapers; more is a mistake.
+const ADMIN_CONNECTIONS: usize = 64;

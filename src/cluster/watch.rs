@@ -1,0 +1,134 @@
+//! One watch: list, then follow, for ever, with back-off.
+
+use std::fmt::Debug;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use kube::Api;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde::de::DeserializeOwned;
+
+use super::Cluster;
+use super::error::chain_of;
+use super::guard::{Answers, guarded};
+
+/// The server ends a watch after this many seconds; one that is silent five seconds longer is dead.
+const WATCH_SECONDS: u32 = 60;
+
+/// What a watch brings. After a [`Step::Began`] everything that exists is listed, to the
+/// [`Step::Complete`]; what is not among it exists no more, and nobody says so otherwise.
+#[derive(Clone, Debug)]
+pub(crate) enum Step<T> {
+    /// A list begins, the first one or one after the watch had to be given up.
+    Began,
+    /// An object that exists.
+    Listed(T),
+    /// The list is complete; changes follow.
+    Complete,
+    /// An object is new or was changed.
+    Applied(T),
+    /// An object was deleted; this is its last state.
+    Deleted(T),
+    /// It broke, and is tried again after a while.
+    Failed(Failure),
+}
+
+/// Why a watch broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// `list` or `watch`.
+    pub(crate) verb: &'static str,
+    /// Our account may not (401, 403).
+    pub(crate) refused: bool,
+    /// What was said.
+    pub(crate) message: String,
+}
+
+/// A kind that can be watched.
+pub(crate) trait Watched:
+    kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+}
+
+impl<K> Watched for K where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static
+{
+}
+
+impl Cluster {
+    /// Watches one kind in one namespace, or in all of them. It never ends. Beside the steps it gives
+    /// the count of its successful answers.
+    pub(crate) fn watch<K: Watched>(
+        &self,
+        namespace: Option<&str>,
+    ) -> (BoxStream<'static, Step<K>>, Answers) {
+        let answers = Answers::default();
+        let client = guarded(&self.shared.watch, &answers);
+        let api: Api<K> = match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        let config = watcher::Config::default().timeout(WATCH_SECONDS);
+        // Without the back-off an error is followed by the next try at once.
+        let events = watcher(api, config).default_backoff();
+        (events.map(Step::from).boxed(), answers)
+    }
+}
+
+impl<T> Step<T> {
+    /// The same step with another object.
+    pub(crate) fn map<U>(self, object: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Step::Began => Step::Began,
+            Step::Listed(item) => Step::Listed(object(item)),
+            Step::Complete => Step::Complete,
+            Step::Applied(item) => Step::Applied(object(item)),
+            Step::Deleted(item) => Step::Deleted(object(item)),
+            Step::Failed(failure) => Step::Failed(failure),
+        }
+    }
+}
+
+impl<T> From<watcher::Result<watcher::Event<T>>> for Step<T> {
+    fn from(event: watcher::Result<watcher::Event<T>>) -> Self {
+        match event {
+            Ok(watcher::Event::Init) => Step::Began,
+            Ok(watcher::Event::InitApply(item)) => Step::Listed(item),
+            Ok(watcher::Event::InitDone) => Step::Complete,
+            Ok(watcher::Event::Apply(item)) => Step::Applied(item),
+            Ok(watcher::Event::Delete(item)) => Step::Deleted(item),
+            Err(error) => Step::Failed(Failure::from(error)),
+        }
+    }
+}
+
+impl From<watcher::Error> for Failure {
+    fn from(error: watcher::Error) -> Self {
+        let verb = match error {
+            watcher::Error::InitialListFailed(_) => "list",
+            _ => "watch",
+        };
+        let (code, message) = match error {
+            watcher::Error::InitialListFailed(kube::Error::Api(status))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            | watcher::Error::WatchFailed(kube::Error::Api(status))
+            | watcher::Error::WatchError(status) => (status.code, status.message),
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => (0, chain_of(&error)),
+            other => (0, other.to_string()),
+        };
+        Failure { verb, refused: matches!(code, 401 | 403), message }
+    }
+}

@@ -1,0 +1,217 @@
+//! Reduces objects, as they came, to what the index keeps of workloads and of what they own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::condition::Condition;
+use super::intern::Words;
+use super::workload::{
+    DaemonSetDetail, DeploymentDetail, Detail, JobDetail, JobEntry, ReplicaSetEntry, RevisionEntry,
+    StatefulSetDetail, TemplateContainer, TemplateEntry, WorkloadEntry,
+};
+use crate::cluster::types::{self, annotation, label};
+use crate::ids::{Kind, WorkloadId};
+
+impl WorkloadEntry {
+    fn new(
+        meta: &types::ObjectMeta,
+        kind: Kind,
+        template: &types::Template,
+        detail: Detail,
+        words: &mut Words,
+    ) -> WorkloadEntry {
+        let name = meta.name.as_deref().unwrap_or_default();
+        let id = WorkloadId {
+            namespace: words.word(meta.namespace.as_deref().unwrap_or_default()),
+            kind,
+            name: words.word(name),
+        };
+        WorkloadEntry {
+            id: Arc::new(id),
+            uid: words.word(meta.uid.as_deref().unwrap_or_default()),
+            created: created(meta),
+            deletion: meta.deletion_timestamp.as_ref().map(types::nanos),
+            generation: meta.generation.unwrap_or_default(),
+            observed: None,
+            deploy: words.maybe(note(meta, annotation::DEPLOY)),
+            record: words.maybe(note(meta, annotation::RECORD)),
+            template: TemplateEntry::new(template, words),
+            detail,
+            children: Box::default(),
+            seen: 0,
+        }
+    }
+
+    pub(super) fn deployment(object: &types::Deployment, words: &mut Words) -> WorkloadEntry {
+        let (spec, status) = (&object.spec, &object.status);
+        // The largest value switches the deadline off (API documentation of Deployments).
+        let deadline = spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX);
+        let conditions = status.conditions.as_ref();
+        let detail = DeploymentDetail {
+            desired: asked(spec.replicas),
+            paused: spec.paused == Some(true),
+            recreate: spec.strategy.kind.as_deref() == Some("Recreate"),
+            min_ready_seconds: count(spec.min_ready_seconds),
+            deadline_seconds: deadline.map(|seconds| count(Some(seconds))),
+            replicas: count(status.replicas),
+            updated: count(status.updated_replicas),
+            ready: count(status.ready_replicas),
+            available: count(status.available_replicas),
+            progressing: Condition::pick(conditions, "Progressing", words),
+            progressed: conditions
+                .and_then(|all| all.iter().find(|condition| condition.kind == "Progressing"))
+                .and_then(|condition| condition.last_update_time.as_ref().map(types::nanos)),
+            failure: Condition::pick(conditions, "ReplicaFailure", words),
+        };
+        let detail = Detail::Deployment(Box::new(detail));
+        let entry = Self::new(&object.metadata, Kind::Deployment, &spec.template, detail, words);
+        WorkloadEntry { observed: Some(status.observed_generation.unwrap_or(0)), ..entry }
+    }
+
+    pub(super) fn stateful_set(object: &types::StatefulSet, words: &mut Words) -> WorkloadEntry {
+        let (spec, status) = (&object.spec, &object.status);
+        let rolling = spec.update_strategy.rolling_update.as_ref();
+        let detail = StatefulSetDetail {
+            desired: asked(spec.replicas),
+            partition: count(rolling.and_then(|rolling| rolling.partition)),
+            on_delete: spec.update_strategy.kind.as_deref() == Some("OnDelete"),
+            replicas: count(status.replicas),
+            updated: count(status.updated_replicas),
+            ready: count(status.ready_replicas),
+            available: count(status.available_replicas),
+            current_revision: words.maybe(status.current_revision.as_deref()),
+            update_revision: words.maybe(status.update_revision.as_deref()),
+        };
+        let detail = Detail::StatefulSet(Box::new(detail));
+        let entry = Self::new(&object.metadata, Kind::StatefulSet, &spec.template, detail, words);
+        WorkloadEntry { observed: Some(status.observed_generation.unwrap_or(0)), ..entry }
+    }
+
+    pub(super) fn daemon_set(object: &types::DaemonSet, words: &mut Words) -> WorkloadEntry {
+        let (spec, status) = (&object.spec, &object.status);
+        let detail = DaemonSetDetail {
+            desired: count(Some(status.desired_number_scheduled)),
+            on_delete: spec.update_strategy.kind.as_deref() == Some("OnDelete"),
+            updated: count(status.updated_number_scheduled),
+            ready: count(Some(status.number_ready)),
+            available: count(status.number_available),
+            template_generation: note(&object.metadata, annotation::TEMPLATE_GENERATION)
+                .and_then(|number| number.parse().ok()),
+        };
+        let detail = Detail::DaemonSet(Box::new(detail));
+        let entry = Self::new(&object.metadata, Kind::DaemonSet, &spec.template, detail, words);
+        WorkloadEntry { observed: Some(status.observed_generation.unwrap_or(0)), ..entry }
+    }
+
+    pub(super) fn job(object: &types::Job, words: &mut Words) -> WorkloadEntry {
+        let detail = Detail::Job(Box::new(JobDetail::new(object, words)));
+        Self::new(&object.metadata, Kind::Job, &object.spec.template, detail, words)
+    }
+
+    pub(super) fn cron_job(object: &types::CronJob, words: &mut Words) -> WorkloadEntry {
+        let detail = Detail::CronJob { suspended: object.spec.suspend == Some(true) };
+        let template = &object.spec.job_template.spec.template;
+        Self::new(&object.metadata, Kind::CronJob, template, detail, words)
+    }
+}
+
+// === impl of what is owned ===
+
+impl ReplicaSetEntry {
+    pub(super) fn new(object: &types::ReplicaSet, words: &mut Words) -> ReplicaSetEntry {
+        let (meta, status) = (&object.metadata, &object.status);
+        ReplicaSetEntry {
+            uid: words.word(meta.uid.as_deref().unwrap_or_default()),
+            name: words.word(meta.name.as_deref().unwrap_or_default()),
+            created: created(meta),
+            revision: note(meta, annotation::REVISION).and_then(|number| number.parse().ok()),
+            reused: note(meta, annotation::REVISION_HISTORY).is_some(),
+            change_cause: words.maybe(note(meta, annotation::CHANGE_CAUSE)),
+            template: TemplateEntry::new(&object.spec.template, words),
+            desired: asked(object.spec.replicas),
+            replicas: count(status.replicas),
+            ready: count(status.ready_replicas),
+            available: count(status.available_replicas),
+            failure: Condition::pick(status.conditions.as_ref(), "ReplicaFailure", words),
+        }
+    }
+}
+
+impl RevisionEntry {
+    pub(super) fn new(object: &types::ControllerRevision, words: &mut Words) -> RevisionEntry {
+        let meta = &object.metadata;
+        let labels = meta.labels.as_ref();
+        let hash = labels.and_then(|map| map.get(label::CONTROLLER_REVISION_HASH));
+        RevisionEntry {
+            uid: words.word(meta.uid.as_deref().unwrap_or_default()),
+            name: words.word(meta.name.as_deref().unwrap_or_default()),
+            created: created(meta),
+            hash: words.maybe(hash.map(String::as_str)),
+            revision: object.revision,
+        }
+    }
+}
+
+impl JobEntry {
+    pub(super) fn new(object: &types::Job, words: &mut Words) -> JobEntry {
+        let meta = &object.metadata;
+        JobEntry {
+            uid: words.word(meta.uid.as_deref().unwrap_or_default()),
+            name: words.word(meta.name.as_deref().unwrap_or_default()),
+            created: created(meta),
+            detail: JobDetail::new(object, words),
+        }
+    }
+}
+
+impl JobDetail {
+    fn new(object: &types::Job, words: &mut Words) -> JobDetail {
+        let (spec, status) = (&object.spec, &object.status);
+        let conditions = status.conditions.as_ref();
+        JobDetail {
+            completions: asked(spec.completions),
+            suspended: spec.suspend == Some(true),
+            active: count(status.active),
+            ready: count(status.ready),
+            succeeded: count(status.succeeded),
+            failed: count(status.failed),
+            started: status.start_time,
+            finished: status.completion_time,
+            complete: Condition::pick(conditions, "Complete", words),
+            failure: Condition::pick(conditions, "Failed", words),
+        }
+    }
+}
+
+impl TemplateEntry {
+    fn new(template: &types::Template, words: &mut Words) -> TemplateEntry {
+        let container = |container: &types::TemplateContainer| TemplateContainer {
+            name: words.word(&container.name),
+            image: words.word(&container.image),
+            init: container.init,
+            has_readiness: container.has_readiness,
+        };
+        TemplateEntry {
+            digest: template.digest,
+            containers: template.containers.iter().map(container).collect(),
+        }
+    }
+}
+
+/// Replicas asked for; the API's default is one.
+fn asked(number: Option<i32>) -> u32 {
+    number.map_or(1, |number| u32::try_from(number).unwrap_or(0))
+}
+
+fn count(number: Option<i32>) -> u32 {
+    number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
+}
+
+fn created(meta: &types::ObjectMeta) -> i64 {
+    meta.creation_timestamp.as_ref().map_or(0, types::nanos)
+}
+
+fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {
+    let notes: &BTreeMap<String, String> = meta.annotations.as_ref()?;
+    notes.get(name).map(String::as_str)
+}

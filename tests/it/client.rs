@@ -1,0 +1,97 @@
+//! A client that knows Server-Sent Events and nothing of the service's insides.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub name: String,
+    pub id: Option<String>,
+    pub data: Value,
+}
+
+pub struct Client {
+    body: BodyDataStream,
+    buffer: Vec<u8>,
+    events: VecDeque<Event>,
+    /// What a browser would send as `Last-Event-ID`.
+    pub last_id: Option<String>,
+    pub heartbeats: usize,
+}
+
+impl Client {
+    pub fn new(body: Body) -> Client {
+        Client {
+            body: body.into_data_stream(),
+            buffer: Vec::new(),
+            events: VecDeque::new(),
+            last_id: None,
+            heartbeats: 0,
+        }
+    }
+
+    /// The next event; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                if event.id.is_some() {
+                    self.last_id = event.id.clone();
+                }
+                return Some(event);
+            }
+            let chunk = self.body.next().await?.unwrap();
+            self.buffer.extend_from_slice(&chunk);
+            self.parse();
+        }
+    }
+
+    /// The next event of this name.
+    pub async fn until(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.next().await.expect("the stream ended early");
+            if event.name == name {
+                return event;
+            }
+        }
+    }
+
+    /// Events until the stream is silent for `quiet`.
+    pub async fn drain(&mut self, quiet: Duration) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Ok(Some(event)) = tokio::time::timeout(quiet, self.next()).await {
+            events.push(event);
+        }
+        events
+    }
+
+    fn parse(&mut self) {
+        let mut start = 0;
+        while let Some(end) = memchr::memmem::find(&self.buffer[start..], b"\n\n") {
+            let block = std::str::from_utf8(&self.buffer[start..start + end]).unwrap();
+            start += end + 2;
+            let (mut name, mut id, mut data) = (String::new(), None, None);
+            for line in block.split('\n') {
+                assert!(!line.contains('\r'), "a bare CR would end a line: {line:?}");
+                match line.split_once(": ") {
+                    Some(("event", value)) => name = value.to_owned(),
+                    Some(("id", value)) => id = Some(value.to_owned()),
+                    Some(("data", value)) => data = Some(serde_json::from_str(value).unwrap()),
+                    Some(("retry", _)) => {}
+                    _ if line == ": hb" => self.heartbeats += 1,
+                    _ => assert!(line.starts_with(':'), "unknown line {line:?}"),
+                }
+            }
+            match data {
+                Some(data) => self.events.push_back(Event { name, id, data }),
+                // A bare id moves the position on.
+                None if id.is_some() => self.last_id = id,
+                None => {}
+            }
+        }
+        self.buffer.drain(..start);
+    }
+}
