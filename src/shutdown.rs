@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - Phases only move forward.
-//! - Every task is spawned on a tracker by [`supervise`] or by its owner, and is joined before the
+//! - Every task is spawned on a tracker by [`Supervisor::keep`] or by its owner, and is joined before the
 //!   process leaves; a panic is caught, counted, and the task begun again with back-off.
 //!
 //! May use: `telemetry`.
