@@ -255,3 +255,21 @@ fn every_line_of_ndjson_and_every_data_is_one_object() {
         }
     }
 }
+
+/// The README shows the wire as it is.
+#[test]
+fn the_excerpts_in_the_readme_are_from_the_committed_streams() {
+    let read = |file: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+    };
+    let committed = read("tests/wire/stream.txt") + &read("tests/wire/stream.sse");
+    let readme = read("README.md");
+    let mut lines = 0;
+    for block in readme.split("\n```\n").skip(1).step_by(2) {
+        for line in block.lines() {
+            assert!(committed.lines().any(|made| made == line), "not on the wire: {line}");
+            lines += 1;
+        }
+    }
+    assert!(lines >= 9, "{lines} lines of excerpts");
+}

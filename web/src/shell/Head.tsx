@@ -76,11 +76,12 @@ function Why({ watch, failing }: { watch: Watch; failing: number }) {
   const stuck = [...watch.model.pods.values()].filter((bar) => bar.side === 'new' && bar.pod.phase === 'failing').map((bar) => bar.pod);
   const first = stuck[0];
   const own = first && `${stuck.length} of ${Math.max(stuck.length, rollout?.updated ?? 0)} new pods ${stuck.length === 1 ? 'is' : 'are'} failing`;
-  const sentence = reasons[0]?.message || rollout?.message || own || 'The rollout makes no progress';
+  const said = reasons[0]?.message || rollout?.message || own || 'the rollout makes no progress';
+  const sentence = said.charAt(0).toUpperCase() + said.slice(1);
   const colon = sentence.indexOf(': ');
   const more = reasons.length > 1
     ? reasons.slice(1).map((reason) => reason.message).join(' · ')
-    : first && `${shortPod(first.pod, watch.kind)}: ${[first.reason, first.message].filter(Boolean).join(', ') || 'failing'}`;
+    : first && !(first.message && said.includes(first.message)) && `${shortPod(first.pod, watch.kind)}: ${[first.reason, first.message].filter(Boolean).join(', ') || 'failing'}`;
   return (
     <section class="why" role="status">
       <span class="g" aria-hidden="true">✗</span>
