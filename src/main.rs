@@ -58,7 +58,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         let metrics = telemetry.metrics();
         let ended = match config {
             Config::Serve(serve) => {
-                tracing::info!(settings = ?serve.effective, "starting");
+                tracing::info!(settings = %serve.effective, "starting");
                 app::serve(*serve, metrics, telemetry.exposition()).await
             }
             Config::Demo(demo) => app::demo(demo, metrics).await,
