@@ -238,16 +238,15 @@ impl Follower {
 
     async fn read(&mut self, mut stream: Stream) -> State {
         let mut batch = Batch::default();
+        let mut waits_since = None;
         let end = loop {
             let Stream { body, reading, .. } = &mut stream;
-            let limit = if !self.shown {
-                Some(CAUGHT_UP)
-            } else if reading.waits() {
-                Some(PATIENCE)
-            } else {
-                None
-            };
+            waits_since = reading.waits().then(|| waits_since.unwrap_or_else(Instant::now));
+            // However much comes: held lines wait for their anchor for a bounded time.
+            let patience = waits_since.map(|since| PATIENCE.saturating_sub(since.elapsed()));
+            let limit = if !self.shown { Some(CAUGHT_UP) } else { patience };
             let next = match limit {
+                Some(Duration::ZERO) => timeout(Duration::ZERO, std::future::pending()).await,
                 Some(limit) => timeout(limit, body.next()).await,
                 None => Ok(body.next().await),
             };
@@ -289,7 +288,8 @@ impl Follower {
             }
         };
         self.flush(&mut batch);
-        if stream.reading.suspect() && !self.prove(&mut stream.reading, &mut batch).await {
+        let unproven = stream.reading.suspect() && !matches!(end, End::NotOurs);
+        if unproven && !self.prove(&mut stream.reading, &mut batch).await {
             return State::Last { quiet: 0 };
         }
         if stream.reading.delivered() > 0 {

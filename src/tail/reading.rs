@@ -147,7 +147,7 @@ impl Reading {
         }
         if self.alignment.is_none() && desk.known.repeats(line.mark) {
             // The kubelet began to read the file again within this answer (truths: 1).
-            self.alignment = Some(desk.known.align(i64::MIN));
+            self.alignment = Some(desk.known.align_again());
         }
         let Some(alignment) = &mut self.alignment else {
             return self.deliver(&line, desk);
@@ -274,5 +274,16 @@ mod tests {
         assert_eq!(bench.read(&mut reading, &file), 5);
         let again: String = (3..=7).map(|n| stamped(n, "x")).collect();
         assert_eq!(bench.read(&mut reading, &again), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_read_again_from_its_beginning_is_not_repeated() {
+        let mut bench = bench();
+        let mut reading = Reading::first(1000);
+        let file: String = (1..=30).map(|n| stamped(n, "x")).collect();
+        assert_eq!(bench.read(&mut reading, &file), 30);
+        let again: String = (5..=33).map(|n| stamped(n, "x")).collect();
+        assert_eq!(bench.read(&mut reading, &again), 3);
+        assert!(!reading.suspect());
     }
 }
