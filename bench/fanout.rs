@@ -81,8 +81,11 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
 
 fn once(who: Who, window: u64, length: f64) -> Outcome<Took> {
     let lines = (RATE * (window + 3) as f64) as u64;
-    let mut cluster =
-        Cluster::start(&[Writers { name: "web", pods: 0, rate: RATE, lines }], TICK, Duration::ZERO)?;
+    let mut cluster = Cluster::start(
+        &[Writers { name: "web", pods: 0, rate: RATE, lines }],
+        TICK,
+        Duration::ZERO,
+    )?;
     let (mut server, port) = start(who, &cluster, length)?;
     let mut args = vec![format!("port={port}"), format!("viewers={VIEWERS}")];
     args.push(format!("window={window}"));

@@ -193,12 +193,7 @@ impl Reader {
     }
 }
 
-async fn read(
-    address: SocketAddr,
-    path: String,
-    cuts: Option<Duration>,
-    heard: Arc<Mutex<Heard>>,
-) {
+async fn read(address: SocketAddr, path: String, cuts: Option<Duration>, heard: Arc<Mutex<Heard>>) {
     let mut last: Option<String> = None;
     let mut random = fastrand::Rng::with_seed(1);
     loop {

@@ -24,7 +24,9 @@ async fn every_line_of_the_new_pods_comes_once_through_a_rolling_update() {
     let steady = Reader::start(service.address, &path, None);
     let cut = Reader::start(service.address, &path, Some(Duration::from_secs(2)));
     for reader in [&steady, &cut] {
-        reader.until("live", Duration::from_secs(20), |heard| !heard.named("live").is_empty()).await;
+        reader
+            .until("live", Duration::from_secs(20), |heard| !heard.named("live").is_empty())
+            .await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
 
@@ -40,7 +42,9 @@ async fn every_line_of_the_new_pods_comes_once_through_a_rolling_update() {
             ended.count() >= PODS && complete(heard)
         };
         let limit = Duration::from_secs(30);
-        reader.until(&format!("{name}: the old pods' ends\n{}", reader.summary()), limit, ended).await;
+        reader
+            .until(&format!("{name}: the old pods' ends\n{}", reader.summary()), limit, ended)
+            .await;
     }
     let old: BTreeSet<String> = judge("steady", steady.stop().await);
     assert_eq!(old, judge("cut", cut.stop().await));

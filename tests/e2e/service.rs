@@ -102,8 +102,10 @@ impl Service {
     /// Starts it in front of the cluster under test and waits until it is ready.
     pub async fn start(name: &str, options: &[&str]) -> Self {
         let kubeconfig = kubeconfig().unwrap();
-        let mut service =
-            Service::spawn(name, &[&["--kubeconfig", kubeconfig.to_str().unwrap()], options].concat());
+        let mut service = Service::spawn(
+            name,
+            &[&["--kubeconfig", kubeconfig.to_str().unwrap()], options].concat(),
+        );
         eventually("rollcast to be ready", Duration::from_secs(30), async || {
             let ended = service.child.try_wait().unwrap();
             assert!(ended.is_none(), "rollcast ended: {ended:?}\n{}", service.log());
@@ -117,7 +119,8 @@ impl Service {
     /// Starts it and does not wait.
     pub fn spawn(name: &str, options: &[&str]) -> Self {
         let (address, admin) = (free_address(), free_address());
-        let log = std::env::temp_dir().join(format!("rollcast-e2e-{name}-{}.log", std::process::id()));
+        let log =
+            std::env::temp_dir().join(format!("rollcast-e2e-{name}-{}.log", std::process::id()));
         let file = File::create(&log).unwrap();
         let (listen, admin_listen) = (address.to_string(), admin.to_string());
         let listeners = ["serve", "--listen", &listen, "--admin-listen", &admin_listen];
