@@ -1,6 +1,12 @@
 //! The program: reads options, installs what the process needs once, runs, and maps the result to
 //! an exit code.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the program speaks to whoever runs it"
+)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
