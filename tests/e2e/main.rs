@@ -14,7 +14,9 @@ mod reader;
 mod service;
 mod writers;
 
+mod errors;
 mod faults;
 mod lines;
+mod rights;
 mod rollout;
 mod sharing;

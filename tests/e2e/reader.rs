@@ -151,11 +151,14 @@ impl Reader {
     /// Waits until so many lines of a run have come, then a little for any that should not come.
     pub async fn lines(&self, run: &str, count: usize, limit: Duration) {
         let begin = Instant::now();
-        while self.heard.lock().count(run) < count {
+        loop {
+            let come = self.heard.lock().count(run);
+            if come >= count {
+                break;
+            }
             assert!(
                 begin.elapsed() < limit && !self.task.is_finished(),
-                "{} of {count} lines of {run} after {:?}\n{}",
-                self.heard.lock().count(run),
+                "{come} of {count} lines of {run} after {:?}\n{}",
                 begin.elapsed(),
                 self.summary()
             );
