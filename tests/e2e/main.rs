@@ -16,6 +16,7 @@ mod writers;
 
 mod errors;
 mod faults;
+mod helm;
 mod lines;
 mod rights;
 mod rollout;
