@@ -14,7 +14,10 @@ mod reader;
 mod service;
 mod writers;
 
+mod errors;
 mod faults;
+mod helm;
 mod lines;
+mod rights;
 mod rollout;
 mod sharing;

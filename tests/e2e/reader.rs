@@ -131,8 +131,19 @@ impl Reader {
     /// Reads a stream. With `cuts` it breaks the connection after about so long, again and again, and
     /// comes back with its last id.
     pub fn start(address: SocketAddr, path: &str, cuts: Option<Duration>) -> Self {
+        Reader::with_token(address, path, cuts, "")
+    }
+
+    /// The same with an `Authorization`.
+    pub fn with_token(
+        address: SocketAddr,
+        path: &str,
+        cuts: Option<Duration>,
+        token: &str,
+    ) -> Self {
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let task = tokio::spawn(read(address, path.to_owned(), cuts, heard.clone()));
+        let (path, token) = (path.to_owned(), token.to_owned());
+        let task = tokio::spawn(read(address, path, token, cuts, heard.clone()));
         Reader { heard, task }
     }
 
@@ -151,11 +162,14 @@ impl Reader {
     /// Waits until so many lines of a run have come, then a little for any that should not come.
     pub async fn lines(&self, run: &str, count: usize, limit: Duration) {
         let begin = Instant::now();
-        while self.heard.lock().count(run) < count {
+        loop {
+            let come = self.heard.lock().count(run);
+            if come >= count {
+                break;
+            }
             assert!(
                 begin.elapsed() < limit && !self.task.is_finished(),
-                "{} of {count} lines of {run} after {:?}\n{}",
-                self.heard.lock().count(run),
+                "{come} of {count} lines of {run} after {:?}\n{}",
                 begin.elapsed(),
                 self.summary()
             );
@@ -193,12 +207,20 @@ impl Reader {
     }
 }
 
-async fn read(address: SocketAddr, path: String, cuts: Option<Duration>, heard: Arc<Mutex<Heard>>) {
+async fn read(
+    address: SocketAddr,
+    path: String,
+    token: String,
+    cuts: Option<Duration>,
+    heard: Arc<Mutex<Heard>>,
+) {
     let mut last: Option<String> = None;
     let mut random = fastrand::Rng::with_seed(1);
     loop {
-        let resume = last.as_deref().map(|id| ("last-event-id", id));
-        let mut client = service::stream(address, &path, resume.as_slice()).await;
+        let mut headers = Vec::new();
+        headers.extend(last.as_deref().map(|id| ("last-event-id", id)));
+        headers.extend((!token.is_empty()).then_some(("authorization", &*token)));
+        let mut client = service::stream(address, &path, &headers).await;
         client.last_id = last;
         let time = cuts.map_or(Duration::MAX, |mean| mean.mul_f64(0.5 + random.f64()));
         let end = tokio::time::sleep(time.min(Duration::from_secs(3600)));

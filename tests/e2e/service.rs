@@ -22,7 +22,7 @@ pub struct Service {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     child: Child,
-    log: PathBuf,
+    pub log: PathBuf,
 }
 
 /// The program under test: `ROLLCAST_BIN`, else what cargo built along.
