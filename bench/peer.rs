@@ -113,16 +113,17 @@ async fn follow(args: &Args, hub: Arc<Hub>) -> Outcome {
                 timestamps: true,
                 ..LogParams::default()
             };
-            // Until the container runs, its log is refused.
-            let stream = loop {
-                match api.log_stream(&name, &options).await {
-                    Ok(stream) => break stream,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            // Until the container runs, its log is refused, or empty while no node has the pod.
+            let mut come = false;
+            while !come {
+                if let Ok(stream) = api.log_stream(&name, &options).await {
+                    let mut lines = stream.lines();
+                    while let Ok(Some(line)) = lines.try_next().await {
+                        come = true;
+                        hub.take(line);
+                    }
                 }
-            };
-            let mut lines = stream.lines();
-            while let Ok(Some(line)) = lines.try_next().await {
-                hub.take(line);
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
     }

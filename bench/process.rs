@@ -70,7 +70,8 @@ impl Role {
             if self.stdout.read_line(&mut line)? == 0 {
                 return Err(format!("{} ended without saying {word}", self.name).into());
             }
-            if let Some(rest) = line.trim_end().strip_prefix(word) {
+            let rest = line.trim_end().strip_prefix(word);
+            if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with(' ')) {
                 return Ok(rest.trim().to_owned());
             }
         }
