@@ -8,7 +8,7 @@
 //!
 //! Pure: no clock, no I/O.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::time::SECOND;
 
@@ -21,7 +21,7 @@ const MAX_MARKS: usize = 65_536;
 const RACE: i64 = SECOND / 10;
 
 /// What is remembered of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mark {
     /// The node's stamp.
     pub(super) time: i64,
@@ -73,6 +73,8 @@ pub(super) enum Settled {
 pub(super) struct Alignment {
     expected: Vec<Mark>,
     newest: i64,
+    /// The expected lines, for look-ups once the replay does not run along with them.
+    lookup: Option<HashSet<Mark>>,
     /// What is remembered reaches back beyond the start of the replay, so both begin with the same
     /// line; only a rotated file begins later.
     covered: bool,
@@ -143,7 +145,8 @@ impl Fingerprint {
             return false;
         }
         let oldest = self.marks.front().map_or(mark.time, |oldest| oldest.time);
-        if self.forgot && mark.time < oldest {
+        // Not for the few milliseconds by which stdout and stderr race.
+        if self.forgot && mark.time < oldest - RACE {
             return true;
         }
         self.marks
@@ -168,6 +171,7 @@ impl Fingerprint {
         Alignment {
             expected,
             newest: self.newest,
+            lookup: None,
             covered: self.unseen.is_none_or(|unseen| unseen < since),
             candidates: Vec::new(),
             fed: 0,
@@ -222,7 +226,8 @@ impl Alignment {
             self.settle();
             return Place::New;
         }
-        if self.expected.contains(&mark) {
+        let lookup = self.lookup.get_or_insert_with(|| self.expected.iter().copied().collect());
+        if lookup.contains(&mark) {
             return Place::Known;
         }
         if mark.time >= self.newest + SECOND {
@@ -392,6 +397,7 @@ mod tests {
         assert!(!fingerprint.repeats(mark(-1, 9)), "nothing was forgotten: it is only late");
         fingerprint.push(mark(10 * SECOND, 3));
         assert!(fingerprint.repeats(mark(0, 1)));
+        assert!(!fingerprint.repeats(mark(10 * SECOND - 5, 4)), "two streams race after a pause");
     }
 
     proptest! {

@@ -28,6 +28,8 @@ pub(super) const BACKOFF: (Duration, Duration) =
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// An answer that is silent for so long has shown its backlog.
 const CAUGHT_UP: Duration = Duration::from_millis(50);
+/// A follow ends within a second of its container; one that is silent for longer is dead.
+const OVER_SILENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks at a status that lags behind the log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -63,8 +65,12 @@ pub(super) struct Follower {
     pub(super) memory: Memory,
     /// Told to others once the backlog is appended.
     pub(super) caught_up: Arc<AtomicBool>,
+    /// Told to others: reading began at the log's first line.
+    pub(super) from_start: Arc<AtomicBool>,
     /// The backlog has been read.
     pub(super) shown: bool,
+    /// It was told that this source waits.
+    pub(super) said_waiting: bool,
     /// Where the backlog meets those of the logs that were opened with this one.
     pub(super) merge: Option<Place>,
     pub(super) random: fastrand::Rng,
@@ -150,11 +156,15 @@ impl Follower {
         if !self.memory.opened {
             self.memory.opened = true;
             self.memory.from_start = self.began_at_start(before, opened, &request);
+            self.from_start.store(self.memory.from_start == Some(true), Ordering::Release);
             if request.tail_lines.is_some() {
                 self.memory.fingerprint.begin_inside();
             }
             self.tell(SourceState::Following, None, None);
+        } else if self.said_waiting {
+            self.tell(SourceState::Following, None, None);
         }
+        self.said_waiting = false;
         let cap = self.options.max_line_bytes;
         let reading = match since {
             Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
@@ -188,7 +198,8 @@ impl Follower {
         let young = matches!(standing, Standing::Running { started: Some(started) }
             if time::now() < started + SECOND);
         // Never a tail with a resume: the kubelet seeks to the tail first and loses what lies before.
-        let tail_lines = (since.is_none() && !young).then_some(self.options.backfill_lines);
+        let first = since.is_none() && !self.memory.opened;
+        let tail_lines = (first && !young).then_some(self.options.backfill_lines);
         LogRequest {
             namespace: self.source.workload.namespace.clone(),
             pod: self.source.pod.clone(),
@@ -245,10 +256,23 @@ impl Follower {
             // However much comes: held lines wait for their anchor for a bounded time.
             let patience = waits_since.map(|since| PATIENCE.saturating_sub(since.elapsed()));
             let limit = if !self.shown { Some(CAUGHT_UP) } else { patience };
+            let over = self.known.borrow_and_update().standing.is_over();
             let next = match limit {
                 Some(Duration::ZERO) => timeout(Duration::ZERO, std::future::pending()).await,
                 Some(limit) => timeout(limit, body.next()).await,
-                None => Ok(body.next().await),
+                None if over => match timeout(OVER_SILENCE, body.next()).await {
+                    Ok(next) => Ok(next),
+                    // The container is over, and so would be a stream that is alive.
+                    Err(_) => {
+                        self.memory.clean_end = None;
+                        break End::Broken;
+                    }
+                },
+                None => tokio::select! {
+                    next = body.next() => Ok(next),
+                    // Looked at again with what is known now.
+                    Ok(()) = self.known.changed() => continue,
+                },
             };
             let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
             match next {
@@ -342,9 +366,11 @@ impl Follower {
         pause.mul_f64(0.5 + self.random.f64() / 2.0)
     }
 
-    /// A pause that a person would notice is told.
+    /// A pause that a person would notice is told, once.
     fn wait_aloud(&mut self, pause: Duration, reason: &'static str) {
-        if pause > Duration::from_secs(1) {
+        // Whoever waits for what this log holds need not wait for a refusal to end.
+        self.show();
+        if pause > Duration::from_secs(1) && !std::mem::replace(&mut self.said_waiting, true) {
             self.tell(SourceState::Waiting, None, Some(reason));
         }
     }

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use tokio::time::{sleep, timeout};
 
 use super::batch::{Batch, FULL};
-use super::follower::{BACKOFF, Follower, PATIENCE, State};
+use super::follower::{BACKOFF, Follower, Known, PATIENCE, State};
 use super::reading::{Desk, Reading};
 use super::standing::Standing;
 use crate::cluster::{LogBody, LogError};
@@ -31,7 +31,10 @@ impl Follower {
         let standing = self.known.borrow().standing;
         let since = self.memory.fingerprint.since();
         let request = match standing {
-            Standing::Gone { .. } => return self.gone(standing),
+            // Of `previous` it is not known whether it would be ours.
+            Standing::Gone { .. } | Standing::Superseded { finished: None } => {
+                return self.gone(standing);
+            }
             Standing::Superseded { .. } => self.request(false, true, since, standing),
             Standing::Running { .. } | Standing::Ended { .. } => {
                 self.request(false, false, since, standing)
@@ -47,6 +50,7 @@ impl Follower {
             }
             Err(error) => {
                 self.broken("last_read", &error);
+                self.show();
                 let pause = self.next_pause().max(BACKOFF.0);
                 sleep(pause).await;
                 return State::Last { quiet };
@@ -72,7 +76,7 @@ impl Follower {
         let mut batch = Batch::default();
         let mut reading = match since {
             Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
-            None => Reading::first(cap),
+            None => Reading::unproven(cap),
         };
         while let Some(chunk) = body.next().await {
             let chunk = match chunk {
@@ -87,6 +91,12 @@ impl Follower {
                 let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
                 reading.push(part, &mut desk);
                 self.flush(&mut batch);
+                if since.is_some()
+                    && reading.suspect()
+                    && !self.prove(&mut reading, &mut batch).await
+                {
+                    return self.not_ours(standing).await;
+                }
             }
         }
         let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
@@ -97,15 +107,22 @@ impl Follower {
         self.flush(&mut batch);
         // The attempt was over before this read began, so it showed all there is, like the clean end of
         // a follow: a pod that is removed before the second look has lost nothing.
-        if reading.message().is_none() && !reading.suspect() {
+        if reading.message().is_none() {
             self.memory.clean_end = Some(time::now());
         }
         if reading.message().is_some() {
             // "unable to retrieve container logs": the attempt's files are gone.
             return self.gone(standing);
         }
-        if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
-            return self.gone(standing);
+        if since.is_none() && reading.message().is_none() {
+            if !self.read_is_ours(&reading).await {
+                return self.not_ours(standing).await;
+            }
+            let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+            reading.accept_lost(&mut desk);
+            self.flush(&mut batch);
+        } else if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
+            return self.not_ours(standing).await;
         }
         self.show();
         let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
@@ -114,6 +131,36 @@ impl Follower {
         }
         sleep(LAST_READ_AGAIN).await;
         State::Last { quiet }
+    }
+
+    /// Whether a read without an overlap belongs to this attempt: no newer one may have run by now,
+    /// and nothing in it may be younger than the attempt.
+    async fn read_is_ours(&self, reading: &Reading) -> bool {
+        let standing = match self.look().await {
+            Some(Standing::Superseded { .. }) if !self.reads_previous() => return false,
+            Some(standing) => standing,
+            None => self.known.borrow().standing,
+        };
+        match (reading.first_held(), standing.finished()) {
+            (Some(first), Some(finished)) => first <= finished + CLOCK_SLACK,
+            _ => true,
+        }
+    }
+
+    fn reads_previous(&self) -> bool {
+        matches!(self.known.borrow().standing, Standing::Superseded { .. })
+    }
+
+    /// The lines of a last read were a newer attempt's: read again as soon as the status says so.
+    async fn not_ours(&mut self, standing: Standing) -> State {
+        let newer = |known: &Known| {
+            matches!(known.standing, Standing::Superseded { .. } | Standing::Gone { .. })
+        };
+        let known = newer(&self.known.borrow());
+        if known || !matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_))) {
+            return self.gone(standing);
+        }
+        State::Last { quiet: 0 }
     }
 
     /// The log cannot be read any more. It was read to its end if the follow was unbroken and ended

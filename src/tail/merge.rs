@@ -17,7 +17,9 @@ use crate::ids::{Entry, LineMeta, Lines, Source, WorkloadId};
 
 /// How long the first viewer of several pods waits for their history to be in order.
 pub(super) const MERGE_TIME: Duration = Duration::from_secs(1);
-/// Text that is held; more than a viewer's history is worth.
+/// What a line costs beside its text, held and later in the journal.
+const LINE_COST: usize = 256;
+/// What is held; more than a viewer's history is worth.
 const MERGE_BYTES: usize = 8 << 20;
 
 /// Where logs that are opened together meet.
@@ -147,13 +149,19 @@ impl Place {
             return Err(entry);
         }
         if let Entry::Lines(lines) = &entry {
-            state.bytes += lines.text.len() + size_of_val(&*lines.lines);
+            // A line alone may become an entry of its own, which costs more than its text.
+            state.bytes += lines.text.len() + lines.lines.len() * LINE_COST;
         }
         state.slots[self.slot].entries.push_back(entry);
         if state.bytes > MERGE_BYTES {
             self.merge.flush(&mut state);
         }
         Ok(())
+    }
+
+    /// Ends the merge for all.
+    pub(super) fn close(&self) {
+        self.merge.close();
     }
 
     /// This log has shown its backlog.

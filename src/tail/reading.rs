@@ -47,6 +47,12 @@ impl Reading {
         Self::new(cap, None, false)
     }
 
+    /// Starts with the first answer for an attempt that is over: the API names no attempt, so all is
+    /// held until a status that is newer than the answer says whose it is.
+    pub(super) fn unproven(cap: usize) -> Self {
+        Reading { suspect: true, ..Self::new(cap, None, false) }
+    }
+
     /// Starts with a replay that was asked from `since` on.
     pub(super) fn resumed(cap: usize, known: &Fingerprint, since: Option<i64>) -> Self {
         let alignment = since.map(|since| known.align(since));
@@ -182,12 +188,11 @@ impl Reading {
         self.held_bytes += line.text.len();
         self.held.push(Line { mark: line.mark, text: line.text.to_vec(), partial: line.partial });
         if self.held.len() > MAX_HELD_LINES || self.held_bytes > MAX_HELD_BYTES {
+            // While suspect nothing is settled here: the owner proves or drops after each chunk, so
+            // the bound is passed by one chunk at most.
             if let Some(mut alignment) = self.alignment.take() {
                 let settled = alignment.finish();
                 self.settled(settled, desk);
-            } else {
-                // Suspect for so long that memory must go first; the gap is marked all the same.
-                self.accept_lost(desk);
             }
         }
     }
