@@ -82,10 +82,10 @@ fn demo_text(address: SocketAddr) -> String {
         "rollcast demo: a simulated shop with workloads that roll out, crash and recover.\n\n\
          Open    http://{address}/\n\n\
          Or try, each with Ctrl-C to end:\n\
-         \x20 curl -N {stream}/web/stream                 a rollout and its new pods' logs\n\
-         \x20 curl -N {stream}/checkout/stream?logs=all   a crash loop\n\
-         \x20 curl -N {stream}/payments/stream            an image that does not exist\n\
-         \x20 curl -N {stream}/catalog/stream?format=sse  as Server-Sent Events\n\
+         \x20 curl -N '{stream}/web/stream'                 a rollout and its new pods' logs\n\
+         \x20 curl -N '{stream}/checkout/stream?logs=all'   a crash loop\n\
+         \x20 curl -N '{stream}/payments/stream'            an image that does not exist\n\
+         \x20 curl -N '{stream}/catalog/stream?format=sse'  as Server-Sent Events\n\
          \x20 curl -s {api}/workloads\n\n\
          Ctrl-C ends the demo.\n"
     )

@@ -288,9 +288,10 @@ mod tests {
         }
         let shelf = journal.shelf(&web);
         for tail in [0u64, 1, 9, 10, 11, 55, 99, 100, 1_000] {
-            let after = shelf.before_last_lines(tail);
+            let after = shelf.before_last_lines(tail, |_| true);
             assert_eq!(times(&shelf, after).len() as u64, tail.min(100), "tail {tail}");
         }
+        assert_eq!(shelf.before_last_lines(5, |_| false), 0, "nothing is wanted: from the start");
     }
 
     #[test]

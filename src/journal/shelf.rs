@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::forgotten::Forgotten;
-use crate::ids::{Entry, WorkloadId};
+use crate::ids::{Entry, Lines, WorkloadId};
 
 /// What a chunk costs besides its text: the entry, its place on the shelf and in the order of
 /// eviction, and the allocator's share. Measured at about 200 bytes for a batch of one line.
@@ -135,28 +135,37 @@ impl Shelf {
         Read { slices, next, missed }
     }
 
-    /// The position after which the last `lines` lines lie, counted over all sources.
-    pub fn before_last_lines(&self, lines: u64) -> u64 {
+    /// The position after which the last `count` lines lie that are `wanted`; all lines of a batch
+    /// are wanted or none.
+    pub fn before_last_lines(&self, count: u64, wanted: impl Fn(&Lines) -> bool) -> u64 {
         let state = self.state.lock();
-        let wanted = state.lines.saturating_sub(lines);
-        let later = state.chunks.partition_point(|chunk| chunk.lines_before <= wanted);
-        let Some(chunk) = later.checked_sub(1).and_then(|index| state.chunks.get(index)) else {
-            return state.floor;
-        };
-        if lines == 0 {
+        let mut left = count;
+        if left == 0 {
             return *self.head.borrow();
         }
-        let inside = wanted - chunk.lines_before;
-        chunk.first + inside.min(chunk.entry.count()) - 1
+        for chunk in state.chunks.iter().rev() {
+            let Entry::Lines(lines) = &chunk.entry else { continue };
+            if !wanted(lines) {
+                continue;
+            }
+            let here = lines.lines.len() as u64;
+            if here >= left {
+                return chunk.first + (here - left) - 1;
+            }
+            left -= here;
+        }
+        state.floor
     }
 
-    /// The position before the first line whose stamp is `time` or later.
+    /// The position before the first record whose time is `time` or later.
     pub fn before_time(&self, time: i64) -> u64 {
         let state = self.state.lock();
         for chunk in &state.chunks {
-            if let Entry::Lines(lines) = &chunk.entry
-                && let Some(index) = lines.lines.iter().position(|line| line.time >= time)
-            {
+            let index = match &chunk.entry {
+                Entry::Lines(lines) => lines.lines.iter().position(|line| line.time >= time),
+                entry => (entry.time() >= time).then_some(0),
+            };
+            if let Some(index) = index {
                 return chunk.first + index as u64 - 1;
             }
         }

@@ -54,7 +54,8 @@ impl Cursor {
     pub fn read(&mut self, max_bytes: usize) -> Batch {
         let read = self.shelf.read(self.after, max_bytes);
         let mut items = Vec::with_capacity(read.slices.len() + 1);
-        if let Some(missed) = read.missed {
+        // States that were forgotten are told anew when a stream begins; only lines are missed.
+        if let Some(missed) = read.missed.filter(|missed| missed.lines != Some(0)) {
             items.push(Item::Forgotten { through: missed.through, lines: missed.lines });
         }
         let wanted = read.slices.into_iter().filter(|slice| match &slice.entry {

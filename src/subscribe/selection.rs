@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::ids::{Entry, LineMeta, Lines, Side, WorkloadId};
+use crate::ids::{Entry, LineMeta, Lines, Side, Source, WorkloadId};
 
 /// Which pods' lines are wanted. A closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,6 +94,11 @@ impl Selection {
     /// Whether this pod is in the selection.
     pub fn wants_pod(&self, uid: &str) -> bool {
         self.pod.as_deref().is_none_or(|wanted| wanted == uid)
+    }
+
+    /// Whether records of this source are in the selection.
+    pub fn wants_source(&self, source: &Source) -> bool {
+        self.wants(&source.key.uid, &source.key.container)
     }
 
     fn wants(&self, uid: &str, container: &str) -> bool {

@@ -59,13 +59,15 @@ impl Batch {
         if self.lines.is_empty() {
             return None;
         }
-        let lines = Lines {
+        let batch = Lines {
             source: source.clone(),
             side,
-            text: Bytes::from(std::mem::take(&mut self.text)),
+            // Exactly as much as is held is counted by the journal.
+            text: Bytes::copy_from_slice(&self.text),
             lines: std::mem::take(&mut self.lines).into_boxed_slice(),
         };
-        Some(Entry::Lines(Arc::new(lines)))
+        self.text.clear();
+        Some(Entry::Lines(Arc::new(batch)))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::subscribe::{Cursor, Item, Selection};
 use crate::time;
 use crate::wire::{Encoder, Position};
 
-/// A piece ends at about this size. Writing one costs a send of about the same price from 128 bytes
+/// A piece is cut at about this size; a single large entry makes a larger one. Writing one costs a send of about the same price from 128 bytes
 /// to 16 KiB (sse study, measured), so larger pieces only cost latency and memory.
 pub(super) const PIECE_BYTES: usize = 32 * 1024;
 
@@ -17,6 +17,8 @@ pub(super) struct Piece {
     pub(super) after: u64,
     pub(super) through: u64,
     pub(super) bytes: Bytes,
+    /// The last id in the bytes.
+    pub(super) last: Option<Position>,
     /// Where each record begins: sequence number and offset. In order.
     starts: Vec<(u64, u32)>,
 }
@@ -39,13 +41,16 @@ impl Piece {
         }
         let mut out = Vec::with_capacity(PIECE_BYTES);
         let mut starts = Vec::new();
+        let mut last = None;
         for item in &batch.items {
             match item {
                 Item::Forgotten { through, lines } => {
                     starts.push((*through, out.len() as u32));
                     let now = time::now();
                     let gap = Item::gap(behind, *lines, now);
-                    encoder.gap(&mut out, Position { seq: *through, time: now }, &gap);
+                    let position = Position { seq: *through, time: now };
+                    last = Some(position);
+                    encoder.gap(&mut out, position, &gap);
                 }
                 Item::Record(slice) => match &slice.entry {
                     Entry::Lines(lines) => {
@@ -53,12 +58,14 @@ impl Piece {
                             if Selection::young_enough(line, since) {
                                 let seq = slice.first + index as u64;
                                 starts.push((seq, out.len() as u32));
+                                last = Some(Position { seq, time: line.time });
                                 encoder.line(&mut out, seq, lines, line);
                             }
                         }
                     }
                     entry => {
                         starts.push((slice.first, out.len() as u32));
+                        last = Some(Position { seq: slice.first, time: entry.time() });
                         encoder.entry(&mut out, slice.first, entry);
                     }
                 },
@@ -66,7 +73,7 @@ impl Piece {
         }
         starts.shrink_to_fit();
         out.shrink_to_fit();
-        Some(Piece { after, through: batch.through, bytes: Bytes::from(out), starts })
+        Some(Piece { after, through: batch.through, bytes: Bytes::from(out), last, starts })
     }
 
     /// The bytes of the records behind `after`.

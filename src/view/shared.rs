@@ -58,11 +58,17 @@ pub struct View {
     pub(super) encoder: Encoder,
     pub(super) journal: Journal,
     pub(super) metrics: Arc<Metrics>,
-    pieces: Mutex<VecDeque<Arc<Piece>>>,
+    pieces: Mutex<Pieces>,
     /// How far the pieces go.
     through: watch::Sender<u64>,
     owner: Weak<Inner>,
     _cutter: DropGuard,
+}
+
+#[derive(Default)]
+struct Pieces {
+    queue: VecDeque<Arc<Piece>>,
+    bytes: usize,
 }
 
 // === impl Views ===
@@ -86,8 +92,8 @@ impl Views {
         Views { inner: Arc::new(inner) }
     }
 
-    /// A viewer of a selection that reads from behind sequence number `after` on; until `joined`
-    /// only lines that are not older than `since`.
+    /// A viewer of a selection that reads from behind sequence number `after` on. What is history
+    /// now leaves out lines that are older than `since`.
     pub fn viewer(&self, key: Key, after: u64, since: Option<i64>) -> Viewer {
         Viewer::new(self.view(key), after, since)
     }
@@ -137,6 +143,9 @@ async fn cut(view: Weak<View>, mut cursor: Cursor, mut changes: watch::Receiver<
             Piece::cut(&mut cursor, shared.encoder, None, GapReason::HistoryEvicted)
         {
             shared.keep(piece);
+            // Told piece by piece: viewers need not wait until appends pause.
+            shared.through.send_replace(cursor.after());
+            tokio::task::consume_budget().await;
         }
         shared.through.send_replace(cursor.after());
         let tick = TICK_PER_VIEWER * u32::try_from(shared.through.receiver_count()).unwrap_or(0);
@@ -159,23 +168,23 @@ impl View {
     /// The shared piece that holds the record behind `after`, if one does.
     pub(super) fn piece(&self, after: u64) -> Option<Arc<Piece>> {
         let pieces = self.pieces.lock();
-        let index = pieces.partition_point(|piece| piece.through <= after);
-        pieces.get(index).filter(|piece| piece.after <= after).cloned()
+        let index = pieces.queue.partition_point(|piece| piece.through <= after);
+        pieces.queue.get(index).filter(|piece| piece.after <= after).cloned()
     }
 
     fn keep(&self, piece: Piece) {
         let Some(owner) = self.owner.upgrade() else { return };
+        // Each view gives up its own oldest pieces, so a busy view cannot push out all of a quiet
+        // one's. Each keeps its newest, however large.
+        let fair = owner.max_bytes / owner.views.lock().len().max(1);
         let cost = piece.cost();
         let mut pieces = self.pieces.lock();
-        pieces.push_back(Arc::new(piece));
+        pieces.queue.push_back(Arc::new(piece));
+        pieces.bytes += cost;
         let mut total = owner.bytes.fetch_add(cost, Ordering::Relaxed) + cost;
-        // Each view gives up its own oldest pieces, so the sum stays within the bound and a busy
-        // view cannot push out all of a quiet one's.
-        let fair = owner.max_bytes / owner.views.lock().len().max(1);
-        let mut own: usize = pieces.iter().map(|piece| piece.cost()).sum();
-        while (own > fair || total > owner.max_bytes) && pieces.len() > 1 {
-            let Some(oldest) = pieces.pop_front() else { break };
-            own -= oldest.cost();
+        while (pieces.bytes > fair || total > owner.max_bytes) && pieces.queue.len() > 1 {
+            let Some(oldest) = pieces.queue.pop_front() else { break };
+            pieces.bytes -= oldest.cost();
             total = owner.bytes.fetch_sub(oldest.cost(), Ordering::Relaxed) - oldest.cost();
         }
     }
@@ -183,9 +192,8 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        let own: usize = self.pieces.lock().iter().map(|piece| piece.cost()).sum();
         if let Some(owner) = self.owner.upgrade() {
-            owner.bytes.fetch_sub(own, Ordering::Relaxed);
+            owner.bytes.fetch_sub(self.pieces.lock().bytes, Ordering::Relaxed);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::piece::Piece;
 use super::shared::View;
 use crate::ids::GapReason;
 use crate::subscribe::Cursor;
+use crate::wire::Position;
 
 /// Reads a view from a position on.
 pub struct Viewer {
@@ -28,8 +29,8 @@ struct History {
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Bytes to send, and the position behind them. They may be empty: then only the position moved.
-    Piece(Bytes, u64),
+    /// Bytes to send, and the last id in them. They may be empty: then only the position moved.
+    Piece(Bytes, Option<Position>),
     /// Everything so far was handed out.
     CaughtUp,
 }
@@ -61,7 +62,8 @@ impl Viewer {
             self.view.metrics.view_pieces.add(1, "hit");
             let bytes = piece.behind(self.after);
             self.after = piece.through;
-            return Next::Piece(bytes, self.after);
+            self.leave_history();
+            return Next::Piece(bytes, piece.last);
         }
         self.view.metrics.view_pieces.add(1, "miss");
         let shelf = self.view.journal.shelf(&self.view.selection.workload);
@@ -75,10 +77,14 @@ impl Viewer {
             return Next::CaughtUp;
         };
         self.after = piece.through;
+        self.leave_history();
+        Next::Piece(piece.bytes, piece.last)
+    }
+
+    fn leave_history(&mut self) {
         if self.history.as_ref().is_some_and(|history| self.after >= history.until) {
             self.history = None;
         }
-        Next::Piece(piece.bytes, self.after)
     }
 
     /// Waits until there is something to hand out. Cancel safe.

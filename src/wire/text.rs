@@ -23,7 +23,9 @@ pub(super) fn hello(out: &mut Vec<u8>, hello: &Hello<'_>) {
         Some(status) => {
             let _ = write!(out, "{}  ", phase_word(status.phase));
             if let Some(revision) = &status.revision {
-                let _ = write!(out, "revision {revision}  ");
+                out.extend_from_slice(b"revision ");
+                push_plain(out, revision);
+                out.extend_from_slice(b"  ");
             }
             let _ = write!(out, "{}/{} ready", status.ready, status.desired);
         }
@@ -54,7 +56,10 @@ pub(super) fn rollout(out: &mut Vec<u8>, status: &RolloutStatus) {
         if let Some(from) = &image.from
             && status.phase == RolloutPhase::Progressing
         {
-            let _ = write!(out, ", {from} -> {}", image.to);
+            out.extend_from_slice(b", ");
+            push_plain(out, from);
+            out.extend_from_slice(b" -> ");
+            push_plain(out, &image.to);
         }
     }
     if !status.message.is_empty() {
@@ -66,7 +71,9 @@ pub(super) fn rollout(out: &mut Vec<u8>, status: &RolloutStatus) {
 
 fn progress(out: &mut Vec<u8>, status: &RolloutStatus, now: i64) {
     if let Some(revision) = &status.revision {
-        let _ = write!(out, "revision {revision} ");
+        out.extend_from_slice(b"revision ");
+        push_plain(out, revision);
+        out.push(b' ');
     }
     let word = phase_word(status.phase).replace('_', " ");
     let _ = write!(out, "{word}, {}/{} ready", status.ready, status.desired);
@@ -106,7 +113,11 @@ pub(super) fn event(out: &mut Vec<u8>, event: &KubeEvent) {
     let kind = if event.warning { "Warning" } else { "Normal" };
     let _ = write!(out, "  {kind}  ");
     push_plain(out, &event.reason);
-    let _ = write!(out, "  {}/{}  ", event.object_kind, event.object_name);
+    out.extend_from_slice(b"  ");
+    push_plain(out, &event.object_kind);
+    out.push(b'/');
+    push_plain(out, &event.object_name);
+    out.extend_from_slice(b"  ");
     push_plain(out, &event.message);
     if event.count > 1 {
         let _ = write!(out, " (x{})", event.count);

@@ -68,6 +68,8 @@ enum Stage {
 
 struct Follow {
     viewer: Viewer,
+    /// The last id that was sent.
+    last: Position,
     live: bool,
     /// The position moved over records that the selection leaves out.
     moved: bool,
@@ -129,7 +131,7 @@ impl Flow {
     ) {
         let Opening { service, selection, ends_at, .. } = &self.opening;
         let sources = service.tail.sources(&selection.workload);
-        let wanted = sources.iter().filter(|source| selection.wants_pod(&source.source.key.uid));
+        let wanted = sources.iter().filter(|source| selection.wants_source(&source.source));
         let coverage = wanted
             .map(|status| Coverage {
                 pod: status.source.pod.clone(),
@@ -164,15 +166,16 @@ impl Flow {
         let shelf = service.journal.shelf(&selection.workload);
         let rollout = self.rollout();
         let now = time::now();
-        let start = Start::decide(query, &service.journal, &shelf, rollout.as_deref(), now);
+        let start =
+            Start::decide(query, &service.journal, &shelf, selection, rollout.as_deref(), now);
         let position = Position { seq: start.after, time: now };
         let mut out = Vec::new();
         if self.encoder.format != Format::Text {
             self.write_hello(&mut out, &position, start.resumed, &rollout);
         }
-        if start.resumed != Resumed::Exact {
-            self.write_state(&mut out, position, rollout.as_deref());
-        }
+        // Also for one who resumes: the records that told the state may have been forgotten, and the
+        // state is the same however often it is told.
+        self.write_state(&mut out, position, rollout.as_deref());
         if let Some(since) = start.lost_since {
             let gap = Gap {
                 time: now,
@@ -186,11 +189,11 @@ impl Flow {
         }
         let key = Key { selection: selection.clone(), format: query.format };
         let viewer = service.views.viewer(key, start.after, start.since);
-        self.stage = Stage::Follow(Follow { viewer, live: false, moved: false });
+        self.stage = Stage::Follow(Follow { viewer, last: position, live: false, moved: false });
         Bytes::from(out)
     }
 
-    /// The state as it stands, under hello's id: a client that resumes from there gets it anew.
+    /// The state as it stands, under hello's id.
     fn write_state(&self, out: &mut Vec<u8>, position: Position, rollout: Option<&RolloutStatus>) {
         let Opening { service, selection, .. } = &self.opening;
         if let Some(rollout) = rollout.filter(|_| selection.pod.is_none()) {
@@ -218,8 +221,9 @@ impl Flow {
                     tokio::task::consume_budget().await;
                     continue;
                 }
-                Next::Piece(bytes, _) => {
+                Next::Piece(bytes, last) => {
                     follow.moved = false;
+                    follow.last = last.unwrap_or(follow.last);
                     return bytes;
                 }
                 Next::CaughtUp => {}
@@ -228,7 +232,7 @@ impl Flow {
             if !follow.live && !stale {
                 follow.live = true;
                 let mut out = Vec::new();
-                self.encoder.live(&mut out, position, position.time);
+                self.encoder.live(&mut out, follow.last, position.time);
                 return Bytes::from(out);
             }
             tokio::select! {
@@ -262,6 +266,7 @@ impl Flow {
         if let Stage::Follow(follow) = &mut self.stage
             && std::mem::take(&mut follow.moved)
         {
+            follow.last = position;
             self.encoder.cursor(&mut out, position);
         }
         let rollout = self.rollout();

@@ -6,6 +6,7 @@ use super::query::{Query, Since};
 use crate::http::problem::Problem;
 use crate::ids::{RolloutPhase, RolloutStatus};
 use crate::journal::{Journal, Shelf};
+use crate::subscribe::Selection;
 use crate::time::{MILLISECOND, SECOND};
 use crate::wire::Resumed;
 
@@ -49,12 +50,13 @@ pub fn check_position(query: &Query, journal: &Journal) -> Result<(), Problem> {
 // === impl Start ===
 
 impl Start {
-    /// Decides from the request, what the workload's shelf holds, the rollout's state, and the wall
-    /// time.
+    /// Decides from the request, what the workload's shelf holds of the selection, the rollout's
+    /// state, and the wall time.
     pub fn decide(
         query: &Query,
         journal: &Journal,
         shelf: &Shelf,
+        selection: &Selection,
         rollout: Option<&RolloutStatus>,
         now: i64,
     ) -> Start {
@@ -86,7 +88,9 @@ impl Start {
         };
         let after = match since {
             Some(since) => shelf.before_time(since),
-            None => shelf.before_last_lines(query.tail.unwrap_or(USUAL_TAIL)),
+            None => shelf.before_last_lines(query.tail.unwrap_or(USUAL_TAIL), |lines| {
+                selection.wants_lines(lines)
+            }),
         };
         Start { after, since, resumed: Resumed::None, lost_since: None }
     }
