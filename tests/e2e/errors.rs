@@ -31,7 +31,8 @@ fn kubeconfig(name: &str, server: &str, authority: Option<&str>, token: &str) ->
         "users": [{"name": "it", "user": {"token": token}}],
         "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
     });
-    let path = std::env::temp_dir().join(format!("rollcast-e2e-{name}-{}.json", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("rollcast-e2e-{name}-{}.json", std::process::id()));
     std::fs::write(&path, config.to_string()).unwrap();
     path
 }
@@ -56,10 +57,14 @@ fn wrong_options_are_named() {
     refused(&["serve", "--heartbeat", "1h"], &["heartbeat", "60s"]);
     refused(&["serve", "--auth", "none", "--listen", "0.0.0.0:0"], &["--auth none", "loopback"]);
     let missing = "/nonexistent/kubeconfig";
-    refused(&["serve", "--auth", "none", "--listen", "127.0.0.1:0", "--kubeconfig", missing], &[missing]);
+    refused(
+        &["serve", "--auth", "none", "--listen", "127.0.0.1:0", "--kubeconfig", missing],
+        &[missing],
+    );
     let config = crate::cluster::kubeconfig().unwrap();
     let context = ["--context", "nobody", "--kubeconfig", config.to_str().unwrap()];
-    let listen = ["serve", "--auth", "none", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let listen =
+        ["serve", "--auth", "none", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     refused(&[&listen[..], &context].concat(), &["nobody"]);
 }
 
@@ -149,7 +154,11 @@ async fn what_is_absent_or_malformed_is_a_problem_document() {
     for (path, status, word) in cases {
         let response = crate::service::get(service.address, &path, &[]).await;
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
-        assert_eq!((response.status().as_u16(), &*kind), (status, "application/problem+json"), "{path}");
+        assert_eq!(
+            (response.status().as_u16(), &*kind),
+            (status, "application/problem+json"),
+            "{path}"
+        );
         let (_, problem) = service.json(&path, &[]).await;
         assert_eq!(problem["status"], status, "{path}: {problem}");
         assert!(problem["request_id"].is_string(), "{path}: {problem}");

@@ -14,6 +14,7 @@ mod reader;
 mod service;
 mod writers;
 
+mod conformance;
 mod errors;
 mod faults;
 mod helm;

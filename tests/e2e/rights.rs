@@ -73,7 +73,8 @@ async fn a_token_reads_what_its_owner_may_read_and_no_longer_than_that() {
 
     let (status, list) = service.json("/api/v1/workloads", &auth).await;
     assert_eq!(status, 200);
-    let seen: Vec<_> = list["workloads"].as_array().unwrap().iter().map(|w| &w["namespace"]).collect();
+    let seen: Vec<_> =
+        list["workloads"].as_array().unwrap().iter().map(|w| &w["namespace"]).collect();
     assert_eq!(seen, [&*mine.name], "{list}");
 
     let mut open = stream(service.address, &path, &auth).await;
