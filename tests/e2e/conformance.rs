@@ -215,7 +215,7 @@ fn log(body: &[u8]) -> String {
         };
         let (stamp, line) = match parse_stamp(line) {
             // Nine digits and Z, as RFC3339NanoFixed in UTC has it.
-            Some((_, length)) if length == 30 => ("stamp ", &line[31..]),
+            Some((_, 30)) => ("stamp ", &line[31..]),
             Some((_, length)) => panic!("a stamp of {length} bytes: {line:?}"),
             None => ("", line),
         };
