@@ -40,7 +40,8 @@ pub async fn serve(
     let seed = fastrand::u64(..);
     let shutdown = Shutdown::new(config.drain);
     let admin = Admin::new(shutdown.clone(), exposition);
-    // Probes are answered from here on, also while the cluster is away.
+    // Probes are answered from here on, also while the cluster is away; ready it is when it serves.
+    let starting = admin.wait_for("the first answers of the cluster");
     let operators =
         Serving { max_connections: ADMIN_CONNECTIONS, closes: Closes::WhenStopped, metrics: None };
     let operators = serve::run(admin_listener, admin.clone().routes(), operators, shutdown.clone());
@@ -87,6 +88,7 @@ pub async fn serve(
         metrics: Some(metrics),
     };
     let serving = listeners.spawn(serve::run(listener, router, public, shutdown.clone()));
+    drop(starting);
     // A listener that panicked was counted where it happened; the process ends as if it were idle.
     let idle = async { drop(serving.await) };
     let ending = shutdown.on_signals(idle).await?;

@@ -91,36 +91,32 @@ impl Reviews {
             spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let known = self.tokens.get(spec["token"].as_str().unwrap_or_default());
         let status = match known {
-            None => json!({"authenticated": false, "error": "[invalid bearer token]"}),
+            // Who is not known is not called so: the field is left out.
+            None => json!({"user": {}, "error": "[invalid bearer token]"}),
             Some(identity) => {
                 let own = [OWN_AUDIENCE.to_owned()];
                 let has =
                     if identity.audiences.is_empty() { &own[..] } else { &identity.audiences };
-                let wanted = if asked.is_empty() { vec![OWN_AUDIENCE] } else { asked.clone() };
+                let wanted = if asked.is_empty() { vec![OWN_AUDIENCE] } else { asked };
                 let both: Vec<&str> = wanted
                     .into_iter()
                     .filter(|audience| has.iter().any(|one| one == audience))
                     .collect();
                 if both.is_empty() {
                     json!({
-                        "authenticated": false,
+                        "user": {},
                         "error": "[invalid bearer token, token audiences do not match]",
                     })
                 } else {
                     let mut groups = identity.groups.clone();
                     groups.push("system:authenticated".to_owned());
-                    let mut status = json!({
-                        "authenticated": true,
+                    json!({
+                        "authenticated": true, "audiences": both,
                         "user": {
                             "username": identity.user, "uid": format!("uid:{}", identity.user),
                             "groups": groups,
                         },
-                    });
-                    // Nobody asked for an audience: the answer names none.
-                    if !asked.is_empty() {
-                        status["audiences"] = json!(both);
-                    }
-                    status
+                    })
                 }
             }
         };

@@ -5,8 +5,10 @@
 //! test says that it is skipped and passes, unless `ROLLCAST_E2E=required`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stderr, reason = "whoever runs it is told what is skipped and measured")]
+#![allow(clippy::disallowed_methods, reason = "tasks end with their test's runtime")]
 
 #[path = "../it/client.rs"]
+#[allow(dead_code, reason = "shared with the integration tests, which use all of it")]
 mod client;
 
 mod cluster;
@@ -14,6 +16,7 @@ mod reader;
 mod service;
 mod writers;
 
+mod conformance;
 mod errors;
 mod faults;
 mod helm;

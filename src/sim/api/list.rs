@@ -40,7 +40,7 @@ pub(super) fn list(
     let selector = Selector::parse(ask, query)?;
     let limit = match query.number("limit") {
         Some(Ok(limit)) if limit > 0 => usize::try_from(limit).unwrap_or(usize::MAX),
-        Some(Err(())) => return Err(Failure::bad_request("limit: not a number".to_owned())),
+        Some(Err(())) => return Err(Failure::no_number(query.get("limit").unwrap_or_default())),
         _ => usize::MAX,
     };
     let token = query.get("continue").map(Token::parse).transpose()?;
@@ -55,13 +55,22 @@ pub(super) fn list(
         let mut objects = store
             .list(selector.resource, after.as_ref())
             .filter(|object| selector.matches(object, &object.labels));
+        let (kind, api) = (selector.resource.kind(), selector.resource.api_version());
+        let kind_first = format!("{{\"apiVersion\":\"{api}\",\"kind\":\"{kind}\",");
         let mut items = Vec::with_capacity(1024);
         let mut last = None;
         for object in objects.by_ref().take(limit) {
             if last.is_some() {
                 items.push(b',');
             }
-            items.extend_from_slice(&object.body);
+            // The kind stands in the list's own head; its items do not repeat it.
+            match object.body.strip_prefix(kind_first.as_bytes()) {
+                Some(rest) => {
+                    items.push(b'{');
+                    items.extend_from_slice(rest);
+                }
+                None => items.extend_from_slice(&object.body),
+            }
             last = Some(object.name.clone());
         }
         let left = if limit == usize::MAX { 0 } else { objects.count() };
@@ -71,7 +80,6 @@ pub(super) fn list(
             // Writing to a `String` cannot fail.
             let _ = write!(meta, ",\"continue\":\"{token}\",\"remainingItemCount\":{left}");
         }
-        let (kind, api) = (selector.resource.kind(), selector.resource.api_version());
         let head = format!(
             "{{\"kind\":\"{kind}List\",\"apiVersion\":\"{api}\",\"metadata\":{{{meta}}},\"items\":["
         );
@@ -117,7 +125,9 @@ impl Token {
             let version = words.next()?.parse().ok()?;
             Some(Token { version, after: (words.next()?.into(), words.next()?.into()) })
         };
-        read().ok_or_else(|| Failure::bad_request("continue key is not valid".to_owned()))
+        read().ok_or_else(|| {
+            Failure::bad_request("invalid continue token: continue key is not valid".to_owned())
+        })
     }
 }
 

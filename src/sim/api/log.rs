@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
 
 use super::body::{Body, full, streaming};
 use super::list::named;
@@ -54,7 +55,7 @@ pub(super) fn log(
     let (_, name) = named(ask)?;
     let namespace = ask.namespace.as_deref().unwrap_or_default();
     let (source, options, most) = shared.with(|world| {
-        let options = options(query, world.now)?;
+        let options = options(query, name, world.now)?;
         let source = find(world, namespace, name, ask.container.as_deref(), query.flag("previous"));
         Ok::<_, Failure>((source?, options, world.options.follow_end_within))
     })?;
@@ -112,10 +113,9 @@ fn respond(body: Body) -> Response<Body> {
     response
 }
 
-fn options(query: &Query, now: i64) -> Result<ReadOptions, Failure> {
-    let invalid = |key: &str, why: &str| {
-        Failure::invalid(&format!("PodLogOptions \"\" is invalid: {key}: {why}"))
-    };
+fn options(query: &Query, pod: &str, now: i64) -> Result<ReadOptions, Failure> {
+    let invalid =
+        |key: &str, why: &str| Failure::invalid(("PodLogOptions", json!({"name": pod})), key, why);
     let number = |key: &str, least: i64| match query.number(key) {
         None => Ok(None),
         Some(Ok(number)) if number >= least => Ok(Some(number)),
@@ -124,12 +124,7 @@ fn options(query: &Query, now: i64) -> Result<ReadOptions, Failure> {
             let why = format!("Invalid value: {number}: must be greater than {bound}");
             Err(invalid(key, &why))
         }
-        Some(Err(())) => {
-            let text = query.get(key).unwrap_or_default();
-            Err(Failure::bad_request(format!(
-                "strconv.ParseInt: parsing \"{text}\": invalid syntax"
-            )))
-        }
+        Some(Err(())) => Err(Failure::no_number(query.get(key).unwrap_or_default())),
     };
     let since_time = match query.get("sinceTime") {
         None => None,
@@ -137,7 +132,9 @@ fn options(query: &Query, now: i64) -> Result<ReadOptions, Failure> {
             // The API server hands on whole seconds only.
             Some((time, length)) if length == text.len() => Some(time.div_euclid(SECOND) * SECOND),
             _ => {
-                let message = format!("parsing time \"{text}\" as \"2006-01-02T15:04:05Z07:00\"");
+                let form = "2006-01-02T15:04:05Z07:00";
+                let why = format!("cannot parse \"{text}\" as \"2006\"");
+                let message = format!("parsing time \"{text}\" as \"{form}\": {why}");
                 return Err(Failure::bad_request(message));
             }
         },
@@ -145,7 +142,7 @@ fn options(query: &Query, now: i64) -> Result<ReadOptions, Failure> {
     let since_seconds = number("sinceSeconds", 1)?;
     if since_time.is_some() && since_seconds.is_some() {
         let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-        return Err(invalid("", &format!("Forbidden: {why}")));
+        return Err(invalid("[]", &format!("Forbidden: {why}")));
     }
     Ok(ReadOptions {
         follow: query.flag("follow"),

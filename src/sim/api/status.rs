@@ -55,8 +55,29 @@ impl Failure {
         Failure::new(400, "BadRequest", &message)
     }
 
-    pub(super) fn invalid(message: &str) -> Self {
-        Failure::new(422, "Invalid", message)
+    /// One field of an object of options is wrong: `why` begins with `Invalid value` or `Forbidden`.
+    /// `object` names the options' kind, and their group or the pod they are for.
+    pub(super) fn invalid((kind, object): (&str, Value), field: &str, why: &str) -> Self {
+        let dot = object["group"].as_str().map(|group| format!(".{group}")).unwrap_or_default();
+        let name = object["name"].as_str().unwrap_or_default();
+        let message = format!("{kind}{dot} \"{name}\" is invalid: {field}: {why}");
+        let forbidden = why.starts_with("Forbidden");
+        let reason = if forbidden { "FieldValueForbidden" } else { "FieldValueInvalid" };
+        let mut details = object;
+        details["kind"] = kind.into();
+        details["causes"] = json!([{"field": field, "message": why, "reason": reason}]);
+        Failure { details, ..Failure::new(422, "Invalid", &message) }
+    }
+
+    /// A version that is no number; the API server takes it for its own fault.
+    pub(super) fn bad_version(text: &str) -> Self {
+        let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
+        Failure::new(500, "", &format!("resourceVersion: Invalid value: \"{text}\": {why}"))
+    }
+
+    /// A number that is none.
+    pub(super) fn no_number(text: &str) -> Self {
+        Failure::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))
     }
 
     pub(super) fn internal(message: &str) -> Self {
@@ -64,14 +85,18 @@ impl Failure {
     }
 
     pub(super) fn no_such_path() -> Self {
-        Failure::new(404, "NotFound", "the server could not find the requested resource")
+        let message = "the server could not find the requested resource";
+        Failure { details: json!({}), ..Failure::new(404, "NotFound", message) }
     }
 
     pub(super) fn not_found(resource: Resource, name: &str) -> Self {
         let (plural, group) = (resource.plural(), resource.group());
         let dot = if group.is_empty() { "" } else { "." };
         let message = format!("{plural}{dot}{group} \"{name}\" not found");
-        let details = json!({"name": name, "group": group, "kind": plural});
+        let mut details = json!({"name": name, "kind": plural});
+        if !group.is_empty() {
+            details["group"] = group.into();
+        }
         Failure { details, ..Failure::new(404, "NotFound", &message) }
     }
 

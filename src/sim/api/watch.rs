@@ -21,6 +21,9 @@ use crate::sim::store::{Change, Object, Verb};
 /// A watch that says no timeout gets one at random between these; so does the API server.
 const DEFAULT_TIMEOUT: (u64, u64) = (1_800, 3_600);
 
+/// How long before the end of a watch its last bookmark comes.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
 /// Bytes in one piece of the answer; one object may go beyond it.
 const PIECE: usize = 64 * 1024;
 
@@ -53,18 +56,18 @@ pub(super) fn watch(
     let wants_initial = query.flag("sendInitialEvents");
     let version = match query.get("resourceVersion") {
         None | Some("0") => None,
-        Some(text) => Some(text.parse::<u64>().map_err(|_| {
-            Failure::bad_request(format!("invalid resource version \"{text}\": not a number"))
-        })?),
+        Some(text) => Some(text.parse::<u64>().map_err(|_| Failure::bad_version(text))?),
     };
     let wants_bookmarks = query.flag("allowWatchBookmarks");
     shared.with(|world| {
         if wants_initial && !world.options.watch_list {
-            return Err(Failure::invalid(
-                "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: \
-                 sendInitialEvents is forbidden for watch unless the WatchList feature gate is \
-                 enabled",
-            ));
+            let why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate \
+                       is enabled";
+            return Err(list_options("sendInitialEvents", why));
+        }
+        if wants_initial && query.get("resourceVersionMatch") != Some("NotOlderThan") {
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            return Err(list_options("resourceVersionMatch", why));
         }
         let now = Instant::now();
         let seconds = match query.number("timeoutSeconds") {
@@ -80,7 +83,7 @@ pub(super) fn watch(
                     push_event(&mut events, "ADDED", object);
                 }
             }
-            if wants_initial {
+            if wants_initial && wants_bookmarks {
                 push_bookmark(&mut events, &selector, head, true);
             }
             first = Some(events.into());
@@ -93,7 +96,7 @@ pub(super) fn watch(
             head: shared.head.subscribe(),
             ends: now + Duration::from_secs(seconds),
             bookmarks: wants_bookmarks.then_some(every),
-            next_bookmark: now + every,
+            next_bookmark: now + before_end(Duration::from_secs(seconds), every),
             first,
             done: false,
         };
@@ -102,6 +105,21 @@ pub(super) fn watch(
             Some((Ok(piece), watch))
         }))))
     })
+}
+
+/// A wrong parameter of a list or watch.
+fn list_options(field: &str, why: &str) -> Failure {
+    let object = ("ListOptions", json!({"group": "meta.k8s.io"}));
+    Failure::invalid(object, field, &format!("Forbidden: {why}"))
+}
+
+/// The time until the next bookmark: the usual one, or shortly before the end, so that a client knows
+/// where to go on. A watch that ends sooner than that gets none.
+fn before_end(left: Duration, every: Duration) -> Duration {
+    match left.checked_sub(LAST_BOOKMARK) {
+        Some(time) if !time.is_zero() => every.min(time),
+        _ => every,
+    }
 }
 
 fn respond(body: Body) -> Response<Body> {
@@ -161,11 +179,10 @@ impl Watch {
             }
             let now = Instant::now();
             self.done = now >= self.ends;
-            // The last word of a watch that may is where to go on.
             if let Some(every) = self.bookmarks
-                && (self.done || now >= self.next_bookmark)
+                && now >= self.next_bookmark
             {
-                self.next_bookmark = now + every;
+                self.next_bookmark = now + before_end(self.ends - now, every);
                 push_bookmark(&mut out, &self.selector, self.cursor, false);
             }
             if !out.is_empty() {
