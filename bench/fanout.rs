@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
         let row = Row::new("fan-out, 1,000 viewers, 10,000 lines/s", name)
             .figure("deliveries/CPU-s", of(runs, |run| run.efficiency))
             .ratio("rollcast's", of(runs, |run| run.efficiency) / ours)
+            .figure("GB/CPU-s", of(runs, |run| run.efficiency * run.per_line) / 1e9)
             .figure("deliveries/s", of(runs, |run| run.rate));
         let row = if who == Who::Floor {
             row
@@ -81,8 +82,11 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
 
 fn once(who: Who, window: u64, length: f64) -> Outcome<Took> {
     let lines = (RATE * (window + 3) as f64) as u64;
-    let mut cluster =
-        Cluster::start(&[Writers { name: "web", pods: 0, rate: RATE, lines }], TICK, Duration::ZERO)?;
+    let mut cluster = Cluster::start(
+        &[Writers { name: "web", pods: 0, rate: RATE, lines }],
+        TICK,
+        Duration::ZERO,
+    )?;
     let (mut server, port) = start(who, &cluster, length)?;
     let mut args = vec![format!("port={port}"), format!("viewers={VIEWERS}")];
     args.push(format!("window={window}"));

@@ -139,9 +139,8 @@ async fn until(what: impl Fn() -> bool) -> Outcome {
 
 async fn view(port: u16, path: &str, sampled: bool, board: &Board, counted: &Counted) -> Outcome {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n"
-    );
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n");
     socket.write_all(request.as_bytes()).await?;
     let mut first = Vec::new();
     let mut buffer = vec![0; 16 * 1024];
@@ -173,9 +172,8 @@ async fn skim(socket: TcpStream, board: &Board, counted: &Counted) -> Outcome {
     let room: &mut [MaybeUninit<u8>] = room.spare_capacity_mut();
     loop {
         socket.readable().await?;
-        let read = socket.try_io(Interest::READABLE, || {
-            SockRef::from(&socket).recv_with_flags(room, MSG_TRUNC)
-        });
+        let read = socket
+            .try_io(Interest::READABLE, || SockRef::from(&socket).recv_with_flags(room, MSG_TRUNC));
         match read {
             Ok(0) => return Err("the server ended the stream".into()),
             Ok(n) => {

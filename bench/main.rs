@@ -47,7 +47,9 @@ fn main() -> ExitCode {
         Some("role-send") => process::block_on(peer::send(&args)),
         Some("role-load") => process::block_on(load::run(&args)),
         Some("role-index") => process::block_on(memory::index(&args)),
-        Some(other) => Err(format!("unknown word {other}: expected all, ingest, fanout or memory").into()),
+        Some(other) => {
+            Err(format!("unknown word {other}: expected all, ingest, fanout or memory").into())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

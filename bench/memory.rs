@@ -57,10 +57,8 @@ pub fn run(_: &Args) -> Outcome<Vec<Row>> {
 
 /// Reads a cluster into an index and says its size.
 pub async fn index(args: &Args) -> Outcome {
-    let options = ClusterOptions {
-        kubeconfig: Some(PathBuf::from(args.word("kubeconfig"))),
-        context: None,
-    };
+    let options =
+        ClusterOptions { kubeconfig: Some(PathBuf::from(args.word("kubeconfig"))), context: None };
     let cluster = Client::connect(&options).await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (sender, mut changes) = tokio::sync::mpsc::channel(1024);

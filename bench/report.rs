@@ -98,7 +98,8 @@ pub fn print(rows: &[Row]) {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = String::from("| What | Who | Figures (medians) | |\n| --- | --- | --- | --- |\n");
+    let mut text =
+        String::from("| What | Who | Figures (medians) | |\n| --- | --- | --- | --- |\n");
     for Row { what, who, figures, note } in rows {
         let _ = writeln!(text, "| {what} | {who} | {} | {note} |", figures.join("; "));
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::io::AsyncBufReadExt as _;
 use futures_util::TryStreamExt as _;
+use futures_util::io::AsyncBufReadExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client};
@@ -36,11 +36,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const LATEST: Duration = Duration::from_secs(60);
 
 /// The journal as `serve` has it by default.
-const LIMITS: Limits = Limits {
-    workload_bytes: 16 << 20,
-    total_bytes: 128 << 20,
-    age: Duration::from_secs(86_400),
-};
+const LIMITS: Limits =
+    Limits { workload_bytes: 16 << 20, total_bytes: 128 << 20, age: Duration::from_secs(86_400) };
 
 /// Something that is read from.
 trait Reader {
@@ -61,10 +58,8 @@ impl Reader for AtomicU64 {
 
 /// Cluster, watches, followers, journal: the service without its HTTP side.
 pub async fn ours(args: &Args) -> Outcome {
-    let options = ClusterOptions {
-        kubeconfig: Some(PathBuf::from(args.word("kubeconfig"))),
-        context: None,
-    };
+    let options =
+        ClusterOptions { kubeconfig: Some(PathBuf::from(args.word("kubeconfig"))), context: None };
     let cluster = Cluster::connect(&options).await?;
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let (index, metrics) = (Index::new(), Arc::new(Metrics::noop()));
@@ -124,7 +119,10 @@ pub async fn ours(args: &Args) -> Outcome {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (least, most) = check.spread();
     let (lines, head) = (check.lines(), journal.head());
-    say(&format!("checked wrong={} lines={lines} head={head} least={least} most={most}", check.wrong()));
+    say(&format!(
+        "checked wrong={} lines={lines} head={head} least={least} most={most}",
+        check.wrong()
+    ));
     drop(lease);
     outcome
 }
@@ -162,16 +160,15 @@ pub async fn naive(args: &Args) -> Outcome {
             };
             let Ok(stream) = api.log_stream(&pod, &options).await else { return check.blame() };
             let mut lines = stream.lines();
-            let source: Arc<str> = pod.into();
+            let mut next = 0;
             while let Ok(Some(line)) = lines.try_next().await {
                 let text = line.split_once(' ').map_or("", |(_, text)| text);
-                check.take(&source, std::iter::once(text.as_bytes()));
+                check.take_from(&mut next, std::iter::once(text.as_bytes()));
             }
         });
     }
     let outcome = all_read(&*check, args, begun).await;
-    let (least, most) = check.spread();
-    say(&format!("checked wrong={} lines={} least={least} most={most}", check.wrong(), check.lines()));
+    say(&format!("checked wrong={} lines={}", check.wrong(), check.lines()));
     outcome
 }
 
