@@ -19,17 +19,22 @@ pub struct Check {
 }
 
 impl Check {
-    /// Takes the next lines of a source; gives how many there were.
+    /// Takes the next lines of a source.
     pub fn take<'a>(&self, source: &Arc<str>, lines: impl Iterator<Item = &'a [u8]>) {
         let mut next = self.next.lock().get(source).copied().unwrap_or(0);
-        let before = next;
+        self.take_from(&mut next, lines);
+        self.next.lock().insert(source.clone(), next);
+    }
+
+    /// Takes lines of a source whose next number the caller keeps.
+    pub fn take_from<'a>(&self, next: &mut u64, lines: impl Iterator<Item = &'a [u8]>) {
+        let before = *next;
         let mut wrong = 0;
         for line in lines {
-            wrong += u64::from(!right(line, next));
-            next += 1;
+            wrong += u64::from(!right(line, *next));
+            *next += 1;
         }
-        self.next.lock().insert(source.clone(), next);
-        self.lines.fetch_add(next - before, Ordering::Relaxed);
+        self.lines.fetch_add(*next - before, Ordering::Relaxed);
         if wrong > 0 {
             self.wrong.fetch_add(wrong, Ordering::Relaxed);
         }

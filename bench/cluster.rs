@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use rollcast::http::serve::listen;
 use rollcast::sim::{
     Container, Deployment, Numbers, Output, Program, Resource, Sim, SimOptions, Template,
 };
 use rollcast::time;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -109,7 +109,8 @@ pub async fn run(args: &Args) -> Outcome {
     if !past.is_zero() {
         sim.fast_forward(past);
     }
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    // 500 followers connect at once: a shorter backlog than the service's would cost a second.
+    let listener = listen(([127, 0, 0, 1], 0).into(), "the bench")?;
     let port = listener.local_addr()?.port();
     let served = sim.clone();
     let listening = stop.clone();

@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
         let row = Row::new("fan-out, 1,000 viewers, 10,000 lines/s", name)
             .figure("deliveries/CPU-s", of(runs, |run| run.efficiency))
             .ratio("rollcast's", of(runs, |run| run.efficiency) / ours)
+            .figure("GB/CPU-s", of(runs, |run| run.efficiency * run.per_line) / 1e9)
             .figure("deliveries/s", of(runs, |run| run.rate));
         let row = if who == Who::Floor {
             row

@@ -4,6 +4,7 @@
 //! the simulated cluster, the peers and the clients are processes of their own, whose CPU time is
 //! told apart. Figures are never asserted; but a run in which a line was lost, repeated or damaged
 //! ends with an error.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench speaks to whoever runs it")]
 
 mod check;
 mod cluster;

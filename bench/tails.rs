@@ -98,7 +98,7 @@ pub async fn ours(args: &Args) -> Outcome {
     tracker.spawn(async move {
         while let Some(change) = changes.recv().await {
             if let Change::PodApplied(pod) | Change::PodGone(pod) = change {
-                told.pod(&pod, Side::New);
+                told.pods(&[(pod, Side::New)]);
             }
         }
     });
@@ -160,20 +160,15 @@ pub async fn naive(args: &Args) -> Outcome {
             };
             let Ok(stream) = api.log_stream(&pod, &options).await else { return check.blame() };
             let mut lines = stream.lines();
-            let source: Arc<str> = pod.into();
+            let mut next = 0;
             while let Ok(Some(line)) = lines.try_next().await {
                 let text = line.split_once(' ').map_or("", |(_, text)| text);
-                check.take(&source, std::iter::once(text.as_bytes()));
+                check.take_from(&mut next, std::iter::once(text.as_bytes()));
             }
         });
     }
     let outcome = all_read(&*check, args, begun).await;
-    let (least, most) = check.spread();
-    say(&format!(
-        "checked wrong={} lines={} least={least} most={most}",
-        check.wrong(),
-        check.lines()
-    ));
+    say(&format!("checked wrong={} lines={}", check.wrong(), check.lines()));
     outcome
 }
 

@@ -25,15 +25,26 @@ pub(super) struct Line<T> {
 pub(super) struct Batch {
     text: Vec<u8>,
     lines: Vec<LineMeta>,
+    /// Bytes that will hardly be exceeded before the batch is taken.
+    expected: usize,
 }
 
 // === impl Batch ===
 
 impl Batch {
+    /// Says that about so many bytes of lines come before the batch is taken: its memory is had at
+    /// once instead of by growing, but not before there is a first line.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.expected = bytes;
+    }
+
     /// Adds a line and remembers it.
     pub(super) fn push<T: AsRef<[u8]>>(&mut self, line: &Line<T>, known: &mut Fingerprint) {
         let mark = line.mark;
         let bytes = line.text.as_ref();
+        if self.text.capacity() == 0 {
+            self.text.reserve_exact(self.expected);
+        }
         let start = self.text.len();
         let cut = (bytes.len() as u64) < u64::from(mark.len);
         let lossy = push_utf8(&mut self.text, bytes, cut);
@@ -59,15 +70,15 @@ impl Batch {
         if self.lines.is_empty() {
             return None;
         }
-        let batch = Lines {
+        // A slice without slack: the journal keeps it for long, and counts its length only.
+        let text = std::mem::take(&mut self.text).into_boxed_slice();
+        let lines = Lines {
             source: source.clone(),
             side,
-            // Exactly as much as is held is counted by the journal.
-            text: Bytes::copy_from_slice(&self.text),
+            text: Bytes::from(text),
             lines: std::mem::take(&mut self.lines).into_boxed_slice(),
         };
-        self.text.clear();
-        Some(Entry::Lines(Arc::new(batch)))
+        Some(Entry::Lines(Arc::new(lines)))
     }
 }
 
@@ -110,6 +121,28 @@ mod tests {
         let mut out = Vec::new();
         let lossy = push_utf8(&mut out, bytes, cut);
         (String::from_utf8(out).unwrap(), lossy)
+    }
+
+    #[test]
+    fn a_taken_batch_holds_no_more_than_its_text() {
+        let mut batch = Batch::default();
+        batch.expect(10_000);
+        let mark = Mark { time: 1, hash: 0, len: 5 };
+        batch.push(&Line { mark, text: b"hello", partial: false }, &mut Fingerprint::default());
+        let key = crate::ids::AttemptKey {
+            uid: "u".into(),
+            container: "c".into(),
+            container_id: "i".into(),
+        };
+        let workload = crate::ids::WorkloadId::new("shop", crate::ids::Kind::Pod, "p");
+        let source =
+            Arc::new(Source { key, workload: Arc::new(workload), pod: "p".into(), attempt: 1 });
+        let Some(Entry::Lines(lines)) = batch.take(&source, Side::New) else {
+            panic!("there is a line")
+        };
+        let text = Arc::into_inner(lines).unwrap().text;
+        assert_eq!(text, "hello");
+        assert_eq!(text.try_into_mut().unwrap().capacity(), 5);
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Reading {
 
     /// Takes the next bytes. Lines that are proven new go to the batch.
     pub(super) fn push(&mut self, chunk: &[u8], desk: &mut Desk<'_>) {
+        desk.batch.expect(chunk.len());
         let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(0));
         splitter.push(chunk, |raw| self.line(raw, false, desk));
         self.splitter = splitter;
