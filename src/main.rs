@@ -1,6 +1,12 @@
 //! The program: reads options, installs what the process needs once, runs, and maps the result to
 //! an exit code.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the program speaks to whoever runs it"
+)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -58,7 +64,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         let metrics = telemetry.metrics();
         let ended = match config {
             Config::Serve(serve) => {
-                tracing::info!(settings = ?serve.effective, "starting");
+                tracing::info!(settings = %serve.effective, "starting");
                 app::serve(*serve, metrics, telemetry.exposition()).await
             }
             Config::Demo(demo) => app::demo(demo, metrics).await,

@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - Phases only move forward.
-//! - Every task is spawned on a tracker by [`supervise`] or by its owner, and is joined before the
+//! - Every task is spawned on a tracker by [`Supervisor::keep`] or by its owner, and is joined before the
 //!   process leaves; a panic is caught, counted, and the task begun again with back-off.
 //!
 //! May use: `telemetry`.
@@ -16,7 +16,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -177,31 +177,45 @@ impl Shutdown {
         }
     }
 
-    /// Drains at the first SIGTERM or SIGINT, stops at the second, or when `idle` ends after that
-    /// (nothing is open any more), or when the time for draining is over.
+    /// Drives `work` (the listeners, say) until the end. Drains at the first SIGTERM or SIGINT; stops
+    /// at the second, or when `work` ends because nothing is open any more, or when the time for
+    /// draining is over.
     ///
     /// # Errors
     /// If the signals cannot be listened to.
-    pub async fn on_signals(&self, idle: impl Future<Output = ()>) -> std::io::Result<Ending> {
+    pub async fn on_signals(&self, work: impl Future<Output = ()>) -> std::io::Result<Ending> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        let mut signals = (terminate, interrupt);
-        next_signal(&mut signals).await;
-        Ok(self.finish(next_signal(&mut signals), idle).await)
+        // Draining must not miss a signal that comes at the same moment, so both waits share one.
+        let signals = futures_util::stream::unfold((terminate, interrupt), |mut signals| async {
+            next_signal(&mut signals).await;
+            Some(((), signals))
+        });
+        Ok(self.run_until(signals, work).await)
     }
 
-    /// The way from the first signal to the end.
-    async fn finish(
+    /// The way from the start to the end.
+    async fn run_until(
         &self,
-        second: impl Future<Output = ()>,
-        idle: impl Future<Output = ()>,
+        signals: impl Stream<Item = ()>,
+        work: impl Future<Output = ()>,
     ) -> Ending {
-        tracing::info!(timing = ?self.inner.timing, "draining");
+        let mut signals = std::pin::pin!(signals);
+        let mut work = std::pin::pin!(work);
+        let ended = tokio::select! {
+            _ = signals.next() => false,
+            () = &mut work => true,
+        };
         self.drain();
-        let ending = tokio::select! {
-            () = second => Ending::Aborted,
-            () = idle => Ending::Drained,
-            () = self.cut() => Ending::Drained,
+        let ending = if ended {
+            Ending::Drained
+        } else {
+            tracing::info!(timing = ?self.inner.timing, "draining");
+            tokio::select! {
+                _ = signals.next() => Ending::Aborted,
+                () = &mut work => Ending::Drained,
+                () = self.cut() => Ending::Drained,
+            }
         };
         self.stop();
         ending
@@ -347,13 +361,40 @@ mod tests {
         assert_eq!(began.elapsed(), TIMING.total());
     }
 
+    /// Signals after so many seconds each, and none after the last.
+    fn signals(after: &[u64]) -> impl Stream<Item = ()> {
+        let after: Vec<_> = after.to_vec();
+        let signals = futures_util::stream::iter(after).then(|seconds| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        });
+        signals.chain(futures_util::stream::pending())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_driven_before_the_first_signal() {
+        let shutdown = Shutdown::new(TIMING);
+        let (served, mut seen) = watch::channel(false);
+        let work = async {
+            served.send_replace(true);
+            std::future::pending().await
+        };
+        let probe = async {
+            seen.wait_for(|served| *served).await.unwrap();
+            assert_eq!(shutdown.phase(), Phase::Running);
+        };
+        tokio::join!(shutdown.run_until(signals(&[3]), work), probe);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_process_that_drains_stops_when_nothing_is_open_any_more() {
         let shutdown = Shutdown::new(TIMING);
         let began = Instant::now();
-        let idle = tokio::time::sleep(Duration::from_secs(7));
-        let ending = shutdown.finish(std::future::pending(), idle).await;
-        assert_eq!((ending, began.elapsed().as_secs()), (Ending::Drained, 7));
+        let work = async {
+            shutdown.draining().await;
+            tokio::time::sleep(Duration::from_secs(7)).await;
+        };
+        let ending = shutdown.run_until(signals(&[3]), work).await;
+        assert_eq!((ending, began.elapsed().as_secs()), (Ending::Drained, 10));
         assert_eq!(shutdown.phase(), Phase::Stopped);
         assert!(shutdown.token().is_cancelled());
     }
@@ -362,19 +403,18 @@ mod tests {
     async fn a_second_signal_stops_at_once() {
         let shutdown = Shutdown::new(TIMING);
         let began = Instant::now();
-        let second = tokio::time::sleep(Duration::from_secs(1));
-        let ending = shutdown.finish(second, std::future::pending()).await;
-        assert_eq!((ending, began.elapsed().as_secs()), (Ending::Aborted, 1));
+        let ending = shutdown.run_until(signals(&[3, 1]), std::future::pending()).await;
+        assert_eq!((ending, began.elapsed().as_secs()), (Ending::Aborted, 4));
         // A stream that waits for its place is told at once.
         shutdown.bye(1.0).await;
-        assert_eq!(began.elapsed().as_secs(), 1);
+        assert_eq!(began.elapsed().as_secs(), 4);
     }
 
     #[tokio::test(start_paused = true)]
     async fn draining_ends_by_itself_when_its_time_is_over() {
         let shutdown = Shutdown::new(TIMING);
         let began = Instant::now();
-        let ending = shutdown.finish(std::future::pending(), std::future::pending()).await;
+        let ending = shutdown.run_until(signals(&[0]), std::future::pending()).await;
         assert_eq!((ending, began.elapsed()), (Ending::Drained, TIMING.total()));
     }
 

@@ -33,8 +33,8 @@ impl Director {
         for (workload, entry) in records {
             self.journal.append(&workload, entry, now);
         }
-        for (pod, side) in pods {
-            self.tail.pod(&pod, side);
+        if !pods.is_empty() {
+            self.tail.pods(&pods);
         }
     }
 

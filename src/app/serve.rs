@@ -36,6 +36,7 @@ pub async fn serve(
     let cluster = Cluster::connect(&options).await?;
     let listener = serve::listen(config.listen.0, "--listen")?;
     let admin_listener = serve::listen(config.admin_listen.0, "--admin-listen")?;
+    #[allow(clippy::disallowed_methods, reason = "the process draws its one seed here")]
     let seed = fastrand::u64(..);
     let shutdown = Shutdown::new(config.drain);
     let admin = Admin::new(shutdown.clone(), exposition);

@@ -22,7 +22,8 @@ pub struct Setting {
     pub source: &'static str,
 }
 
-/// All settings of the subcommand, in the order of the help. Displays as one line each.
+/// All settings of the subcommand, in the order of the help. Displays as one line, with the source
+/// where somebody set a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective(pub Vec<Setting>);
 
@@ -53,8 +54,12 @@ impl Effective {
 
 impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Setting { name, value, source } in &self.0 {
-            writeln!(f, "{name} = {value} ({source})")?;
+        for (index, Setting { name, value, source }) in self.0.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            match *source {
+                "default" => write!(f, "{comma}{name}={value}")?,
+                source => write!(f, "{comma}{name}={value} ({source})")?,
+            }
         }
         Ok(())
     }
@@ -189,8 +194,8 @@ mod tests {
         let matches = command.try_get_matches_from_mut(args).unwrap();
         let text = Effective::new(&command, &matches).to_string();
         assert!(!text.contains("secret"), "{text}");
-        assert!(text.contains("otlp-endpoint = http://…@collector:4317 (flag)"), "{text}");
-        assert!(text.contains("heartbeat = 10s (default)"), "{text}");
-        assert!(text.contains("namespace =  (default)"), "{text}");
+        assert!(text.contains("otlp-endpoint=http://…@collector:4317 (flag)"), "{text}");
+        assert!(text.contains("heartbeat=10s, "), "{text}");
+        assert!(text.contains("namespace=, "), "{text}");
     }
 }

@@ -75,7 +75,8 @@ fn default(option: &Arg) -> String {
 }
 
 fn meaning(option: &Arg, help: &str) -> String {
-    let mut meaning = help.replace('\n', " ").replace('|', "\\|");
+    // clap takes the last full stop away, which suits one sentence but not several.
+    let mut meaning = help.replace('\n', " ").replace('|', "\\|") + ".";
     for value in option.get_possible_values() {
         let help = value.get_help().map(ToString::to_string).unwrap_or_default();
         let help = help.trim_end_matches('.');

@@ -74,7 +74,7 @@ impl Edge {
 }
 
 async fn no_such_path() -> Problem {
-    Problem::not_found("no such path; GET /api/v1/openapi.json lists those that exist")
+    Problem::not_found("no such path: the page is at /, the API under /api/v1")
 }
 
 /// The way in and out.

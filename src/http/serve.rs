@@ -397,6 +397,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn http2_without_tls_is_spoken_and_told_to_go_away_when_draining() {
+        let server = start(1, Duration::ZERO, Duration::from_secs(3600));
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        let asking = async {
+            // Two requests on one connection, which is all that the limit allows.
+            for _ in 0..2 {
+                let request = Request::get("http://x/").body(Body::empty()).unwrap();
+                let answer = sender.send_request(request).await.unwrap();
+                assert_eq!(
+                    (answer.status(), answer.version()),
+                    (http::StatusCode::OK, http::Version::HTTP_2)
+                );
+            }
+            server.shutdown.drain();
+        };
+        let (_, ended) = tokio::join!(asking, connection);
+        ended.unwrap();
+        server.task.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn draining_refuses_new_connections_and_cuts_streams_at_the_end() {
         let server = start(10, Duration::ZERO, Duration::ZERO);
         let mut stream = TcpStream::connect(server.address).await.unwrap();

@@ -39,7 +39,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::parse(&query_pairs(query.as_deref()))?;
-    let mut entries: BTreeMap<(Arc<str>, &str, Arc<str>), Arc<WorkloadEntry>> = BTreeMap::new();
+    let mut entries = BTreeMap::new();
     for entry in service.index.workloads() {
         let WorkloadId { namespace, kind, name } = &*entry.id;
         if wanted.namespace.as_deref().is_none_or(|wanted| wanted == &**namespace) {

@@ -346,6 +346,27 @@ impl Entry {
     }
 }
 
+// === impl GapReason ===
+
+impl GapReason {
+    /// The word for it, on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GapReason::RotationUnproven => "rotation_unproven",
+            GapReason::FollowLost => "follow_lost",
+            GapReason::AttemptCollected => "attempt_collected",
+            GapReason::PodRemoved => "pod_removed",
+            GapReason::NodeUnreachable => "node_unreachable",
+            GapReason::ViewerTooSlow => "viewer_too_slow",
+            GapReason::HistoryEvicted => "history_evicted",
+            GapReason::ServerRestart => "server_restart",
+            GapReason::LimitReached => "limit_reached",
+            GapReason::ClockStep => "clock_step",
+            GapReason::UpstreamError => "upstream_error",
+        }
+    }
+}
+
 // === impl Lines ===
 
 impl Lines {

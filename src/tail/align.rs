@@ -8,7 +8,7 @@
 //!
 //! Pure: no clock, no I/O.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::time::SECOND;
 
@@ -21,7 +21,7 @@ const MAX_MARKS: usize = 65_536;
 const RACE: i64 = SECOND / 10;
 
 /// What is remembered of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mark {
     /// The node's stamp.
     pub(super) time: i64,
@@ -41,6 +41,8 @@ pub(super) struct Fingerprint {
     unseen: Option<i64>,
     /// Reading began somewhere inside the log.
     inside: bool,
+    /// Lines were forgotten for their age or number.
+    forgot: bool,
 }
 
 /// Where one line of a replay belongs.
@@ -71,6 +73,8 @@ pub(super) enum Settled {
 pub(super) struct Alignment {
     expected: Vec<Mark>,
     newest: i64,
+    /// The expected lines, for look-ups once the replay does not run along with them.
+    lookup: Option<HashSet<Mark>>,
     /// What is remembered reaches back beyond the start of the replay, so both begin with the same
     /// line; only a rotated file begins later.
     covered: bool,
@@ -109,6 +113,7 @@ impl Fingerprint {
                 self.unseen = self.unseen.max(Some(oldest.time));
             }
             self.marks.pop_front();
+            self.forgot = true;
         }
     }
 
@@ -132,17 +137,30 @@ impl Fingerprint {
         near.filter(|mark| mark.time == time).count() as u32
     }
 
-    /// Whether this line goes back in time *and* was delivered already: then the kubelet began to
-    /// read the file again within one answer (cri-client `logs.go` reopens on every create event).
+    /// Whether this line goes back in time *and* was delivered already, or is older than everything
+    /// that is remembered: then the kubelet began to read the file again within one answer
+    /// (cri-client `logs.go` reopens on every create event).
     pub(super) fn repeats(&self, mark: Mark) -> bool {
         if self.last_time().is_none_or(|last| mark.time >= last) {
             return false;
+        }
+        let oldest = self.marks.front().map_or(mark.time, |oldest| oldest.time);
+        // Not for the few milliseconds by which stdout and stderr race.
+        if self.forgot && mark.time < oldest - RACE {
+            return true;
         }
         self.marks
             .iter()
             .rev()
             .take_while(|old| old.time >= mark.time - RACE)
             .any(|old| *old == mark)
+    }
+
+    /// Begins to compare lines of a file that is being read again within one answer, from wherever.
+    pub(super) fn align_again(&self) -> Alignment {
+        let mut alignment = self.align(i64::MIN);
+        alignment.covered = !self.forgot && self.unseen.is_none();
+        alignment
     }
 
     /// Begins to compare a replay that was asked from `since` on.
@@ -153,6 +171,7 @@ impl Fingerprint {
         Alignment {
             expected,
             newest: self.newest,
+            lookup: None,
             covered: self.unseen.is_none_or(|unseen| unseen < since),
             candidates: Vec::new(),
             fed: 0,
@@ -207,7 +226,8 @@ impl Alignment {
             self.settle();
             return Place::New;
         }
-        if self.expected.contains(&mark) {
+        let lookup = self.lookup.get_or_insert_with(|| self.expected.iter().copied().collect());
+        if lookup.contains(&mark) {
             return Place::Known;
         }
         if mark.time >= self.newest + SECOND {
@@ -369,6 +389,15 @@ mod tests {
         assert!(fingerprint.repeats(mark(105, 2)));
         assert!(!fingerprint.repeats(mark(104, 9)), "another line that is only late");
         assert!(!fingerprint.repeats(mark(106, 4)), "an equal line right behind is a new line");
+    }
+
+    #[test]
+    fn a_line_older_than_all_that_is_remembered_is_a_repetition() {
+        let mut fingerprint = known(&[mark(0, 1), mark(SECOND, 2)]);
+        assert!(!fingerprint.repeats(mark(-1, 9)), "nothing was forgotten: it is only late");
+        fingerprint.push(mark(10 * SECOND, 3));
+        assert!(fingerprint.repeats(mark(0, 1)));
+        assert!(!fingerprint.repeats(mark(10 * SECOND - 5, 4)), "two streams race after a pause");
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::align::Fingerprint;
 use super::batch::{Batch, FULL};
+use super::merge::Place;
 use super::pace::Pace;
 use super::reading::{Desk, Reading};
 use super::standing::Standing;
@@ -21,17 +22,16 @@ use crate::time::{self, SECOND};
 
 /// Shortest and longest pause before a stream is opened again. The first opening after a new line
 /// comes at once.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(30));
-/// "Nothing new" at the end of a log means two reads this far apart (truths: 6).
-const LAST_READ_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(30));
 /// How long lines wait for the overlap, or for a status that names their container.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// An answer that is silent for so long has shown its backlog.
 const CAUGHT_UP: Duration = Duration::from_millis(50);
+/// A follow ends within a second of its container; one that is silent for longer is dead.
+const OVER_SILENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks at a status that lags behind the log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// The kubelet writes whole seconds and its clock is not ours.
-const CLOCK_SLACK: i64 = 2 * SECOND;
 
 /// What is known of the attempt from outside its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) struct Memory {
     pub(super) opened: bool,
     pub(super) ended: bool,
     /// When the last follow ended cleanly, if no error came after it.
-    clean_end: Option<i64>,
+    pub(super) clean_end: Option<i64>,
 }
 
 /// The one upstream reader of a source.
@@ -63,8 +63,16 @@ pub(super) struct Follower {
     pub(super) metrics: Arc<Metrics>,
     pub(super) known: watch::Receiver<Known>,
     pub(super) memory: Memory,
-    /// Set once the backlog is delivered.
+    /// Told to others once the backlog is appended.
     pub(super) caught_up: Arc<AtomicBool>,
+    /// Told to others: reading began at the log's first line.
+    pub(super) from_start: Arc<AtomicBool>,
+    /// The backlog has been read.
+    pub(super) shown: bool,
+    /// It was told that this source waits.
+    pub(super) said_waiting: bool,
+    /// Where the backlog meets those of the logs that were opened with this one.
+    pub(super) merge: Option<Place>,
     pub(super) random: fastrand::Rng,
     pub(super) backoff: Duration,
 }
@@ -74,7 +82,7 @@ pub(super) enum State {
     /// Ask for the stream.
     Open,
     /// Read what comes.
-    Read(Stream),
+    Read(Box<Stream>),
     /// The stream is over: what now?
     Judge,
     /// Wait before it is opened again.
@@ -117,7 +125,7 @@ impl Follower {
     async fn step(&mut self, state: State) -> State {
         match state {
             State::Open => self.open().await,
-            State::Read(stream) => self.read(stream).await,
+            State::Read(stream) => self.read(*stream).await,
             State::Judge => self.judge(),
             State::Pause(pause) => self.pause(pause).await,
             State::Last { quiet } => self.last(quiet).await,
@@ -148,17 +156,21 @@ impl Follower {
         if !self.memory.opened {
             self.memory.opened = true;
             self.memory.from_start = self.began_at_start(before, opened, &request);
+            self.from_start.store(self.memory.from_start == Some(true), Ordering::Release);
             if request.tail_lines.is_some() {
                 self.memory.fingerprint.begin_inside();
             }
             self.tell(SourceState::Following, None, None);
+        } else if self.said_waiting {
+            self.tell(SourceState::Following, None, None);
         }
+        self.said_waiting = false;
         let cap = self.options.max_line_bytes;
         let reading = match since {
             Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
             None => Reading::first(cap),
         };
-        State::Read(Stream { body, reading, opened })
+        State::Read(Box::new(Stream { body, reading, opened }))
     }
 
     /// `true` only where it is proven (truths: 7): the stream was asked for before the container
@@ -176,7 +188,7 @@ impl Follower {
         None
     }
 
-    fn request(
+    pub(super) fn request(
         &self,
         follow: bool,
         previous: bool,
@@ -186,7 +198,8 @@ impl Follower {
         let young = matches!(standing, Standing::Running { started: Some(started) }
             if time::now() < started + SECOND);
         // Never a tail with a resume: the kubelet seeks to the tail first and loses what lies before.
-        let tail_lines = (since.is_none() && !young).then_some(self.options.backfill_lines);
+        let first = since.is_none() && !self.memory.opened;
+        let tail_lines = (first && !young).then_some(self.options.backfill_lines);
         LogRequest {
             namespace: self.source.workload.namespace.clone(),
             pod: self.source.pod.clone(),
@@ -203,7 +216,7 @@ impl Follower {
     }
 
     /// Reads the pod's status from the API server; `None` if that fails.
-    async fn look(&self) -> Option<Standing> {
+    pub(super) async fn look(&self) -> Option<Standing> {
         let workload = &self.source.workload;
         match self.cluster.get_pod(&workload.namespace, &self.source.pod).await {
             Ok(Some(pod)) => Some(Standing::of(&pod, &self.source.key)),
@@ -230,30 +243,40 @@ impl Follower {
         State::Pause(pause)
     }
 
-    fn broken(&self, reason: &'static str, error: &dyn std::fmt::Display) {
+    pub(super) fn broken(&self, reason: &'static str, error: &dyn std::fmt::Display) {
         events::FollowerBroken { source: &self.source, reason, error }.emit(&self.metrics);
     }
 
     async fn read(&mut self, mut stream: Stream) -> State {
         let mut batch = Batch::default();
+        let mut waits_since = None;
         let end = loop {
             let Stream { body, reading, .. } = &mut stream;
-            let limit = if !self.caught_up.load(Ordering::Relaxed) {
-                Some(CAUGHT_UP)
-            } else if reading.waits() {
-                Some(PATIENCE)
-            } else {
-                None
-            };
+            waits_since = reading.waits().then(|| waits_since.unwrap_or_else(Instant::now));
+            // However much comes: held lines wait for their anchor for a bounded time.
+            let patience = waits_since.map(|since| PATIENCE.saturating_sub(since.elapsed()));
+            let limit = if !self.shown { Some(CAUGHT_UP) } else { patience };
+            let over = self.known.borrow_and_update().standing.is_over();
             let next = match limit {
+                Some(Duration::ZERO) => timeout(Duration::ZERO, std::future::pending()).await,
                 Some(limit) => timeout(limit, body.next()).await,
-                None => Ok(body.next().await),
+                None if over => match timeout(OVER_SILENCE, body.next()).await {
+                    Ok(next) => Ok(next),
+                    // The container is over, and so would be a stream that is alive.
+                    Err(_) => {
+                        self.memory.clean_end = None;
+                        break End::Broken;
+                    }
+                },
+                None => tokio::select! {
+                    next = body.next() => Ok(next),
+                    // Looked at again with what is known now.
+                    Ok(()) = self.known.changed() => continue,
+                },
             };
             let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
             match next {
-                Err(_) if !self.caught_up.load(Ordering::Relaxed) => {
-                    self.caught_up.store(true, Ordering::Release);
-                }
+                Err(_) if !self.shown => self.show(),
                 Err(_) => reading.settle(&mut desk),
                 Ok(Some(Ok(chunk))) => {
                     for part in chunk.chunks(FULL) {
@@ -264,7 +287,7 @@ impl Follower {
                     }
                     let newest = self.memory.fingerprint.last_time();
                     if newest.is_some_and(|newest| newest >= stream.opened) {
-                        self.caught_up.store(true, Ordering::Release);
+                        self.show();
                     }
                 }
                 Ok(Some(Err(error))) => {
@@ -289,13 +312,14 @@ impl Follower {
             }
         };
         self.flush(&mut batch);
-        if stream.reading.suspect() && !self.prove(&mut stream.reading, &mut batch).await {
+        let unproven = stream.reading.suspect() && !matches!(end, End::NotOurs);
+        if unproven && !self.prove(&mut stream.reading, &mut batch).await {
             return State::Last { quiet: 0 };
         }
         if stream.reading.delivered() > 0 {
             self.backoff = Duration::ZERO;
         }
-        self.caught_up.store(true, Ordering::Release);
+        self.show();
         match end {
             End::NotOurs => State::Last { quiet: 0 },
             End::Clean | End::Broken => State::Judge,
@@ -305,7 +329,7 @@ impl Follower {
     /// Lines came without the overlap. If their container is still ours, the kubelet rotated the
     /// file: they are delivered behind a gap. Otherwise they belong to the next attempt, whose own
     /// follower reads them.
-    async fn prove(&mut self, reading: &mut Reading, batch: &mut Batch) -> bool {
+    pub(super) async fn prove(&mut self, reading: &mut Reading, batch: &mut Batch) -> bool {
         let until = Instant::now() + PATIENCE;
         let mut verdict = None;
         loop {
@@ -335,16 +359,18 @@ impl Follower {
         State::Pause(self.next_pause())
     }
 
-    fn next_pause(&mut self) -> Duration {
+    pub(super) fn next_pause(&mut self) -> Duration {
         let pause = self.backoff;
         self.backoff = (self.backoff * 2).clamp(BACKOFF.0, BACKOFF.1);
         // Between half and the whole: followers that broke together do not come back together.
         pause.mul_f64(0.5 + self.random.f64() / 2.0)
     }
 
-    /// A pause that a person would notice is told.
-    fn wait_aloud(&self, pause: Duration, reason: &'static str) {
-        if pause > Duration::from_secs(1) {
+    /// A pause that a person would notice is told, once.
+    fn wait_aloud(&mut self, pause: Duration, reason: &'static str) {
+        // Whoever waits for what this log holds need not wait for a refusal to end.
+        self.show();
+        if pause > Duration::from_secs(1) && !std::mem::replace(&mut self.said_waiting, true) {
             self.tell(SourceState::Waiting, None, Some(reason));
         }
     }
@@ -366,133 +392,7 @@ impl Follower {
         State::Open
     }
 
-    async fn last(&mut self, quiet: u8) -> State {
-        self.caught_up.store(true, Ordering::Release);
-        if !self.known.borrow().standing.is_over() {
-            // The log or a fresh read ran ahead of the watch: let it come, or go on as before.
-            let over = self.known.wait_for(|known| known.standing.is_over());
-            if !matches!(timeout(PATIENCE, over).await, Ok(Ok(_))) {
-                return State::Open;
-            }
-        }
-        let standing = self.known.borrow().standing;
-        let since = self.memory.fingerprint.since();
-        let request = match standing {
-            Standing::Gone { .. } => return self.gone(standing),
-            Standing::Superseded { .. } => self.request(false, true, since, standing),
-            Standing::Running { .. } | Standing::Ended { .. } => {
-                self.request(false, false, since, standing)
-            }
-        };
-        self.pace.turn().await;
-        let body = match self.cluster.open_log(&request).await {
-            Ok(body) => body,
-            Err(LogError::NotFound(_)) => return self.gone(standing),
-            // No attempt before the present one is kept.
-            Err(LogError::Refused { status: 400, .. } | LogError::Waiting(_)) => {
-                return self.gone(standing);
-            }
-            Err(error) => {
-                self.broken("last_read", &error);
-                let pause = self.next_pause().max(BACKOFF.0);
-                sleep(pause).await;
-                return State::Last { quiet };
-            }
-        };
-        if !self.memory.opened {
-            self.memory.opened = true;
-            if request.tail_lines.is_some() {
-                self.memory.fingerprint.begin_inside();
-            }
-        }
-        self.read_last(body, since, quiet, standing).await
-    }
-
-    async fn read_last(
-        &mut self,
-        mut body: LogBody,
-        since: Option<i64>,
-        quiet: u8,
-        standing: Standing,
-    ) -> State {
-        let cap = self.options.max_line_bytes;
-        let mut batch = Batch::default();
-        let mut reading = match since {
-            Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
-            None => Reading::first(cap),
-        };
-        while let Some(chunk) = body.next().await {
-            let chunk = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    self.broken("last_read", &error);
-                    sleep(self.next_pause().max(BACKOFF.0)).await;
-                    return State::Last { quiet: 0 };
-                }
-            };
-            for part in chunk.chunks(FULL) {
-                let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-                reading.push(part, &mut desk);
-                self.flush(&mut batch);
-            }
-        }
-        let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-        if reading.message().is_none() {
-            reading.take_fragment(&mut desk);
-        }
-        reading.settle(&mut desk);
-        self.flush(&mut batch);
-        if reading.message().is_some() {
-            // "unable to retrieve container logs": the attempt's files are gone.
-            return self.gone(standing);
-        }
-        if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
-            return self.gone(standing);
-        }
-        let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
-        if quiet >= 2 {
-            return self.over(true, None);
-        }
-        sleep(LAST_READ_AGAIN).await;
-        State::Last { quiet }
-    }
-
-    /// The log cannot be read any more. It was read to its end if the follow was unbroken and ended
-    /// cleanly when, or after, the attempt had ended (truths: 6).
-    fn gone(&mut self, standing: Standing) -> State {
-        let finished = match standing {
-            Standing::Running { .. } | Standing::Gone { ended: None } => None,
-            other => Some(other.finished()),
-        };
-        let complete = match (self.memory.clean_end, finished) {
-            (Some(end), Some(Some(finished))) => end + CLOCK_SLACK >= finished,
-            (Some(_), Some(None)) => true,
-            _ => false,
-        };
-        if complete {
-            return self.over(true, None);
-        }
-        let (reason, word) = match standing {
-            Standing::Superseded { .. } => (GapReason::AttemptCollected, "attempt_collected"),
-            _ => (GapReason::PodRemoved, "pod_removed"),
-        };
-        self.gap(reason, self.memory.fingerprint.last_time(), finished.flatten());
-        self.over(false, Some(word))
-    }
-
-    fn over(&mut self, complete: bool, reason: Option<&'static str>) -> State {
-        self.memory.ended = true;
-        events::FollowerEnded {
-            source: &self.source,
-            complete: Some(complete),
-            lines: self.memory.lines,
-        }
-        .emit(&self.metrics);
-        self.tell(SourceState::Ended, Some(complete), reason);
-        State::Over
-    }
-
-    fn flush(&mut self, batch: &mut Batch) {
+    pub(super) fn flush(&mut self, batch: &mut Batch) {
         let side = self.known.borrow().side;
         let bytes = batch.bytes() as u64;
         if let Some(entry) = batch.take(&self.source, side) {
@@ -500,18 +400,48 @@ impl Follower {
             self.memory.lines += lines;
             self.metrics.lines.add(lines);
             self.metrics.log_bytes.add(bytes);
-            (self.sink)(&self.source.workload, entry);
+            self.emit(entry);
         }
     }
 
-    fn gap(&self, reason: GapReason, from: Option<i64>, to: Option<i64>) {
+    fn emit(&mut self, entry: Entry) {
+        let entry = match &self.merge {
+            Some(place) => match place.push(entry) {
+                Ok(()) => return,
+                Err(entry) => {
+                    self.merge = None;
+                    entry
+                }
+            },
+            None => entry,
+        };
+        (self.sink)(&self.source.workload, entry);
+    }
+
+    /// The backlog has been read: what comes now is the present.
+    pub(super) fn show(&mut self) {
+        if std::mem::replace(&mut self.shown, true) {
+            return;
+        }
+        match &self.merge {
+            Some(place) => place.done(),
+            None => self.caught_up.store(true, Ordering::Release),
+        }
+    }
+
+    pub(super) fn gap(&mut self, reason: GapReason, from: Option<i64>, to: Option<i64>) {
         let source = Some(self.source.clone());
         let gap = Gap { time: time::now(), reason, source, from, to, count: None };
         events::GapMarked { gap: &gap }.emit(&self.metrics);
-        (self.sink)(&self.source.workload, Entry::Gap(Arc::new(gap)));
+        self.emit(Entry::Gap(Arc::new(gap)));
     }
 
-    fn tell(&self, state: SourceState, complete: Option<bool>, reason: Option<&'static str>) {
+    pub(super) fn tell(
+        &mut self,
+        state: SourceState,
+        complete: Option<bool>,
+        reason: Option<&'static str>,
+    ) {
         let ended = state == SourceState::Ended;
         let change = SourceChange {
             time: time::now(),
@@ -522,6 +452,6 @@ impl Follower {
             lines: ended.then_some(self.memory.lines),
             reason: reason.map(Into::into),
         };
-        (self.sink)(&self.source.workload, Entry::Source(Arc::new(change)));
+        self.emit(Entry::Source(Arc::new(change)));
     }
 }

@@ -16,7 +16,9 @@
 mod align;
 mod batch;
 mod follower;
+mod last;
 mod lines;
+mod merge;
 mod pace;
 mod reading;
 mod standing;

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::align::Fingerprint;
 use super::follower::{Follower, Known, Memory};
+use super::merge::{MERGE_TIME, Merge};
 use super::pace::Pace;
 use super::standing::Standing;
 use super::{Options, Sink};
@@ -101,6 +103,7 @@ struct Running {
     node: Option<Arc<str>>,
     known: watch::Sender<Known>,
     caught_up: Arc<AtomicBool>,
+    from_start: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
@@ -132,24 +135,39 @@ impl Tail {
         Lease { tail: self.clone(), workload: workload.clone() }
     }
 
-    /// Takes in that a pod is new, different or gone, and on which side of a rollout it stands.
-    pub fn pod(&self, pod: &PodEntry, side: Side) {
+    /// Takes in that pods are new, different or gone, and on which side of a rollout they stand.
+    pub fn pods(&self, pods: &[(Arc<PodEntry>, Side)]) {
+        let index = &self.inner.wiring.index;
+        // The index may be ahead of the change that is told: an older state of a pod would call its
+        // newest attempt superseded.
+        let newest = |pod: &Arc<PodEntry>| index.pod(&pod.uid).unwrap_or_else(|| pod.clone());
+        let pods: HashMap<_, _> =
+            pods.iter().map(|(pod, side)| (pod.uid.clone(), (newest(pod), *side))).collect();
         let mut state = self.inner.state.lock();
-        state.sides.insert(pod.uid.clone(), side);
         for running in state.followers.values() {
-            if running.source.key.uid == pod.uid {
+            if let Some((pod, side)) = pods.get(&running.source.key.uid) {
                 let standing = Standing::of_entry(pod, &running.source.key);
                 running.known.send_if_modified(|known| {
-                    let next = Known { standing, side };
+                    let next = Known { standing, side: *side };
                     std::mem::replace(known, next) != next
                 });
             }
         }
-        if pod.gone.is_some() {
-            state.sides.remove(&pod.uid);
+        let mut workloads = HashSet::new();
+        for (uid, (pod, side)) in &pods {
+            if pod.gone.is_some() {
+                state.sides.remove(uid);
+                state.starved.retain(|key| key.uid != *uid);
+                state.memories.retain(|key, _| key.uid != *uid);
+            } else {
+                state.sides.insert(uid.clone(), *side);
+            }
+            if state.leases.contains_key(&pod.workload) {
+                workloads.insert(pod.workload.clone());
+            }
         }
-        if state.leases.contains_key(&pod.workload) {
-            self.reconcile(&mut state, &pod.workload);
+        for workload in workloads {
+            self.reconcile(&mut state, &workload);
         }
     }
 
@@ -163,7 +181,9 @@ impl Tail {
             let running = state.followers.get(&source.key);
             let starved = state.starved.contains(&source.key);
             sources.push(SourceStatus {
-                from_start: memory.and_then(|memory| memory.from_start),
+                from_start: running
+                    .and_then(|running| running.from_start.load(Ordering::Acquire).then_some(true))
+                    .or_else(|| memory.and_then(|memory| memory.from_start)),
                 caught_up: starved
                     || memory.is_some_and(|memory| memory.ended)
                     || running.is_some_and(|running| running.caught_up.load(Ordering::Acquire)),
@@ -181,7 +201,8 @@ impl Tail {
     fn reconcile(&self, state: &mut State, workload: &Arc<WorkloadId>) {
         let mut wanted = Vec::new();
         for pod in self.inner.wiring.index.pods_of(workload) {
-            let side = state.sides.get(&pod.uid).copied().unwrap_or(Side::New);
+            // A pod whose side is not known yet is told of in a moment.
+            let Some(side) = state.sides.get(&pod.uid).copied() else { continue };
             for source in attempts(&pod) {
                 let known = state.memories.get(&source.key).is_some_and(|memory| memory.ended);
                 if known || state.followers.contains_key(&source.key) || pod.gone.is_some() {
@@ -200,13 +221,26 @@ impl Tail {
             }
         }
         wanted.sort_by_key(|wanted| wanted.urgency);
+        let together = wanted.len() > 1 && self.has_place(state, None);
+        let merge = together.then(|| self.merge(workload));
         for wanted in wanted {
             if self.has_place(state, wanted.node.as_ref()) {
-                self.start(state, wanted);
+                self.start(state, wanted, merge.as_ref());
             } else if state.starved.insert(wanted.source.key.clone()) {
                 self.say_starved(&wanted.source);
             }
         }
+    }
+
+    /// Logs that are opened together are merged by time for as long as their backlogs come.
+    fn merge(&self, workload: &Arc<WorkloadId>) -> Arc<Merge> {
+        let merge = Merge::new(workload.clone(), self.inner.wiring.sink.clone());
+        let closing = merge.clone();
+        self.inner.wiring.tracker.spawn(async move {
+            tokio::time::sleep(MERGE_TIME).await;
+            closing.close();
+        });
+        merge
     }
 
     fn has_place(&self, state: &State, node: Option<&Arc<str>>) -> bool {
@@ -228,12 +262,13 @@ impl Tail {
         (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(change)));
     }
 
-    fn start(&self, state: &mut State, wanted: Wanted) {
+    fn start(&self, state: &mut State, wanted: Wanted, merge: Option<&Arc<Merge>>) {
         let Wanted { source, node, known, .. } = wanted;
         let wiring = &self.inner.wiring;
         let memory = state.memories.get(&source.key).cloned().unwrap_or_default();
         let (sender, receiver) = watch::channel(known);
         let caught_up = Arc::new(AtomicBool::new(false));
+        let from_start = Arc::new(AtomicBool::new(memory.from_start == Some(true)));
         state.started += 1;
         let follower = Follower {
             source: source.clone(),
@@ -245,6 +280,10 @@ impl Tail {
             known: receiver,
             memory,
             caught_up: caught_up.clone(),
+            from_start: from_start.clone(),
+            shown: false,
+            said_waiting: false,
+            merge: merge.map(|merge| merge.join(caught_up.clone())),
             random: fastrand::Rng::with_seed(self.inner.options.seed ^ state.started),
             backoff: Duration::ZERO,
         };
@@ -254,7 +293,9 @@ impl Tail {
         state.starved.remove(&source.key);
         let stop = wiring.shutdown.child_token();
         let key = source.key.clone();
-        let running = Running { source, node, known: sender, caught_up, stop: stop.clone() };
+        let stopping = stop.clone();
+        let running =
+            Running { source, node, known: sender, caught_up, from_start, stop: stopping };
         state.followers.insert(key, running);
         wiring.metrics.followers.add(1);
         let tail = self.clone();
@@ -268,13 +309,18 @@ impl Tail {
             ended = run => ended,
             () = stop.cancelled() => Ok(()),
         };
+        // What is held for others goes out before anything of a next follower; closing early is always
+        // allowed.
+        if let Some(place) = follower.merge.take() {
+            place.close();
+        }
         if let Err(panic) = ended {
-            let message = panic_words(&*panic);
+            let message = &panic_words(&*panic);
             let restart_in = Some(AFTER_PANIC);
-            events::TaskPanicked { room: "tail", task: "follower", message: &message, restart_in }
+            events::TaskPanicked { room: "tail", task: "follower", message, restart_in }
                 .emit(&self.inner.wiring.metrics);
-            // What was read but not handed on is read again by the next follower, which resumes from
-            // the last remembered line; only a line that panics each time is lost.
+            // Lines between the last remembered one and the panic may be lost; what comes after is read
+            // by the next follower.
             let gap = Gap {
                 time: time::now(),
                 reason: GapReason::UpstreamError,
@@ -301,6 +347,12 @@ impl Tail {
                 state.per_node.remove(&node);
             }
         }
+        // Nobody resumes from the end of a log: only that it ended is kept.
+        let memory = if memory.ended {
+            Memory { fingerprint: Fingerprint::default(), ..memory }
+        } else {
+            memory
+        };
         state.memories.insert(source.key.clone(), memory);
         if state.memories.len() > MEMORIES {
             let index = &self.inner.wiring.index;
@@ -352,6 +404,11 @@ impl Tail {
             return;
         }
         state.leases.remove(workload);
+        let index = &self.inner.wiring.index;
+        let State { starved, leases, .. } = &mut *state;
+        starved.retain(|key| {
+            index.pod(&key.uid).is_some_and(|pod| leases.contains_key(&pod.workload))
+        });
         for running in state.followers.values() {
             if running.source.workload == *workload {
                 running.stop.cancel();

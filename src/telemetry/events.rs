@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::ids::{Gap, GapReason, Source};
+use crate::ids::{Gap, Source};
 
 use super::Metrics;
 
@@ -155,7 +155,7 @@ impl GapMarked<'_> {
     /// Logs and counts.
     pub fn emit(&self, metrics: &Metrics) {
         let Gap { reason, source, count, .. } = self.gap;
-        let reason = gap_word(*reason);
+        let reason = reason.as_str();
         metrics.gaps.add(1, reason);
         let Some(source) = source else {
             tracing::debug!(reason, ?count, "a selection misses lines");
@@ -207,26 +207,10 @@ impl TaskPanicked<'_> {
     }
 }
 
-/// The label of a gap; the same word as on the wire.
-fn gap_word(reason: GapReason) -> &'static str {
-    match reason {
-        GapReason::RotationUnproven => "rotation_unproven",
-        GapReason::FollowLost => "follow_lost",
-        GapReason::AttemptCollected => "attempt_collected",
-        GapReason::PodRemoved => "pod_removed",
-        GapReason::NodeUnreachable => "node_unreachable",
-        GapReason::ViewerTooSlow => "viewer_too_slow",
-        GapReason::HistoryEvicted => "history_evicted",
-        GapReason::ServerRestart => "server_restart",
-        GapReason::LimitReached => "limit_reached",
-        GapReason::ClockStep => "clock_step",
-        GapReason::UpstreamError => "upstream_error",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::GapReason;
 
     #[test]
     fn a_gap_is_counted_under_its_reason() {

@@ -12,7 +12,7 @@ use crate::wire::{Encoder, Position};
 pub(super) const PIECE_BYTES: usize = 32 * 1024;
 
 /// A stretch of the journal in one format: records after `after` up to `through`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Piece {
     pub(super) after: u64,
     pub(super) through: u64,

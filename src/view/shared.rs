@@ -58,7 +58,7 @@ pub struct View {
     pub(super) encoder: Encoder,
     pub(super) journal: Journal,
     pub(super) metrics: Arc<Metrics>,
-    pieces: Mutex<VecDeque<Piece>>,
+    pieces: Mutex<VecDeque<Arc<Piece>>>,
     /// How far the pieces go.
     through: watch::Sender<u64>,
     owner: Weak<Inner>,
@@ -157,7 +157,7 @@ impl View {
     }
 
     /// The shared piece that holds the record behind `after`, if one does.
-    pub(super) fn piece(&self, after: u64) -> Option<Piece> {
+    pub(super) fn piece(&self, after: u64) -> Option<Arc<Piece>> {
         let pieces = self.pieces.lock();
         let index = pieces.partition_point(|piece| piece.through <= after);
         pieces.get(index).filter(|piece| piece.after <= after).cloned()
@@ -167,12 +167,12 @@ impl View {
         let Some(owner) = self.owner.upgrade() else { return };
         let cost = piece.cost();
         let mut pieces = self.pieces.lock();
-        pieces.push_back(piece);
+        pieces.push_back(Arc::new(piece));
         let mut total = owner.bytes.fetch_add(cost, Ordering::Relaxed) + cost;
         // Each view gives up its own oldest pieces, so the sum stays within the bound and a busy
         // view cannot push out all of a quiet one's.
         let fair = owner.max_bytes / owner.views.lock().len().max(1);
-        let mut own: usize = pieces.iter().map(Piece::cost).sum();
+        let mut own: usize = pieces.iter().map(|piece| piece.cost()).sum();
         while (own > fair || total > owner.max_bytes) && pieces.len() > 1 {
             let Some(oldest) = pieces.pop_front() else { break };
             own -= oldest.cost();
@@ -183,7 +183,7 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        let own: usize = self.pieces.lock().iter().map(Piece::cost).sum();
+        let own: usize = self.pieces.lock().iter().map(|piece| piece.cost()).sum();
         if let Some(owner) = self.owner.upgrade() {
             owner.bytes.fetch_sub(own, Ordering::Relaxed);
         }

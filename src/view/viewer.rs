@@ -50,7 +50,7 @@ impl Viewer {
     }
 
     /// Hands out what comes next without waiting.
-    pub fn next(&mut self) -> Next {
+    pub fn take(&mut self) -> Next {
         let through = *self.progress.borrow();
         if self.after >= through {
             self.history = None;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::escape::SafeFormatter;
 use crate::ids::{
-    ContainerKind, ContainerState, ContainerStatus, Gap, GapReason, KubeEvent, PodPhase, PodStatus,
+    ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
     RolloutPhase, RolloutStatus, Side, SourceChange, SourceState,
 };
 use crate::time::{MILLISECOND, rfc3339};
@@ -253,7 +253,7 @@ pub(super) fn gap(gap: &Gap) -> impl Serialize + '_ {
     let source = gap.source.as_deref();
     GapEvent {
         time: rfc3339(gap.time),
-        reason: gap_word(gap.reason),
+        reason: gap.reason.as_str(),
         pod: source.map(|source| &*source.pod),
         container: source.map(|source| &*source.key.container),
         attempt: source.map(|source| source.attempt),
@@ -297,23 +297,6 @@ pub(super) fn side_word(side: Side) -> &'static str {
     match side {
         Side::New => "new",
         Side::Old => "old",
-    }
-}
-
-/// The wire's word for a gap reason.
-pub(super) fn gap_word(reason: GapReason) -> &'static str {
-    match reason {
-        GapReason::RotationUnproven => "rotation_unproven",
-        GapReason::FollowLost => "follow_lost",
-        GapReason::AttemptCollected => "attempt_collected",
-        GapReason::PodRemoved => "pod_removed",
-        GapReason::NodeUnreachable => "node_unreachable",
-        GapReason::ViewerTooSlow => "viewer_too_slow",
-        GapReason::HistoryEvicted => "history_evicted",
-        GapReason::ServerRestart => "server_restart",
-        GapReason::LimitReached => "limit_reached",
-        GapReason::ClockStep => "clock_step",
-        GapReason::UpstreamError => "upstream_error",
     }
 }
 

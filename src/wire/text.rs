@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use super::encoder::{Bye, Hello};
 use super::escape::push_plain;
-use super::json::{gap_word, phase_word, pod_phase_word};
+use super::json::{phase_word, pod_phase_word};
 use super::stamp::push_clock;
 use crate::ids::{
     Gap, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, SourceChange,
@@ -158,7 +158,7 @@ pub(super) fn gap(out: &mut Vec<u8>, gap: &Gap) {
     if let (Some(from), Some(to)) = (gap.from, gap.to) {
         let _ = write!(out, " between {} and {}", rfc3339(from), rfc3339(to));
     }
-    let _ = writeln!(out, " ({})", gap_word(gap.reason));
+    let _ = writeln!(out, " ({})", gap.reason.as_str());
 }
 
 pub(super) fn live(out: &mut Vec<u8>, now: i64) {

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
+mod drain;
 mod oracle;
+mod requests;
 mod resume;
+mod rights;
 mod sharing;
 mod states;
 mod world;

@@ -56,3 +56,9 @@ pub fn increasing(events: &[Event]) {
         last = seq;
     }
 }
+
+/// What was told of sources and gaps, a line each, for the message of a failure.
+pub fn told(events: &[Event]) -> String {
+    let said = events.iter().filter(|event| matches!(&*event.name, "source" | "gap"));
+    said.map(|event| format!("{} {}\n", event.name, event.data)).collect()
+}

@@ -48,7 +48,17 @@ impl World {
         World::around(sim, seed, change)
     }
 
+    /// With login: bearer tokens for the audience `rollcast`.
+    pub fn with_tokens(seed: u64) -> World {
+        let sim = Sim::new(SimOptions { seed, start_time: time::now(), ..SimOptions::default() });
+        World::made(sim, seed, |_| {}, true)
+    }
+
     pub fn around(sim: Sim, seed: u64, change: impl FnOnce(&mut Plan)) -> World {
+        World::made(sim, seed, change, false)
+    }
+
+    fn made(sim: Sim, seed: u64, change: impl FnOnce(&mut Plan), tokens: bool) -> World {
         let timing = Timing { delay: Duration::from_secs(5), window: Duration::from_secs(10) };
         let shutdown = Shutdown::new(timing);
         let mut plan = Plan {
@@ -66,9 +76,16 @@ impl World {
         };
         change(&mut plan);
         let metrics = Arc::new(Metrics::noop());
-        let rooms =
-            Rooms::start(plan, metrics.clone(), shutdown.clone(), Gate::open(metrics.clone()));
-        let edge = Edge::new(metrics, Doors::for_loopback(), seed);
+        let (gate, doors) = if tokens {
+            let reviewer = Arc::new(plan.cluster.clone());
+            let (audience, bound) = (Some("rollcast".to_owned()), Duration::from_secs(30));
+            let gate = Gate::tokens(reviewer, audience, bound, metrics.clone()).unwrap();
+            (gate, Doors::for_tokens())
+        } else {
+            (Gate::open(metrics.clone()), Doors::for_loopback())
+        };
+        let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
+        let edge = Edge::new(metrics, doors, seed);
         let router = edge.around(routes(rooms.service.clone()));
         World { sim, rooms, shutdown, router }
     }
@@ -86,6 +103,14 @@ impl World {
             request = request.header(*name, *value);
         }
         self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    /// The status and the JSON body of an answer that ends.
+    pub async fn json(&self, path: &str, headers: &[(&str, &str)]) -> (u16, serde_json::Value) {
+        let response = self.get(path, headers).await;
+        let status = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap())
     }
 
     /// Opens a stream as Server-Sent Events, behind an id if there is one.

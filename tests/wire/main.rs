@@ -1,1 +1,275 @@
-//! placeholder
+//! The wire, by example: every event in every format, made by the code and compared with what is
+//! committed in this folder. `UPDATE=1 cargo test --test wire` writes the files anew; a change in
+//! them is a change of the public interface.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rollcast::ids::{
+    AttemptKey, ContainerKind, ContainerState, ContainerStatus, Entry, Gap, GapReason, ImageChange,
+    Kind, KubeEvent, LineMeta, Lines, PodPhase, PodStatus, RolloutPhase, RolloutStatus, Side,
+    Source, SourceChange, SourceState, WorkloadId,
+};
+use rollcast::journal::Epoch;
+use rollcast::time::{SECOND, parse_stamp};
+use rollcast::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
+
+fn time(text: &str) -> i64 {
+    parse_stamp(text.as_bytes()).unwrap().0
+}
+
+fn workload() -> Arc<WorkloadId> {
+    Arc::new(WorkloadId::new("shop", Kind::Deployment, "web"))
+}
+
+fn source() -> Arc<Source> {
+    let key = AttemptKey {
+        uid: "0c1f6a52-6a30-4b0e-8a3e-3f4f5d1c2b7a".into(),
+        container: "app".into(),
+        container_id: "containerd://4f0a".into(),
+    };
+    Arc::new(Source { key, workload: workload(), pod: "web-6c9f-p7wqm".into(), attempt: 1 })
+}
+
+fn rollout() -> RolloutStatus {
+    RolloutStatus {
+        time: time("2026-11-22T14:03:59.040Z"),
+        phase: RolloutPhase::Progressing,
+        revision: Some("42".into()),
+        previous: Some("41".into()),
+        generation: 17,
+        images: vec![ImageChange {
+            container: "app".into(),
+            from: Some("shop/web:1.8.2".into()),
+            to: "shop/web:1.9.0".into(),
+        }],
+        desired: 6,
+        updated: 4,
+        ready: 1,
+        available: 1,
+        old: 5,
+        started: Some(time("2026-11-22T14:02:11.040Z")),
+        finished: None,
+        deadline_ms: Some(600_000),
+        message: "2 of 4 new pods cannot start: container app exits with code 1".to_owned(),
+    }
+}
+
+fn pod() -> PodStatus {
+    PodStatus {
+        time: time("2026-11-22T14:02:26.020Z"),
+        pod: "web-6c9f-p7wqm".into(),
+        uid: "0c1f6a52-6a30-4b0e-8a3e-3f4f5d1c2b7a".into(),
+        node: Some("node-1".into()),
+        revision: Some("42".into()),
+        side: Side::New,
+        phase: PodPhase::Init,
+        phase_detail: Some("1/2".into()),
+        ready: false,
+        restarts: 0,
+        reason: None,
+        message: None,
+        containers: vec![ContainerStatus {
+            name: "app".into(),
+            kind: ContainerKind::App,
+            state: ContainerState::Waiting,
+            attempt: 1,
+            reason: Some("PodInitializing".into()),
+            exit_code: None,
+        }],
+    }
+}
+
+/// Lines of every sort: plain, hostile, cut, lossy, without a line end.
+fn lines() -> Lines {
+    let texts = [
+        "FATAL config: DATABASE_URL is not set",
+        "\u{1b}[31mred\u{1b}[0m\r::stop-commands::x ##[add-mask]y \u{202e}z \"quoted\" \\ \u{7f}",
+        "a very long li",
+        "not utf-8: \u{fffd}",
+        "no line end",
+    ];
+    let mut text = String::new();
+    let mut metas = Vec::new();
+    for (index, line) in texts.iter().enumerate() {
+        metas.push(LineMeta {
+            time: time("2026-11-22T14:02:38.310164133Z") + index as i64,
+            start: text.len() as u32,
+            len: line.len() as u32,
+            truncated_bytes: if index == 2 { 1_048_576 } else { 0 },
+            ordinal: u32::from(index == 1),
+            lossy: index == 3,
+            partial: index == 4,
+        });
+        text.push_str(line);
+    }
+    Lines { source: source(), side: Side::New, text: Bytes::from(text), lines: metas.into() }
+}
+
+fn gap() -> Gap {
+    Gap {
+        time: time("2026-11-22T14:03:23Z"),
+        reason: GapReason::RotationUnproven,
+        source: Some(source()),
+        from: Some(time("2026-11-22T14:03:14.2Z")),
+        to: Some(time("2026-11-22T14:03:22.8Z")),
+        count: None,
+    }
+}
+
+fn too_slow() -> Gap {
+    let (from, to) = (None, None);
+    let reason = GapReason::ViewerTooSlow;
+    Gap { source: None, reason, from, to, count: Some(4_711), ..gap() }
+}
+
+fn event() -> KubeEvent {
+    KubeEvent {
+        time: time("2026-11-22T14:03:25Z"),
+        warning: true,
+        reason: "Unhealthy".into(),
+        message: "Readiness probe failed: connection refused".into(),
+        object_kind: "pod".into(),
+        object_name: "web-6c9f-r4t8c".into(),
+        count: 3,
+    }
+}
+
+fn change(state: SourceState) -> SourceChange {
+    let ended = state == SourceState::Ended;
+    SourceChange {
+        time: time("2026-11-22T14:02:40Z"),
+        source: source(),
+        state,
+        from_start: Some(true),
+        complete: ended.then_some(true),
+        lines: ended.then_some(12),
+        reason: (state == SourceState::Waiting).then(|| "budget".into()),
+    }
+}
+
+/// A whole stream with each event once.
+fn stream(format: Format) -> Vec<u8> {
+    let encoder = Encoder { format, epoch: Epoch::parse("7k2m9q").unwrap() };
+    let mut out = encoder.preamble(Duration::from_millis(2150));
+    let start = time("2026-11-22T14:02:11Z");
+    let status = rollout();
+    let coverage = Coverage {
+        pod: "web-6c9f-x2k9d".into(),
+        container: "app".into(),
+        attempt: 1,
+        from_start: Some(true),
+    };
+    let workload = workload();
+    let hello = Hello {
+        position: Position { seq: 1041, time: start },
+        resumed: Resumed::None,
+        heartbeat: Duration::from_secs(10),
+        ends_at: start + 3_600 * SECOND,
+        workload: &workload,
+        coverage: vec![coverage],
+        rollout: Some(&status),
+    };
+    encoder.hello(&mut out, &hello);
+    let entries = [
+        Entry::Rollout(Arc::new(status.clone())),
+        Entry::Pod(Arc::new(pod())),
+        Entry::Source(Arc::new(change(SourceState::Waiting))),
+        Entry::Source(Arc::new(change(SourceState::Following))),
+        Entry::Lines(Arc::new(lines())),
+        Entry::Event(Arc::new(event())),
+        Entry::Source(Arc::new(change(SourceState::Ended))),
+        Entry::Gap(Arc::new(gap())),
+        Entry::Gap(Arc::new(too_slow())),
+    ];
+    let mut seq = 1042;
+    for entry in &entries {
+        encoder.entry(&mut out, seq, entry);
+        seq += entry.count();
+    }
+    let now = time("2026-11-22T14:03:23.001Z");
+    let position = Position { seq: seq - 1, time: now };
+    encoder.live(&mut out, position, now);
+    encoder.cursor(&mut out, position);
+    encoder.heartbeat(&mut out, Some(&status), now + 36 * SECOND);
+    encoder.bye(&mut out, Bye::Rotate, Duration::from_millis(2150), now + 37 * SECOND);
+    out
+}
+
+fn check(format: Format, file: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(file);
+    let made = stream(format);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let committed = std::fs::read(&path).unwrap_or_default();
+    assert!(
+        committed == made,
+        "{file} differs from what the code makes; if the wire is meant to change, write it anew \
+         with UPDATE=1:\n{}",
+        String::from_utf8_lossy(&made)
+    );
+}
+
+#[test]
+fn server_sent_events_are_as_committed() {
+    check(Format::Sse, "stream.sse");
+}
+
+#[test]
+fn ndjson_is_as_committed() {
+    check(Format::Ndjson, "stream.ndjson");
+}
+
+#[test]
+fn text_is_as_committed() {
+    check(Format::Text, "stream.txt");
+}
+
+#[test]
+fn no_byte_of_a_pod_controls_a_sink() {
+    for format in [Format::Sse, Format::Ndjson, Format::Text] {
+        let made = stream(format);
+        let text = std::str::from_utf8(&made).unwrap();
+        assert!(
+            text.chars().all(|c| c == '\n' || (c >= ' ' && !('\u{7f}'..='\u{9f}').contains(&c)))
+        );
+        assert!(!text.lines().any(|line| line.starts_with("::") || line.starts_with("##[")));
+    }
+}
+
+#[test]
+fn every_line_of_ndjson_and_every_data_is_one_object() {
+    let ndjson = stream(Format::Ndjson);
+    for line in std::str::from_utf8(&ndjson).unwrap().lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(value["type"].is_string(), "{line}");
+    }
+    let sse = stream(Format::Sse);
+    for line in std::str::from_utf8(&sse).unwrap().lines() {
+        if let Some(data) = line.strip_prefix("data: ") {
+            assert!(serde_json::from_str::<serde_json::Value>(data).unwrap().is_object());
+        }
+    }
+}
+
+/// The README shows the wire as it is.
+#[test]
+fn the_excerpts_in_the_readme_are_from_the_committed_streams() {
+    let read = |file: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+    };
+    let committed = read("tests/wire/stream.txt") + &read("tests/wire/stream.sse");
+    let readme = read("README.md");
+    let mut lines = 0;
+    for block in readme.split("\n```\n").skip(1).step_by(2) {
+        for line in block.lines() {
+            assert!(committed.lines().any(|made| made == line), "not on the wire: {line}");
+            lines += 1;
+        }
+    }
+    assert!(lines >= 9, "{lines} lines of excerpts");
+}

@@ -53,6 +53,14 @@ export const count = (n: number): string => n.toLocaleString('en');
 
 export const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`;
 
+/** An image without its registry's host, and with a digest cut to what tells it apart. */
+export function shortImage(image: string): string {
+  const slash = image.indexOf('/');
+  const host = image.slice(0, Math.max(0, slash));
+  const rest = /[.:]/.test(host) || host === 'localhost' ? image.slice(slash + 1) : image;
+  return rest.replace(/@sha256:([0-9a-f]{8})[0-9a-f]+$/, '@$1…');
+}
+
 /** The part of a pod's name that tells it from its siblings: a StatefulSet's pods have ordinals,
  * a bare pod has only its name, the others end in five random letters. */
 export function shortPod(pod: string, kind: string): string {

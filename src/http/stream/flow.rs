@@ -211,7 +211,7 @@ impl Flow {
             }
             let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             let stale = self.opening.standing.is_stale();
-            match if stale { Next::CaughtUp } else { follow.viewer.next() } {
+            match if stale { Next::CaughtUp } else { follow.viewer.take() } {
                 Next::Piece(bytes, _) if bytes.is_empty() => {
                     follow.moved = true;
                     // A long stretch that the selection leaves out must not keep others waiting.

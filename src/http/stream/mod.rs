@@ -1,6 +1,6 @@
 //! `GET …/stream`: everything of one workload, as it happens.
 //!
-//! [`query`] reads what was asked for, [`start`] decides where the stream begins, [`flow`] is the
+//! `query` reads what was asked for, `start` decides where the stream begins, `flow` is the
 //! body: preamble, hello, the state as it stands, history, `live`, and then what comes.
 
 mod flow;

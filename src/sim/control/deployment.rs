@@ -56,6 +56,8 @@ struct Set {
     template: Arc<Template>,
     created: i64,
     revision: u64,
+    /// Revisions that it had before a rollback used it again.
+    former: Vec<u64>,
     /// `spec.replicas`.
     replicas: u32,
     generation: i64,
@@ -186,7 +188,10 @@ impl World {
             state.sets[at].template = Arc::new(state.spec.template.clone());
             if state.sets[at].revision < state.revision {
                 state.revision += 1;
-                state.sets[at].revision = state.revision;
+                let former = std::mem::replace(&mut state.sets[at].revision, state.revision);
+                // Kubernetes cuts the annotation at 2,000 bytes (`deployment_util.go`).
+                state.sets[at].former.push(former);
+                state.sets[at].former.truncate(200);
                 let message = format!("Found new replica set \"{}\"", state.sets[at].name);
                 state.progress(true, "FoundNewReplicaSet", message, self.now);
             }
@@ -205,6 +210,7 @@ impl World {
             template: Arc::new(state.spec.template.clone()),
             created: self.now,
             revision: state.revision,
+            former: Vec::new(),
             replicas: 0,
             generation: 1,
             counts: Counts::default(),

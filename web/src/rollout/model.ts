@@ -142,6 +142,8 @@ function markContainers(marks: Mark[], before: Pod, pod: Pod, at: number): void 
     if (!was) continue;
     if ((container.attempt ?? 1) > (was.attempt ?? 1)) {
       marks.push({ at, glyph: '↻', what: `${container.name} started again, attempt ${container.attempt}` });
+    } else if (container.exit_code === 0 && container.kind === 'init') {
+      // What it is there for; the next phase shows it.
     } else if (was.state === 'running' && container.state !== 'running' && pod.phase !== 'terminating' && pod.phase !== 'gone') {
       const code = typeof container.exit_code === 'number' ? ` with code ${container.exit_code}` : '';
       marks.push({ at, glyph: container.exit_code === 0 ? '■' : '✗', what: `${container.name} exited${code}` });

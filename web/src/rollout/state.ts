@@ -23,9 +23,10 @@ const STATES: Record<RolloutPhase, State> = {
 const FAILING: State = { glyph: '✗', text: 'failing', tone: 'bad' };
 const UNKNOWN: State = { glyph: '?', text: 'unknown', tone: 'idle' };
 
-/** `failing` is how many new pods cannot start, as far as is known. */
-export function stateOf(phase: string | null | undefined, failing: number): State {
-  if (failing > 0 && (phase === 'progressing' || phase === 'waiting' || phase === 'complete')) return FAILING;
+/** `trouble` is whether something keeps new pods from starting: the server's sentence says so, or
+ * the pods themselves do. */
+export function stateOf(phase: string | null | undefined, trouble: boolean): State {
+  if (trouble && (phase === 'progressing' || phase === 'waiting' || phase === 'complete')) return FAILING;
   if (phase && Object.hasOwn(STATES, phase)) return STATES[phase as RolloutPhase];
   return phase ? { ...UNKNOWN, text: phase.replaceAll('_', ' ') } : UNKNOWN;
 }

@@ -1,12 +1,13 @@
 // What is being rolled out, by whom, how far it is, and why it is stuck.
 
-import { duration, shortPod } from '../format';
+import type { Rollout } from '../api/types';
+import { duration, shortImage, shortPod } from '../format';
 import type { State } from '../rollout/state';
 import type { Watch } from './watch';
 
 export function Head({ watch, state, failing }: { watch: Watch; state: State; failing: number }) {
   const rollout = watch.rollout.value;
-  const images = Object.entries(rollout?.images ?? {});
+  const images = changesOf(rollout?.images);
   const running = rollout?.phase === 'progressing' || rollout?.phase === 'stalled' || rollout?.phase === 'waiting';
   const began = watch.began();
   const elapsed = running && began !== null ? watch.now() - began : (rollout?.elapsed_ms ?? null);
@@ -20,9 +21,10 @@ export function Head({ watch, state, failing }: { watch: Watch; state: State; fa
           {rollout?.revision && (
             <span>revision <b>{rollout.previous && rollout.previous !== rollout.revision ? `${rollout.previous} → ${rollout.revision}` : rollout.revision}</b></span>
           )}
-          {images.map(([container, image]) => (
-            <span key={container} title={`image of container ${container}`}>
-              {image.from && image.from !== image.to && <><code>{image.from}</code> → </>}<code>{image.to}</code>
+          {images.map(({ from, to, containers }) => (
+            <span key={containers[0]} title={`${containers.join(', ')}: ${from ? `${from} → ` : ''}${to}`}>
+              {from && from !== to && <><code>{shortImage(from)}</code> → </>}<code>{shortImage(to)}</code>
+              {containers.length > 1 && ` in ${containers.length} containers`}
             </span>
           ))}
           {rollout?.by && <span>by <b>{rollout.by}</b></span>}
@@ -32,6 +34,17 @@ export function Head({ watch, state, failing }: { watch: Watch; state: State; fa
       <Why watch={watch} failing={failing} />
     </>
   );
+}
+
+/** Containers that change the same image are told of once. */
+function changesOf(images: Rollout['images']): Array<{ from: string; to: string; containers: string[] }> {
+  const made = new Map<string, { from: string; to: string; containers: string[] }>();
+  for (const [container, image] of Object.entries(images ?? {})) {
+    const known = made.get(`${image.from} ${image.to}`);
+    if (known) known.containers.push(container);
+    else made.set(`${image.from} ${image.to}`, { from: image.from ?? '', to: image.to ?? '', containers: [container] });
+  }
+  return [...made.values()];
 }
 
 function Meter({ watch, failing }: { watch: Watch; failing: number }) {
@@ -58,16 +71,17 @@ function Meter({ watch, failing }: { watch: Watch; failing: number }) {
 function Why({ watch, failing }: { watch: Watch; failing: number }) {
   const rollout = watch.rollout.value;
   const reasons = rollout?.reasons ?? [];
-  const bad = failing > 0 || rollout?.phase === 'stalled' || reasons.length > 0;
+  const bad = failing > 0 || rollout?.phase === 'stalled' || reasons.length > 0 || (rollout?.phase === 'progressing' && Boolean(rollout.message));
   if (!bad) return null;
   const stuck = [...watch.model.pods.values()].filter((bar) => bar.side === 'new' && bar.pod.phase === 'failing').map((bar) => bar.pod);
   const first = stuck[0];
   const own = first && `${stuck.length} of ${Math.max(stuck.length, rollout?.updated ?? 0)} new pods ${stuck.length === 1 ? 'is' : 'are'} failing`;
-  const sentence = reasons[0]?.message || rollout?.message || own || 'The rollout makes no progress';
+  const said = reasons[0]?.message || rollout?.message || own || 'the rollout makes no progress';
+  const sentence = said.charAt(0).toUpperCase() + said.slice(1);
   const colon = sentence.indexOf(': ');
   const more = reasons.length > 1
     ? reasons.slice(1).map((reason) => reason.message).join(' · ')
-    : first && `${shortPod(first.pod, watch.kind)}: ${[first.reason, first.message].filter(Boolean).join(', ') || 'failing'}`;
+    : first && !(first.message && said.includes(first.message)) && `${shortPod(first.pod, watch.kind)}: ${[first.reason, first.message].filter(Boolean).join(', ') || 'failing'}`;
   return (
     <section class="why" role="status">
       <span class="g" aria-hidden="true">✗</span>

@@ -4,8 +4,8 @@ import { useComputed } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Workload } from '../api/types';
 import { idOf, listState, watchWorkloads, workloads } from '../api/workloads';
-import { ago, plural } from '../format';
-import { stateOf } from '../rollout/state';
+import { ago, plural, shortImage } from '../format';
+import { type Tone, stateOf } from '../rollout/state';
 import { Bar, type Freshness } from './Bar';
 import { helpOpen } from './Help';
 import { Login } from './Login';
@@ -14,7 +14,11 @@ import { now } from './clock';
 import { get, go, pathOf, setQuery } from './route';
 import { setTitle } from './title';
 
-const stateFor = (item: Workload) => stateOf(item.phase, item.failing ?? 0);
+/** The server has a sentence only for what is in trouble. */
+const stateFor = (item: Workload) => stateOf(item.phase, (item.failing ?? 0) > 0 || Boolean(item.message));
+
+/** Trouble first, then what moves; the server's order, by name, within. */
+const RANK: Record<Tone, number> = { bad: 0, warn: 1, ok: 2, idle: 2 };
 
 export function Home() {
   useEffect(watchWorkloads, []);
@@ -29,9 +33,9 @@ export function Home() {
   const here = all.filter((item) => !namespace || item.namespace === namespace);
   const failing = here.filter((item) => stateFor(item).tone === 'bad');
   const rolling = here.filter((item) => stateFor(item).text === 'rolling out');
-  const shown = (only === 'failing' ? failing : only === 'rolling' ? rolling : here).filter(
-    (item) => !q || `${idOf(item)} ${(item.images ?? []).join(' ')} ${item.message ?? ''}`.toLowerCase().includes(q),
-  );
+  const shown = [...(only === 'failing' ? failing : only === 'rolling' ? rolling : here)]
+    .filter((item) => !q || `${idOf(item)} ${(item.images ?? []).join(' ')} ${item.message ?? ''}`.toLowerCase().includes(q))
+    .sort((a, b) => RANK[stateFor(a).tone] - RANK[stateFor(b).tone]);
   const allFailing = all.filter((item) => stateFor(item).tone === 'bad').length;
   useEffect(() => setTitle(allFailing > 0 ? `✗ ${allFailing} failing · rollcast` : 'Workloads · rollcast', allFailing > 0 ? 'bad' : 'idle'), [allFailing]);
 
@@ -119,7 +123,7 @@ function Line({ item }: { item: Workload }) {
       </td>
       <td><span class={`chip ${state.tone}`}><span aria-hidden="true">{state.glyph}</span>{state.text}</span></td>
       <td class="num">{typeof item.desired === 'number' ? `${item.ready ?? 0}/${item.desired}` : '–'}</td>
-      <td class="img"><code title={images.join('\n')}>{images[0] ?? ''}</code>{images.length > 1 && <span class="s"> +{images.length - 1}</span>}</td>
+      <td class="img"><code title={images.join('\n')}>{shortImage(images[0] ?? '')}</code>{images.length > 1 && <span class="s"> +{images.length - 1}</span>}</td>
       <td class="s when"><Ago time={item.changed} /></td>
     </tr>
   );

@@ -21,7 +21,7 @@ export function tellGap(gap: Gap, kind: string): string {
   const what = gap.count === 1 ? '1 line' : typeof gap.count === 'number' ? `${gap.count.toLocaleString('en')} lines` : 'Lines';
   const whose = gap.pod ? ` of ${shortPod(gap.pod, kind)}${gap.container ? `/${gap.container}` : ''}` : '';
   // The zone is named: this sentence is made once, the page's choice of zone may change later.
-  const range = gap.from && gap.to
+  const range = gap.from && gap.to && Date.parse(gap.to) > Date.parse(gap.from)
     ? ` between ${clock(gap.from)} and ${clock(gap.to)} UTC`
     : gap.from ? ` after ${clock(gap.from)} UTC` : gap.to ? ` before ${clock(gap.to)} UTC` : '';
   return `⚠ ${what}${whose} ${gap.count === 1 ? 'is' : 'are'} missing${range}: ${GAP_CAUSES[gap.reason] ?? gap.reason.replaceAll('_', ' ')}`;
@@ -79,7 +79,9 @@ export function tellPod(pod: Pod, before: Pod | undefined, kind: string): string
     if (container.state === 'running' && (container.attempt ?? 1) > (was.attempt ?? 1)) {
       return `↻ ${name}/${container.name} started again, attempt ${container.attempt}`;
     }
-    if (was.state === 'running' && container.state !== 'running' && pod.phase !== 'terminating') {
+    // An init container that is done is no exit worth telling; the next phase tells it.
+    const done = container.kind === 'init' && container.exit_code === 0;
+    if (!done && was.state === 'running' && container.state !== 'running' && pod.phase !== 'terminating') {
       const code = typeof container.exit_code === 'number' ? ` with code ${container.exit_code}` : '';
       const why = container.reason && container.reason !== 'Error' && container.reason !== 'Completed' ? ` (${container.reason})` : '';
       const glyph = container.exit_code === 0 ? '■' : '✗';

@@ -51,6 +51,10 @@ test('the page is usable at 360 pixels', async () => {
     await page.waitForTimeout(700);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(over <= 0, `${path} is ${over} pixels too wide`);
+    if (name === 'work-narrow') {
+      assert.ok((await page.locator('.tl').boundingBox()).height > 150, 'the timeline is there');
+      assert.ok((await page.locator('.log').boundingBox()).height > 300, 'the log has room');
+    }
     await shot(page, name);
   }
   await page.context().close();

@@ -5,7 +5,7 @@ import { LANE_ROWS, laneOf, ticks, windowOf } from '../../src/rollout/layout';
 import { RolloutModel } from '../../src/rollout/model';
 import { stateOf } from '../../src/rollout/state';
 import { tellGap, tellPod } from '../../src/stream/tell';
-import { shortPod } from '../../src/format';
+import { shortImage, shortPod } from '../../src/format';
 
 const T = Date.parse('2026-11-22T14:00:00Z');
 const pod = (name: string, phase: PodPhase, second: number, more: Partial<Pod> = {}): Pod => ({
@@ -87,11 +87,11 @@ test('the window begins before the rollout and is bounded', () => {
 
 test('every state has a glyph and a word', () => {
   for (const phase of ['waiting', 'progressing', 'paused', 'stalled', 'complete', 'scaled_to_zero', 'deleted', 'something_new', null]) {
-    const state = stateOf(phase, 0);
+    const state = stateOf(phase, false);
     assert.ok(state.glyph && state.text);
   }
-  assert.equal(stateOf('progressing', 1).text, 'failing');
-  assert.equal(stateOf('paused', 1).text, 'paused');
+  assert.equal(stateOf('progressing', true).text, 'failing');
+  assert.equal(stateOf('paused', true).text, 'paused');
 });
 
 test('a gap says whose lines are missing, from when to when, and why', () => {
@@ -112,4 +112,11 @@ test('pods keep what tells them apart', () => {
   assert.equal(shortPod('web-6c9f-p7wqm', 'deployment'), 'p7wqm');
   assert.equal(shortPod('db-0', 'statefulset'), 'db-0');
   assert.equal(shortPod('single', 'pod'), 'single');
+});
+
+test('images lose their host and most of a digest, nothing that tells them apart', () => {
+  assert.equal(shortImage('registry.example.org/shop/web:1.9.0'), 'shop/web:1.9.0');
+  assert.equal(shortImage('localhost:5000/web:1'), 'web:1');
+  assert.equal(shortImage('shop/web:1.9.0'), 'shop/web:1.9.0');
+  assert.equal(shortImage(`web@sha256:${'0123456789abcdef'.repeat(4)}`), 'web@01234567…');
 });

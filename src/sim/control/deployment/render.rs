@@ -8,6 +8,8 @@ use crate::sim::resource::Resource;
 use crate::sim::spec::{Amount, Strategy};
 use crate::time::rfc3339_seconds;
 
+/// The annotation that keeps the numbers which a reused ReplicaSet had before.
+const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
 /// The annotation that numbers revisions.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
@@ -92,6 +94,10 @@ impl Set {
         };
         let mut annotations = spec.annotations.clone();
         annotations.insert(REVISION.to_owned(), self.revision.to_string());
+        if !self.former.is_empty() {
+            let former: Vec<_> = self.former.iter().map(u64::to_string).collect();
+            annotations.insert(REVISION_HISTORY.to_owned(), former.join(","));
+        }
         annotations.insert(
             "deployment.kubernetes.io/desired-replicas".to_owned(),
             spec.replicas.to_string(),

@@ -1,0 +1,205 @@
+//! The end of a log: read until nothing new comes, or proven to have been read already.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::{sleep, timeout};
+
+use super::batch::{Batch, FULL};
+use super::follower::{BACKOFF, Follower, Known, PATIENCE, State};
+use super::reading::{Desk, Reading};
+use super::standing::Standing;
+use crate::cluster::{LogBody, LogError};
+use crate::ids::{GapReason, SourceState};
+use crate::telemetry::events;
+use crate::time::{self, SECOND};
+
+/// "Nothing new" at the end of a log means two reads this far apart (truths: 6).
+const LAST_READ_AGAIN: Duration = Duration::from_secs(1);
+/// The kubelet writes whole seconds and its clock is not ours.
+const CLOCK_SLACK: i64 = 2 * SECOND;
+
+impl Follower {
+    pub(super) async fn last(&mut self, quiet: u8) -> State {
+        if !self.known.borrow().standing.is_over() {
+            // The log or a fresh read ran ahead of the watch: let it come, or go on as before.
+            let over = self.known.wait_for(|known| known.standing.is_over());
+            if !matches!(timeout(PATIENCE, over).await, Ok(Ok(_))) {
+                return State::Open;
+            }
+        }
+        let standing = self.known.borrow().standing;
+        let since = self.memory.fingerprint.since();
+        let request = match standing {
+            // Of `previous` it is not known whether it would be ours.
+            Standing::Gone { .. } | Standing::Superseded { finished: None } => {
+                return self.gone(standing);
+            }
+            Standing::Superseded { .. } => self.request(false, true, since, standing),
+            Standing::Running { .. } | Standing::Ended { .. } => {
+                self.request(false, false, since, standing)
+            }
+        };
+        self.pace.turn().await;
+        let body = match self.cluster.open_log(&request).await {
+            Ok(body) => body,
+            Err(LogError::NotFound(_)) => return self.gone(standing),
+            // No attempt before the present one is kept.
+            Err(LogError::Refused { status: 400, .. } | LogError::Waiting(_)) => {
+                return self.gone(standing);
+            }
+            Err(error) => {
+                self.broken("last_read", &error);
+                self.show();
+                let pause = self.next_pause().max(BACKOFF.0);
+                sleep(pause).await;
+                return State::Last { quiet };
+            }
+        };
+        if !self.memory.opened {
+            self.memory.opened = true;
+            if request.tail_lines.is_some() {
+                self.memory.fingerprint.begin_inside();
+            }
+        }
+        self.read_last(body, since, quiet, standing).await
+    }
+
+    async fn read_last(
+        &mut self,
+        mut body: LogBody,
+        since: Option<i64>,
+        quiet: u8,
+        standing: Standing,
+    ) -> State {
+        let cap = self.options.max_line_bytes;
+        let mut batch = Batch::default();
+        let mut reading = match since {
+            Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
+            None => Reading::unproven(cap),
+        };
+        while let Some(chunk) = body.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    self.broken("last_read", &error);
+                    sleep(self.next_pause().max(BACKOFF.0)).await;
+                    return State::Last { quiet: 0 };
+                }
+            };
+            for part in chunk.chunks(FULL) {
+                let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+                reading.push(part, &mut desk);
+                self.flush(&mut batch);
+                if since.is_some()
+                    && reading.suspect()
+                    && !self.prove(&mut reading, &mut batch).await
+                {
+                    return self.not_ours(standing).await;
+                }
+            }
+        }
+        let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+        if reading.message().is_none() {
+            reading.take_fragment(&mut desk);
+        }
+        reading.settle(&mut desk);
+        self.flush(&mut batch);
+        // The attempt was over before this read began, so it showed all there is, like the clean end of
+        // a follow: a pod that is removed before the second look has lost nothing.
+        if reading.message().is_none() {
+            self.memory.clean_end = Some(time::now());
+        }
+        if reading.message().is_some() {
+            // "unable to retrieve container logs": the attempt's files are gone.
+            return self.gone(standing);
+        }
+        if since.is_none() && reading.message().is_none() {
+            if !self.read_is_ours(&reading).await {
+                return self.not_ours(standing).await;
+            }
+            let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+            reading.accept_lost(&mut desk);
+            self.flush(&mut batch);
+        } else if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
+            return self.not_ours(standing).await;
+        }
+        self.show();
+        let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
+        if quiet >= 2 {
+            return self.over(true, None);
+        }
+        sleep(LAST_READ_AGAIN).await;
+        State::Last { quiet }
+    }
+
+    /// Whether a read without an overlap belongs to this attempt: no newer one may have run by now,
+    /// and nothing in it may be younger than the attempt.
+    async fn read_is_ours(&self, reading: &Reading) -> bool {
+        let standing = match self.look().await {
+            Some(Standing::Superseded { .. }) if !self.reads_previous() => return false,
+            Some(standing) => standing,
+            None => self.known.borrow().standing,
+        };
+        match (reading.first_held(), standing.finished()) {
+            (Some(first), Some(finished)) => first <= finished + CLOCK_SLACK,
+            _ => true,
+        }
+    }
+
+    fn reads_previous(&self) -> bool {
+        matches!(self.known.borrow().standing, Standing::Superseded { .. })
+    }
+
+    /// The lines of a last read were a newer attempt's: read again as soon as the status says so.
+    async fn not_ours(&mut self, standing: Standing) -> State {
+        let newer = |known: &Known| {
+            matches!(known.standing, Standing::Superseded { .. } | Standing::Gone { .. })
+        };
+        let known = newer(&self.known.borrow());
+        if known || !matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_))) {
+            return self.gone(standing);
+        }
+        State::Last { quiet: 0 }
+    }
+
+    /// The log cannot be read any more. It was read to its end if the follow was unbroken and ended
+    /// cleanly when, or after, the attempt had ended (truths: 6).
+    fn gone(&mut self, standing: Standing) -> State {
+        let finished = match standing {
+            Standing::Running { .. } | Standing::Gone { ended: None } => None,
+            other => Some(other.finished()),
+        };
+        let complete = match (self.memory.clean_end, finished) {
+            (Some(end), Some(Some(finished))) => end + CLOCK_SLACK >= finished,
+            (Some(_), Some(None)) => true,
+            _ => false,
+        };
+        if complete {
+            return self.over(true, None);
+        }
+        let (reason, word) = match standing {
+            Standing::Superseded { .. } => (GapReason::AttemptCollected, "attempt_collected"),
+            _ => (GapReason::PodRemoved, "pod_removed"),
+        };
+        let from = self.memory.fingerprint.last_time();
+        // The API cut the end to its second.
+        let to =
+            finished.flatten().map(|finished| (finished + SECOND).max(from.unwrap_or(finished)));
+        self.gap(reason, from, to);
+        self.over(false, Some(word))
+    }
+
+    fn over(&mut self, complete: bool, reason: Option<&'static str>) -> State {
+        self.show();
+        self.memory.ended = true;
+        events::FollowerEnded {
+            source: &self.source,
+            complete: Some(complete),
+            lines: self.memory.lines,
+        }
+        .emit(&self.metrics);
+        self.tell(SourceState::Ended, Some(complete), reason);
+        State::Over
+    }
+}

@@ -1,0 +1,23 @@
+//! The program as it is built, against a real Kubernetes cluster: real kubelets write the logs, real
+//! controllers roll out, and a client reads over a socket.
+//!
+//! `tests/e2e/run` brings a cluster up, runs this and takes it down again. Without `KUBECONFIG` every
+//! test says that it is skipped and passes, unless `ROLLCAST_E2E=required`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stderr, reason = "whoever runs it is told what is skipped and measured")]
+
+#[path = "../it/client.rs"]
+mod client;
+
+mod cluster;
+mod reader;
+mod service;
+mod writers;
+
+mod errors;
+mod faults;
+mod helm;
+mod lines;
+mod rights;
+mod rollout;
+mod sharing;
