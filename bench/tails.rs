@@ -98,7 +98,7 @@ pub async fn ours(args: &Args) -> Outcome {
     tracker.spawn(async move {
         while let Some(change) = changes.recv().await {
             if let Change::PodApplied(pod) | Change::PodGone(pod) = change {
-                told.pod(&pod, Side::New);
+                told.pods(&[(pod, Side::New)]);
             }
         }
     });
