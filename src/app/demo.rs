@@ -34,6 +34,10 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<(), App
         ..shop::options(time::now())
     });
     shop::open(&sim);
+    // The shop is the same for one seed; the journal's epoch and ids are a new process's own, or a
+    // client of the last one would be told that it resumes exactly.
+    #[allow(clippy::disallowed_methods, reason = "the process draws its one seed here")]
+    let seed = fastrand::u64(..);
     let cluster = Cluster::from_client(sim.client(), sim.client(), "demo");
     let plan = Plan {
         cluster,
@@ -46,11 +50,11 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<(), App
         },
         streams: StreamOptions { heartbeat: Duration::from_secs(10), lifetime: None },
         view_cache_bytes: 64 << 20,
-        seed: config.seed,
+        seed,
     };
     let gate = Gate::open(metrics.clone());
     let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
-    let router = router(&rooms, Doors::for_loopback(), config.seed);
+    let router = router(&rooms, Doors::for_loopback(), seed);
     let serving =
         Serving { max_connections: 10_000, closes: Closes::WhenDraining, metrics: Some(metrics) };
     let address = listener.local_addr()?;
@@ -91,8 +95,8 @@ fn demo_text(address: SocketAddr) -> String {
     )
 }
 
-/// Writes for the person who typed the command.
-#[allow(clippy::print_stdout, reason = "the demo's first words are its output, not its log")]
+/// Writes for the person who typed the command; if nobody listens the demo goes on.
 fn tell(text: &str) {
-    println!("{text}");
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -67,9 +67,6 @@ pub struct SourceStatus {
     pub source: Arc<Source>,
     /// Whether reading began at the log's first line, if known.
     pub from_start: Option<bool>,
-    /// What its log held when it was opened has been handed on, or it waits for something that may
-    /// take long.
-    pub caught_up: bool,
 }
 
 struct Inner {
@@ -176,21 +173,30 @@ impl Tail {
         let pods = self.inner.wiring.index.pods_of(workload);
         let state = self.inner.state.lock();
         let mut sources = Vec::new();
-        for source in pods.iter().flat_map(|pod| attempts(pod)) {
+        for source in present(&pods) {
             let memory = state.memories.get(&source.key);
             let running = state.followers.get(&source.key);
-            let starved = state.starved.contains(&source.key);
             sources.push(SourceStatus {
                 from_start: running
                     .and_then(|running| running.from_start.load(Ordering::Acquire).then_some(true))
                     .or_else(|| memory.and_then(|memory| memory.from_start)),
-                caught_up: starved
-                    || memory.is_some_and(|memory| memory.ended)
-                    || running.is_some_and(|running| running.caught_up.load(Ordering::Acquire)),
                 source: Arc::new(source),
             });
         }
         sources
+    }
+
+    /// Whether what the logs of a workload held when they were opened has been handed on, or waits
+    /// for something that may take long. Looks no further than the first that has not.
+    pub fn caught_up(&self, workload: &WorkloadId) -> bool {
+        let pods = self.inner.wiring.index.pods_of(workload);
+        let state = self.inner.state.lock();
+        present(&pods).all(|source| {
+            let running = state.followers.get(&source.key);
+            running.is_some_and(|running| running.caught_up.load(Ordering::Acquire))
+                || state.memories.get(&source.key).is_some_and(|memory| memory.ended)
+                || state.starved.contains(&source.key)
+        })
     }
 
     /// Followers that run now.
@@ -415,6 +421,11 @@ impl Tail {
             }
         }
     }
+}
+
+/// The attempts of pods that exist; what is gone is read to its end, but holds nobody up.
+fn present(pods: &[Arc<PodEntry>]) -> impl Iterator<Item = Source> + '_ {
+    pods.iter().filter(|pod| pod.gone.is_none()).flat_map(|pod| attempts(pod))
 }
 
 /// The attempts of a pod whose logs can be read: the newest of each container that was ever started.

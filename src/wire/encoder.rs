@@ -209,7 +209,10 @@ impl Encoder {
             Entry::Pod(status) => self.pod(out, position, status),
             Entry::Event(event) => match self.format {
                 Format::Text => text::event(out, event),
-                _ => self.object(out, "event", Some(position), &json::event(event)),
+                format => {
+                    let body = json::event(event, format == Format::Ndjson);
+                    self.object(out, "event", Some(position), &body);
+                }
             },
             Entry::Source(change) => match self.format {
                 Format::Text => text::source(out, change),

@@ -114,7 +114,10 @@ struct Container<'a> {
 #[derive(Serialize)]
 struct Event<'a> {
     time: String,
-    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_type: Option<&'static str>,
     reason: &'a str,
     message: &'a str,
     object: Object<'a>,
@@ -220,10 +223,13 @@ fn container(status: &ContainerStatus) -> Container<'_> {
     }
 }
 
-pub(super) fn event(event: &KubeEvent) -> impl Serialize + '_ {
+/// `beside_type`: the object has a `type` of its own already, which says that it is an event.
+pub(super) fn event(event: &KubeEvent, beside_type: bool) -> impl Serialize + '_ {
+    let kind = if event.warning { "Warning" } else { "Normal" };
     Event {
         time: rfc3339(event.time),
-        r#type: if event.warning { "Warning" } else { "Normal" },
+        r#type: (!beside_type).then_some(kind),
+        event_type: beside_type.then_some(kind),
         reason: &event.reason,
         message: &event.message,
         object: Object { kind: &event.object_kind, name: &event.object_name },

@@ -92,7 +92,7 @@ impl From<NotAuthenticated> for Problem {
     fn from(error: NotAuthenticated) -> Self {
         match error {
             NotAuthenticated::Header(Unreadable::Absent) => Problem::unauthorized(
-                "no token: send Authorization: Bearer TOKEN (kubectl create token makes one)",
+                "no token: send Authorization: Bearer TOKEN (kubectl create token NAME --audience=rollcast makes one)",
             ),
             NotAuthenticated::Header(Unreadable::Scheme) => {
                 Problem::unauthorized("only bearer tokens are taken: Authorization: Bearer TOKEN")

@@ -278,7 +278,7 @@ impl Flow {
 /// Waits until what the logs hold has come, so that a tail can be cut from it.
 async fn backlog(tail: &Tail, workload: &WorkloadId) {
     let comes = async {
-        while !tail.sources(workload).iter().all(|source| source.caught_up) {
+        while !tail.caught_up(workload) {
             sleep(BACKLOG_LOOK).await;
         }
     };
