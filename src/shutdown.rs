@@ -308,7 +308,7 @@ impl Supervisor {
                 pause = FIRST_PAUSE;
             }
             match end {
-                Ok(()) if restart == Restart::AfterPanic => return,
+                Ok(()) if restart == Restart::AfterPanic || self.token.is_cancelled() => return,
                 Ok(()) => tracing::warn!(
                     room = self.room,
                     task = name,
