@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Outcome;
 use crate::check::right;
-use crate::process::{Args, say};
+use crate::process::{Args, complain, say};
 
 /// Linux' flag for "discard what you would copy".
 const MSG_TRUNC: i32 = 0x20;
@@ -66,7 +66,7 @@ pub async fn run(args: &Args) -> Outcome {
         let (board, path) = (board.clone(), path.clone());
         tasks.spawn(async move {
             if let Err(error) = view(port, &path, at < SAMPLED, &board, &counted).await {
-                eprintln!("viewer {at}: {error}");
+                complain(&format!("viewer {at}: {error}"));
                 board.wrong.fetch_add(1, Ordering::Relaxed);
             }
         });

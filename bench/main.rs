@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let args = process::Args::of(words.get(1..).unwrap_or_default());
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        eprintln!("no TLS provider");
+        process::complain("no TLS provider");
         return ExitCode::FAILURE;
     }
     let outcome = match words.first().map(String::as_str) {
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            process::complain(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Outcome;
 use crate::cluster::{CONTAINER, NAMESPACE};
-use crate::process::{Args, orders, say};
+use crate::process::{Args, complain, orders, say};
 use crate::tails::pods;
 
 /// Lines that the channel holds: six seconds of them.
@@ -54,7 +54,7 @@ pub async fn sse(args: &Args) -> Outcome {
     let (args, told) = (args.clone(), hub.clone());
     tasks.spawn(async move {
         if let Err(error) = follow(&args, told).await {
-            eprintln!("peer: {error}");
+            complain(&format!("peer: {error}"));
         }
     });
     let flusher = hub.clone();

@@ -147,3 +147,9 @@ pub fn wait(time: std::time::Duration) {
 pub fn say(line: &str) {
     println!("{line}");
 }
+
+/// Says to people what went wrong or goes on.
+#[allow(clippy::print_stderr, reason = "a bench has no log")]
+pub fn complain(line: &str) {
+    eprintln!("{line}");
+}

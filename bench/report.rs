@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rollcast::time;
 
-use crate::process::{Args, say};
+use crate::process::{Args, complain, say};
 use crate::{Outcome, fanout, ingest, memory};
 
 /// One line of the table.
@@ -81,7 +81,7 @@ pub fn all(args: &Args) -> Outcome {
         ("fanout", fanout::run),
         ("memory", memory::run),
     ] {
-        eprintln!("{name} …");
+        complain(&format!("{name} …"));
         rows.extend(bench(args)?);
     }
     let text = page(&rows, &load);

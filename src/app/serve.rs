@@ -65,7 +65,7 @@ pub async fn serve(
         },
         streams: StreamOptions {
             heartbeat: config.streams.heartbeat,
-            lifetime: Some(config.streams.lifetime),
+            lifetime: config.streams.lifetime,
         },
         view_cache_bytes: config.streams.view_cache_bytes,
         seed,

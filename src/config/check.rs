@@ -39,7 +39,11 @@ fn serve(
     }
     let streams = Streams {
         heartbeat: within("--heartbeat", options.heartbeat, 1, 60)?,
-        lifetime: within("--stream-lifetime", options.stream_lifetime, 60, 86_400)?,
+        lifetime: match options.stream_lifetime.0 {
+            Duration::ZERO => None,
+            // Some load balancers cut everything after 30 s; a stream must be able to end before.
+            _ => Some(within("--stream-lifetime", options.stream_lifetime, 10, 86_400)?),
+        },
         view_cache_bytes: size("--view-cache-bytes", options.view_cache_bytes, 1 << 20, 64 << 30)?,
     };
     let logs = logs(&options, &effective)?;
@@ -318,7 +322,7 @@ mod tests {
         for (args, words) in [
             ("serve --heartbeat 90s", &["--heartbeat", "90s", "1s", "60s"][..]),
             ("serve --heartbeat 10", &["--heartbeat", "a unit"]),
-            ("serve --stream-lifetime 10s", &["--stream-lifetime", "60s", "24h"]),
+            ("serve --stream-lifetime 5s", &["--stream-lifetime", "10s", "24h"]),
             ("serve --reauthorize 60s", &["--reauthorize", "12s", "30s"]),
             ("serve --journal-bytes 1KiB", &["--journal-bytes", "1MiB"]),
             (

@@ -103,8 +103,8 @@ pub enum Auth {
 pub struct Streams {
     /// Longest silence; 1 to 60 s.
     pub heartbeat: Duration,
-    /// Mean life; each stream draws its own within a tenth. 1 min to 24 h.
-    pub lifetime: Duration,
+    /// Mean life; each stream draws its own within a tenth. 10 s to 24 h; `None` is for ever.
+    pub lifetime: Option<Duration>,
     /// Bytes of encoded pieces that are shared.
     pub view_cache_bytes: usize,
 }

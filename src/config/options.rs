@@ -142,7 +142,8 @@ pub(super) struct ServeOptions {
     )]
     pub(super) heartbeat: Span,
 
-    /// Life of a stream, give or take a tenth; then it says `bye` and the client resumes. 60s to 24h.
+    /// Life of a stream, give or take a tenth; then it says `bye` and the client resumes. 10s to 24h;
+    /// 0s is for ever.
     #[arg(
         long,
         env = "ROLLCAST_STREAM_LIFETIME",

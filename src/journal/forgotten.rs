@@ -29,6 +29,11 @@ pub(super) struct Forgotten {
 // === impl Forgotten ===
 
 impl Forgotten {
+    /// Nothing is remembered; if something was `cut`, nothing older will ever be counted.
+    pub(super) fn after_cut(cut: bool) -> Self {
+        Forgotten { runs: VecDeque::new(), cut }
+    }
+
     /// Notes an evicted chunk: its first sequence number, the lines of the workload before it, and
     /// the lines in it (0 for a record that is no line).
     pub(super) fn note(&mut self, first: u64, lines_before: u64, lines: u64) {

@@ -36,6 +36,9 @@ struct Inner {
     /// on every shelf in order.
     writer: Mutex<Writer>,
     shelves: RwLock<HashMap<Arc<WorkloadId>, Arc<Shelf>>>,
+    /// The head when an empty shelf was last removed: a shelf that is made later cannot say what was
+    /// before.
+    removed: AtomicU64,
     bytes: AtomicU64,
     evicted: AtomicU64,
     head: AtomicU64,
@@ -66,6 +69,7 @@ impl Journal {
             limits,
             writer,
             shelves: RwLock::default(),
+            removed: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             head: AtomicU64::new(0),
@@ -93,8 +97,8 @@ impl Journal {
         self.inner.evicted.load(Ordering::Relaxed)
     }
 
-    /// The shelf of a workload, made if there is none yet. Its cost is a few hundred bytes; callers
-    /// ask only for workloads that exist, which bounds their number.
+    /// The shelf of a workload, made if there is none yet. Its cost is a few hundred bytes; it goes
+    /// again when it is empty and nobody reads it.
     pub fn shelf(&self, workload: &Arc<WorkloadId>) -> Arc<Shelf> {
         if let Some(shelf) = self.inner.shelves.read().get(workload) {
             return shelf.clone();
@@ -102,7 +106,10 @@ impl Journal {
         let mut shelves = self.inner.shelves.write();
         shelves
             .entry(workload.clone())
-            .or_insert_with(|| Arc::new(Shelf::new(workload.clone())))
+            .or_insert_with(|| {
+                let before = self.inner.removed.load(Ordering::Acquire);
+                Arc::new(Shelf::new(workload.clone(), before))
+            })
             .clone()
     }
 
@@ -142,6 +149,16 @@ impl Journal {
                 _ => {}
             }
             writer.order.pop_front();
+        }
+        // Under the writer's lock nothing is appended, and under the map's nobody gets a shelf, so one
+        // that only the map holds is not in use.
+        let mut shelves = self.inner.shelves.write();
+        let before = shelves.len();
+        shelves.retain(|_, shelf| {
+            Arc::strong_count(shelf) > 1 || shelf.oldest().is_some() || shelf.head() == 0
+        });
+        if shelves.len() < before {
+            self.inner.removed.store(self.head(), Ordering::Release);
         }
     }
 
@@ -277,6 +294,19 @@ mod tests {
         journal.append(&web, lines(&web, 1..2), hour);
         journal.expire(hour + 1);
         assert_eq!(times(&journal.shelf(&web), 0), [1]);
+    }
+
+    #[test]
+    fn an_empty_shelf_goes_and_what_it_held_is_not_forgotten_silently() {
+        let journal = journal(LIMITS);
+        let web = workload("web");
+        let last = journal.append(&web, lines(&web, 0..1), 0);
+        journal.expire(2 * 3600 * crate::time::SECOND);
+        assert!(journal.inner.shelves.read().is_empty());
+        let read = journal.shelf(&web).read(last - 1, usize::MAX);
+        assert_eq!(read.missed, Some(Missed { through: last, lines: None }));
+        assert_eq!(journal.append(&web, lines(&web, 1..2), 0), last + 1);
+        assert_eq!(times(&journal.shelf(&web), last), [1]);
     }
 
     #[test]

@@ -87,8 +87,11 @@ pub(super) struct Freed {
 // === impl Shelf ===
 
 impl Shelf {
-    pub(super) fn new(workload: Arc<WorkloadId>) -> Self {
-        Shelf { workload, state: Mutex::default(), head: watch::Sender::new(0) }
+    /// An empty shelf. What the workload had up to `floor` is not known.
+    pub(super) fn new(workload: Arc<WorkloadId>, floor: u64) -> Self {
+        let forgotten = Forgotten::after_cut(floor > 0);
+        let state = Mutex::new(State { floor, forgotten, ..State::default() });
+        Shelf { workload, state, head: watch::Sender::new(floor) }
     }
 
     /// Whose records these are.
