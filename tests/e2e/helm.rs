@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cluster::{Namespace, attempt, ctl, eventually, kubectl, namespace, program, run};
+use crate::page::Page;
 use crate::reader::Reader;
 use crate::rights::grant;
 use crate::service::{binary, fetch, stream_path};
@@ -94,9 +95,10 @@ async fn a_release_follows_a_rollout_with_its_own_account_and_leaves_nothing() {
     let address: SocketAddr = format!("{ip}:8080").parse().unwrap();
     let path = stream_path(&shop.name, "web");
     assert_eq!(fetch(address, &path, &[]).await.0, 401);
-    let token = format!("Bearer {}", shop.token("reader", Some("rollcast")));
+    let token = shop.token("reader", Some("rollcast"));
+    let page = Page::open(address, &token, &format!("{}/deployment/web", shop.name)).await;
 
-    let reader = Reader::with_token(address, &path, None, &token);
+    let reader = Reader::with_token(address, &path, None, &format!("Bearer {token}"));
     reader.until("live", Duration::from_secs(20), |heard| !heard.named("live").is_empty()).await;
     let options = format!("{forever} --lines 600 --hold");
     web = Writers { run: "new", options: &options, ..web };
@@ -113,6 +115,9 @@ async fn a_release_follows_a_rollout_with_its_own_account_and_leaves_nothing() {
     let heard = reader.stop().await;
     heard.exactly("new", 6, 300);
     heard.without_gaps();
+    if let Some(page) = page {
+        page.rolled_out();
+    }
 
     // Nothing was refused to it: its rights are enough.
     let pod = format!("deployment/{RELEASE}");

@@ -12,6 +12,7 @@
 mod client;
 
 mod cluster;
+mod page;
 mod reader;
 mod service;
 mod writers;
