@@ -173,7 +173,7 @@ impl Tail {
         let pods = self.inner.wiring.index.pods_of(workload);
         let state = self.inner.state.lock();
         let mut sources = Vec::new();
-        for source in present(&pods) {
+        for source in pods.iter().flat_map(|pod| attempts(pod)) {
             let memory = state.memories.get(&source.key);
             let running = state.followers.get(&source.key);
             sources.push(SourceStatus {
@@ -191,7 +191,7 @@ impl Tail {
     pub fn caught_up(&self, workload: &WorkloadId) -> bool {
         let pods = self.inner.wiring.index.pods_of(workload);
         let state = self.inner.state.lock();
-        present(&pods).all(|source| {
+        pods.iter().flat_map(|pod| attempts(pod)).all(|source| {
             let running = state.followers.get(&source.key);
             running.is_some_and(|running| running.caught_up.load(Ordering::Acquire))
                 || state.memories.get(&source.key).is_some_and(|memory| memory.ended)
@@ -211,7 +211,7 @@ impl Tail {
             let Some(side) = state.sides.get(&pod.uid).copied() else { continue };
             for source in attempts(&pod) {
                 let known = state.memories.get(&source.key).is_some_and(|memory| memory.ended);
-                if known || state.followers.contains_key(&source.key) || pod.gone.is_some() {
+                if known || state.followers.contains_key(&source.key) {
                     continue;
                 }
                 let standing = Standing::of_entry(&pod, &source.key);
@@ -421,11 +421,6 @@ impl Tail {
             }
         }
     }
-}
-
-/// The attempts of pods that exist; what is gone is read to its end, but holds nobody up.
-fn present(pods: &[Arc<PodEntry>]) -> impl Iterator<Item = Source> + '_ {
-    pods.iter().filter(|pod| pod.gone.is_none()).flat_map(|pod| attempts(pod))
 }
 
 /// The attempts of a pod whose logs can be read: the newest of each container that was ever started.
