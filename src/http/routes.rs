@@ -1,5 +1,6 @@
 //! The routes under `/api/v1`, and how a path names a workload.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,26 @@ fn find(service: &Service, namespace: &str, kind: &str, name: &str) -> Result<Ta
     Err(Problem::not_found(absent(kind, name, namespace)))
 }
 
+/// Refuses a container that neither the template nor any pod has: a stream that stays silent for a
+/// misspelt name would say that all is well.
+fn check_container(service: &Service, target: &Target, wanted: &str) -> Result<(), Problem> {
+    let Target { workload, pod } = target;
+    let mut names = BTreeSet::new();
+    if let Some(entry) = service.index.workload(workload) {
+        names.extend(entry.template.containers.iter().map(|container| container.name.clone()));
+    }
+    let wants = |uid: &str| pod.as_deref().is_none_or(|pod| pod == uid);
+    for pod in service.index.pods_of(workload).iter().filter(|pod| wants(&pod.uid)) {
+        names.extend(pod.containers.iter().map(|container| container.name.clone()));
+    }
+    if names.is_empty() || names.contains(wanted) {
+        return Ok(());
+    }
+    let names = names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+    let detail = format!("no container \"{wanted}\" in {workload}; it has {names}");
+    Err(Problem::not_found(detail))
+}
+
 async fn stream(
     State(service): State<Service>,
     Path((namespace, kind, name)): Path<(String, String, String)>,
@@ -76,6 +97,9 @@ async fn stream(
     let query = Query::parse(&query_pairs(query.as_deref()), &headers)?;
     let proof = authorize(&service, &caller, &namespace, &kind, &name).await?;
     let target = find(&service, &namespace, &kind, &name)?;
+    if let Some(container) = &query.container {
+        check_container(&service, &target, container)?;
+    }
     check_position(&query, &service.journal)?;
     let selection = Selection {
         workload: target.workload,

@@ -318,10 +318,14 @@ mod tests {
         }
         let shelf = journal.shelf(&web);
         for tail in [0u64, 1, 9, 10, 11, 55, 99, 100, 1_000] {
-            let after = shelf.before_last_lines(tail, |_| true);
+            let after = shelf.before_last_lines(tail, |_| true, |_, _| true);
             assert_eq!(times(&shelf, after).len() as u64, tail.min(100), "tail {tail}");
         }
-        assert_eq!(shelf.before_last_lines(5, |_| false), 0, "nothing is wanted: from the start");
+        let head = shelf.head();
+        assert_eq!(shelf.before_last_lines(5, |_| false, |_, _| true), head, "nothing is wanted");
+        assert_eq!(shelf.before_last_lines(5, |_| true, |_, _| false), head, "nothing is wanted");
+        let one = shelf.before_last_lines(5, |_| true, |_, line| line.time == 1);
+        assert_eq!(times(&shelf, one)[0], 1, "fewer than asked for: from the first of them");
     }
 
     #[test]

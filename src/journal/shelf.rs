@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::forgotten::Forgotten;
-use crate::ids::{Entry, Lines, WorkloadId};
+use crate::ids::{Entry, LineMeta, Lines, WorkloadId};
 
 /// What a chunk costs besides its text: the entry, its place on the shelf and in the order of
 /// eviction, and the allocator's share. Measured at about 200 bytes for a batch of one line.
@@ -138,26 +138,51 @@ impl Shelf {
         Read { slices, next, missed }
     }
 
-    /// The position after which the last `count` lines lie that are `wanted`; all lines of a batch
-    /// are wanted or none.
-    pub fn before_last_lines(&self, count: u64, wanted: impl Fn(&Lines) -> bool) -> u64 {
+    /// The position after which the last `count` lines lie that are `wanted`. If there are fewer it
+    /// is the one before the first of them, and the head if there is none: what else was recorded
+    /// before them is not asked for. `batch` is asked first whether any line of a batch can be wanted.
+    pub fn before_last_lines(
+        &self,
+        count: u64,
+        batch: impl Fn(&Lines) -> bool,
+        wanted: impl Fn(&Lines, &LineMeta) -> bool,
+    ) -> u64 {
         let state = self.state.lock();
         let mut left = count;
-        if left == 0 {
-            return *self.head.borrow();
-        }
+        let mut after = *self.head.borrow();
         for chunk in state.chunks.iter().rev() {
+            if left == 0 {
+                break;
+            }
             let Entry::Lines(lines) = &chunk.entry else { continue };
-            if !wanted(lines) {
+            if !batch(lines) {
                 continue;
             }
-            let here = lines.lines.len() as u64;
-            if here >= left {
-                return chunk.first + (here - left) - 1;
+            let found = |(_, line): &(usize, &LineMeta)| wanted(lines, line);
+            for (index, _) in lines.lines.iter().enumerate().rev().filter(found) {
+                after = chunk.first + index as u64 - 1;
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
             }
-            left -= here;
         }
-        state.floor
+        after
+    }
+
+    /// The oldest time that a batch or record behind `after` begins with; `None` if there is none yet.
+    /// What was read late stands behind younger records, so the first one's time is not it.
+    pub fn oldest_behind(&self, after: u64) -> Option<i64> {
+        let state = self.state.lock();
+        let begin = state.chunks.partition_point(|chunk| chunk.last() <= after);
+        let times = state.chunks.range(begin..).map(|chunk| match &chunk.entry {
+            Entry::Lines(lines) => {
+                let from = (after + 1).saturating_sub(chunk.first) as usize;
+                lines.lines.get(from).map_or(i64::MAX, |line| line.time)
+            }
+            entry => entry.time(),
+        });
+        times.min()
     }
 
     /// The position before the first record whose time is `time` or later.

@@ -7,8 +7,9 @@ use crate::subscribe::{Cursor, Item, Selection};
 use crate::time;
 use crate::wire::{Encoder, Position};
 
-/// A piece is cut at about this size; a single large entry makes a larger one. Writing one costs a send of about the same price from 128 bytes
-/// to 16 KiB (sse study, measured), so larger pieces only cost latency and memory.
+/// A piece is cut at about this size; a single large entry makes a larger one. Writing one costs a
+/// send of about the same price from 128 bytes to 16 KiB, so larger pieces only cost latency and
+/// memory.
 pub(super) const PIECE_BYTES: usize = 32 * 1024;
 
 /// A stretch of the journal in one format: records after `after` up to `through`.
@@ -19,6 +20,8 @@ pub(super) struct Piece {
     pub(super) bytes: Bytes,
     /// The last id in the bytes.
     pub(super) last: Option<Position>,
+    /// Stamp of the oldest line in the bytes; `None` without lines.
+    oldest: Option<i64>,
     /// Where each record begins: sequence number and offset. In order.
     starts: Vec<(u64, u32)>,
 }
@@ -41,7 +44,7 @@ impl Piece {
         }
         let mut out = Vec::with_capacity(PIECE_BYTES);
         let mut starts = Vec::new();
-        let mut last = None;
+        let (mut last, mut oldest) = (None, None::<i64>);
         for item in &batch.items {
             match item {
                 Item::Forgotten { through, lines } => {
@@ -59,6 +62,7 @@ impl Piece {
                                 let seq = slice.first + index as u64;
                                 starts.push((seq, out.len() as u32));
                                 last = Some(Position { seq, time: line.time });
+                                oldest = Some(oldest.map_or(line.time, |old| old.min(line.time)));
                                 encoder.line(&mut out, seq, lines, line);
                             }
                         }
@@ -73,7 +77,16 @@ impl Piece {
         }
         starts.shrink_to_fit();
         out.shrink_to_fit();
-        Some(Piece { after, through: batch.through, bytes: Bytes::from(out), last, starts })
+        let (through, bytes) = (batch.through, Bytes::from(out));
+        Some(Piece { after, through, bytes, last, oldest, starts })
+    }
+
+    /// Whether a reader that wants no line older than `since` may be given these bytes.
+    pub(super) fn suits(&self, since: Option<i64>) -> bool {
+        match (self.oldest, since) {
+            (Some(oldest), Some(since)) => oldest >= since,
+            _ => true,
+        }
     }
 
     /// The bytes of the records behind `after`.

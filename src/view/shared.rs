@@ -92,8 +92,8 @@ impl Views {
         Views { inner: Arc::new(inner) }
     }
 
-    /// A viewer of a selection that reads from behind sequence number `after` on. What is history
-    /// now leaves out lines that are older than `since`.
+    /// A viewer of a selection that reads from behind sequence number `after` on, without lines that
+    /// are older than `since`.
     pub fn viewer(&self, key: Key, after: u64, since: Option<i64>) -> Viewer {
         Viewer::new(self.view(key), after, since)
     }

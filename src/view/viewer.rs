@@ -16,14 +16,11 @@ pub struct Viewer {
     view: Arc<View>,
     progress: watch::Receiver<u64>,
     after: u64,
-    /// History is read from the journal up to here, with `since` applied; behind it the shared
-    /// pieces are read.
-    history: Option<History>,
-}
-
-struct History {
-    until: u64,
+    /// Lines older than this are left out, whenever they come: the backlog of a log that is opened
+    /// late must not bring back what was not asked for.
     since: Option<i64>,
+    /// What lies before this was history when the viewer came.
+    history: Option<u64>,
 }
 
 /// What comes next.
@@ -41,8 +38,8 @@ impl Viewer {
     pub(super) fn new(view: Arc<View>, after: u64, since: Option<i64>) -> Self {
         let progress = view.progress();
         let until = *progress.borrow();
-        let history = (after < until).then_some(History { until, since });
-        Viewer { view, progress, after, history }
+        let history = (after < until).then_some(until);
+        Viewer { view, progress, after, since, history }
     }
 
     /// The last sequence number that was handed out.
@@ -57,8 +54,8 @@ impl Viewer {
             self.history = None;
             return Next::CaughtUp;
         }
-        let since = self.history.as_ref().and_then(|history| history.since);
-        if let Some(piece) = self.view.piece(self.after).filter(|_| since.is_none()) {
+        let since = self.since;
+        if let Some(piece) = self.view.piece(self.after).filter(|piece| piece.suits(since)) {
             self.view.metrics.view_pieces.add(1, "hit");
             let bytes = piece.behind(self.after);
             self.after = piece.through;
@@ -82,7 +79,7 @@ impl Viewer {
     }
 
     fn leave_history(&mut self) {
-        if self.history.as_ref().is_some_and(|history| self.after >= history.until) {
+        if self.history.is_some_and(|until| self.after >= until) {
             self.history = None;
         }
     }

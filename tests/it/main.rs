@@ -4,6 +4,7 @@
 
 mod client;
 mod drain;
+mod history;
 mod oracle;
 mod requests;
 mod resume;

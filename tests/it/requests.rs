@@ -22,6 +22,7 @@ async fn what_makes_no_sense_gets_an_error_that_says_what_to_do() {
         (format!("{STREAM}?tial=5"), 400, "tial"),
         (format!("{STREAM}?last_event_id=nonsense"), 400, "last_event_id"),
         (format!("{STREAM}?last_event_id={future}"), 400, "future"),
+        (format!("{STREAM}?container=ap"), 404, "it has app"),
         (format!("{STREAM}?token=secret"), 400, "Authorization"),
         ("/api/v1/workloads?limit=0".to_owned(), 400, "limit"),
         ("/api/v1/nothing".to_owned(), 404, ""),

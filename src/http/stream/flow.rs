@@ -168,7 +168,7 @@ impl Flow {
         let now = time::now();
         let start =
             Start::decide(query, &service.journal, &shelf, selection, rollout.as_deref(), now);
-        let position = Position { seq: start.after, time: now };
+        let position = Position { seq: start.after, time: start.time };
         let mut out = Vec::new();
         if self.encoder.format != Format::Text {
             self.write_hello(&mut out, &position, start.resumed, &rollout);

@@ -21,6 +21,9 @@ const USUAL_TAIL: u64 = 100;
 pub struct Start {
     /// Records behind this sequence number are delivered.
     pub after: u64,
+    /// The time that goes with it: should this journal be gone when the client comes back, everything
+    /// that it has not seen is read again from then on.
+    pub time: i64,
     /// History leaves out lines that are older.
     pub since: Option<i64>,
     /// What the client is told.
@@ -63,14 +66,15 @@ impl Start {
         if let Some(id) = query.resume {
             if id.epoch == journal.epoch() {
                 let resumed = Resumed::Exact;
-                return Start { after: id.seq, since: None, resumed, lost_since: None };
+                let time = millis(id.unix_ms);
+                return Start { after: id.seq, time, since: None, resumed, lost_since: None };
             }
             // Another journal: its time is all that is left. The milliseconds were cut, and another
             // replica may have seen the lines in another order.
-            let time = i64::try_from(id.unix_ms).unwrap_or(i64::MAX / MILLISECOND);
-            let since = time.saturating_mul(MILLISECOND).saturating_sub(SECOND);
+            let since = millis(id.unix_ms).saturating_sub(SECOND);
             return Start {
                 after: shelf.before_time(since),
+                time: since.min(now),
                 since: Some(since),
                 resumed: Resumed::Approximate,
                 lost_since: Some(since),
@@ -88,12 +92,19 @@ impl Start {
         };
         let after = match since {
             Some(since) => shelf.before_time(since),
-            None => shelf.before_last_lines(query.tail.unwrap_or(USUAL_TAIL), |lines| {
-                selection.wants_lines(lines)
-            }),
+            None => {
+                let tail = query.tail.unwrap_or(USUAL_TAIL);
+                shelf.before_last_lines(tail, |lines| selection.wants_lines(lines), |_, _| true)
+            }
         };
-        Start { after, since, resumed: Resumed::None, lost_since: None }
+        let time = shelf.oldest_behind(after).map_or(now, |oldest| oldest.min(now));
+        Start { after, time, since, resumed: Resumed::None, lost_since: None }
     }
+}
+
+/// An id's milliseconds in nanoseconds; those that no clock shows are the last that fit.
+fn millis(unix_ms: u64) -> i64 {
+    i64::try_from(unix_ms).unwrap_or(i64::MAX).saturating_mul(MILLISECOND)
 }
 
 fn runs(status: &RolloutStatus) -> bool {

@@ -1,0 +1,78 @@
+//! Where a stream begins, and what it leaves out.
+
+use std::time::Duration;
+
+use rollcast::sim::{Effect, Fault, Match, RequestKind};
+use rollcast::time::{self, SECOND, parse_stamp};
+
+use crate::client::Event;
+use crate::world::{STREAM, World, web};
+
+fn stamp(event: &Event) -> i64 {
+    parse_stamp(event.data["time"].as_str().unwrap().as_bytes()).unwrap().0
+}
+
+/// The log of one pod cannot be opened before the stream has caught up with the other.
+#[tokio::test(start_paused = true)]
+async fn since_holds_for_a_log_that_opens_late() {
+    let world = World::new(31);
+    world.sim.apply(web(2, 20.0, None));
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let late = world.sim.pods("shop", "web")[1].name.clone();
+    let on = Match { kind: Some(RequestKind::Log), name: Some(late.clone()), ..Match::default() };
+    world.sim.add_fault(Fault::new(on, Effect::TooMany(1)).lasts(Duration::from_secs(6)));
+    let asked = time::now();
+    let mut client = world.stream(&format!("{STREAM}?since=10s"), None).await;
+    client.until("live").await;
+    let mut heard = 0;
+    while heard < 100 {
+        let event = client.next().await.unwrap();
+        if event.name == "log" {
+            assert!(stamp(&event) >= asked - 11 * SECOND, "{event:?}");
+            heard += usize::from(event.data["pod"] == late.as_str());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_lines_does_not_repeat_old_states() {
+    let world = World::new(32);
+    world.sim.apply(web(1, 5.0, None));
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for image in ["shop/web:2", "shop/web:3", "shop/web:4"] {
+        world.sim.register_image(image, Default::default());
+        let deployments = rollcast::sim::Resource::Deployments;
+        assert!(world.sim.set_image(deployments, "shop", "web", "app", image));
+        tokio::time::sleep(Duration::from_secs(90)).await;
+    }
+    let mut client = world.stream(&format!("{STREAM}?logs=none"), None).await;
+    let mut told = Vec::new();
+    loop {
+        let event = client.next().await.unwrap();
+        if event.name == "live" {
+            break;
+        }
+        told.push(event);
+    }
+    // The state as it stands, and nothing of how it came about.
+    let names: Vec<_> = told.iter().map(|event| &*event.name).collect();
+    assert_eq!(names, ["hello", "rollout", "pod"]);
+}
+
+/// Should the server be gone when a client comes back that heard no more than `hello`, its history
+/// must be read again too.
+#[tokio::test(start_paused = true)]
+async fn the_first_id_carries_the_time_at_which_the_stream_begins() {
+    let world = World::new(33);
+    world.sim.apply(web(1, 20.0, None));
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let mut client = world.stream(&format!("{STREAM}?tail=100"), None).await;
+    let hello = client.until("hello").await;
+    let id = hello.id.unwrap();
+    let ms: i64 = id.split('-').nth(2).unwrap().parse().unwrap();
+    let first = stamp(&client.until("log").await);
+    assert!(ms * 1_000_000 <= first, "{id} is younger than the first line, {first}");
+}
