@@ -8,7 +8,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::epoch::Epoch;
-use super::shelf::{Freed, Shelf};
+use super::forgotten::Older;
+use super::shelf::{Freed, Past, Shelf};
 use crate::ids::{Entry, WorkloadId};
 
 /// How much is kept.
@@ -35,14 +36,25 @@ struct Inner {
     /// Held while a sequence number is issued and its record put on a shelf, so that numbers appear
     /// on every shelf in order.
     writer: Mutex<Writer>,
-    shelves: RwLock<HashMap<Arc<WorkloadId>, Arc<Shelf>>>,
-    /// The head when an empty shelf was last removed: a shelf that is made later cannot say what was
-    /// before.
-    removed: AtomicU64,
+    shelves: RwLock<Shelves>,
     bytes: AtomicU64,
     evicted: AtomicU64,
     head: AtomicU64,
 }
+
+#[derive(Debug, Default)]
+struct Shelves {
+    live: HashMap<Arc<WorkloadId>, Arc<Shelf>>,
+    /// What is known of workloads whose shelves were removed, so that one that is made anew can say
+    /// what it missed.
+    past: HashMap<Arc<WorkloadId>, Past>,
+    /// The newest sequence number of those of which nothing is known any more.
+    unknown: u64,
+}
+
+/// Workloads without a shelf whose past is known, some 150 bytes each. When there are more, the
+/// older half is forgotten.
+const MAX_PAST: usize = 4096;
 
 #[derive(Debug)]
 struct Writer {
@@ -69,7 +81,6 @@ impl Journal {
             limits,
             writer,
             shelves: RwLock::default(),
-            removed: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             head: AtomicU64::new(0),
@@ -100,17 +111,10 @@ impl Journal {
     /// The shelf of a workload, made if there is none yet. Its cost is a few hundred bytes; it goes
     /// again when it is empty and nobody reads it.
     pub fn shelf(&self, workload: &Arc<WorkloadId>) -> Arc<Shelf> {
-        if let Some(shelf) = self.inner.shelves.read().get(workload) {
+        if let Some(shelf) = self.inner.shelves.read().live.get(workload) {
             return shelf.clone();
         }
-        let mut shelves = self.inner.shelves.write();
-        shelves
-            .entry(workload.clone())
-            .or_insert_with(|| {
-                let before = self.inner.removed.load(Ordering::Acquire);
-                Arc::new(Shelf::new(workload.clone(), before))
-            })
-            .clone()
+        self.inner.shelves.write().shelf(workload)
     }
 
     /// Appends an entry at wall time `now`; gives the sequence number of its first record.
@@ -152,19 +156,50 @@ impl Journal {
         }
         // Under the writer's lock nothing is appended, and under the map's nobody gets a shelf, so one
         // that only the map holds is not in use.
-        let mut shelves = self.inner.shelves.write();
-        let before = shelves.len();
-        shelves.retain(|_, shelf| {
-            Arc::strong_count(shelf) > 1 || shelf.oldest().is_some() || shelf.head() == 0
-        });
-        if shelves.len() < before {
-            self.inner.removed.store(self.head(), Ordering::Release);
-        }
+        self.inner.shelves.write().clear_away();
     }
 
     fn freed(&self, freed: Freed) {
         self.inner.bytes.fetch_sub(freed.bytes as u64, Ordering::Relaxed);
         self.inner.evicted.fetch_add(freed.records, Ordering::Relaxed);
+    }
+}
+
+// === impl Shelves ===
+
+impl Shelves {
+    fn shelf(&mut self, workload: &Arc<WorkloadId>) -> Arc<Shelf> {
+        if let Some(shelf) = self.live.get(workload) {
+            return shelf.clone();
+        }
+        let past = self.past.remove(workload).unwrap_or_else(|| match self.unknown {
+            0 => Past::default(),
+            floor => Past { floor, lines: 0, older: Older::Unknown },
+        });
+        let shelf = Arc::new(Shelf::new(workload.clone(), past));
+        self.live.insert(workload.clone(), shelf.clone());
+        shelf
+    }
+
+    /// Removes shelves that are empty and not in use.
+    fn clear_away(&mut self) {
+        let past = &mut self.past;
+        self.live.retain(|workload, shelf| {
+            if Arc::strong_count(shelf) > 1 {
+                return true;
+            }
+            let Some(left) = shelf.past() else { return true };
+            if left.lines > 0 || left.older != Older::Nothing {
+                past.insert(workload.clone(), left);
+            }
+            false
+        });
+        if self.past.len() > MAX_PAST {
+            let mut floors: Vec<u64> = self.past.values().map(|past| past.floor).collect();
+            let (_, middle, _) = floors.select_nth_unstable(MAX_PAST / 2);
+            self.unknown = self.unknown.max(*middle);
+            self.past.retain(|_, past| past.floor > self.unknown);
+        }
     }
 }
 
@@ -251,11 +286,15 @@ mod tests {
         let first_kept = kept[0] as u64;
         for after in [0, 1, 17, first_kept - 1] {
             let missed = shelf.read(after, usize::MAX).missed.unwrap();
-            assert_eq!(
-                missed,
-                Missed { through: first_kept, lines: Some(first_kept - after) },
-                "after {after}"
-            );
+            let expected = Missed {
+                through: first_kept,
+                lines: Some(first_kept - after),
+                // The whole run is one: its bounds are wider than what lies behind a place in it.
+                oldest: Some(0),
+                newest: Some(kept[0] - 1),
+                next: Some(kept[0]),
+            };
+            assert_eq!(missed, expected, "after {after}");
         }
         assert_eq!(shelf.read(first_kept, usize::MAX).missed, None);
         assert_eq!(journal.evicted(), first_kept);
@@ -302,11 +341,53 @@ mod tests {
         let web = workload("web");
         let last = journal.append(&web, lines(&web, 0..1), 0);
         journal.expire(2 * 3600 * crate::time::SECOND);
-        assert!(journal.inner.shelves.read().is_empty());
-        let read = journal.shelf(&web).read(last - 1, usize::MAX);
-        assert_eq!(read.missed, Some(Missed { through: last, lines: None }));
+        assert!(journal.inner.shelves.read().live.is_empty());
+        let read = journal.shelf(&web).read(0, usize::MAX);
+        let missed =
+            Missed { through: last, lines: Some(1), oldest: Some(0), newest: Some(0), next: None };
+        assert_eq!(read.missed, Some(missed));
+        assert_eq!(journal.shelf(&web).read(last, usize::MAX).missed, None);
         assert_eq!(journal.append(&web, lines(&web, 1..2), 0), last + 1);
         assert_eq!(times(&journal.shelf(&web), last), [1]);
+        let pay = journal.shelf(&workload("pay"));
+        assert_eq!(pay.read(0, usize::MAX).missed, None, "a workload that never had a line");
+    }
+
+    #[test]
+    fn the_memory_of_removed_shelves_is_bounded_and_never_invents() {
+        let journal = journal(LIMITS);
+        let count = MAX_PAST + 1;
+        let name = |index: usize| workload(&format!("web-{index}"));
+        for index in 0..count {
+            journal.append(&name(index), lines(&name(index), 0..1), 0);
+        }
+        journal.expire(2 * 3600 * crate::time::SECOND);
+        let known = journal.inner.shelves.read().past.len();
+        assert_eq!(known, MAX_PAST / 2);
+        let missed = |index| journal.shelf(&name(index)).read(0, usize::MAX).missed.unwrap();
+        assert_eq!(missed(count - 1).lines, Some(1));
+        assert_eq!(missed(0).lines, None, "it may have had lines, nobody knows");
+    }
+
+    #[test]
+    fn a_time_before_what_is_kept_tells_what_was_forgotten_of_it() {
+        let journal = journal(Limits { workload_bytes: 2_000, ..LIMITS });
+        let web = workload("web");
+        for start in 0..100 {
+            journal.append(&web, lines(&web, start * 2..start * 2 + 2), 0);
+        }
+        let shelf = journal.shelf(&web);
+        let first = times(&shelf, 0)[0];
+        let at = shelf.position_at(first);
+        assert_eq!((at.missed, times(&shelf, at.after)[0]), (None, first));
+        assert_eq!(shelf.read(at.after, usize::MAX).missed, None);
+        let all = shelf.position_at(-5);
+        let missed = all.missed.unwrap();
+        assert_eq!((missed.lines, missed.oldest), (Some(first as u64), Some(0)));
+        assert_eq!((missed.newest, missed.next), (Some(first - 1), Some(first)));
+        assert_eq!(times(&shelf, all.after)[0], first);
+        let part = shelf.position_at(first - 3).missed.unwrap();
+        assert_eq!((part.lines, part.oldest), (None, Some(first - 3)), "not counted, but bounded");
     }
 
     #[test]

@@ -17,4 +17,4 @@ mod shelf;
 
 pub use epoch::Epoch;
 pub use memory::{Journal, Limits};
-pub use shelf::{Missed, Read, Shelf, Slice};
+pub use shelf::{At, Missed, Read, Shelf, Slice};

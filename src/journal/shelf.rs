@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::forgotten::Forgotten;
+use super::forgotten::{Forgotten, Lost, Older, Times};
 use crate::ids::{Entry, LineMeta, Lines, WorkloadId};
 
 /// What a chunk costs besides its text: the entry, its place on the shelf and in the order of
@@ -42,6 +42,8 @@ struct Chunk {
     lines_before: u64,
     appended: i64,
     bytes: usize,
+    /// Of its lines.
+    times: Times,
     entry: Entry,
 }
 
@@ -72,8 +74,35 @@ pub struct Read {
 pub struct Missed {
     /// Last forgotten sequence number.
     pub through: u64,
-    /// Lines among them, if known.
+    /// Lines among them, before filters, if known.
     pub lines: Option<u64>,
+    /// No line among them has an older stamp (wall time), if known; `None` too if there is no line.
+    pub oldest: Option<i64>,
+    /// No line among them has a newer stamp, if known; `None` too if there is no line.
+    pub newest: Option<i64>,
+    /// The stamp of the first line that is kept behind them, if there is one.
+    pub next: Option<i64>,
+}
+
+/// Where reading begins that was asked for by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// The position before the first kept record whose time is the time asked for or later.
+    pub after: u64,
+    /// Lines of that time or later that were forgotten, or may have been. Reading on from `after`
+    /// does not tell of them again.
+    pub missed: Option<Missed>,
+}
+
+/// What is known of a workload whose records are all forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Past {
+    /// Its last sequence number, 0 if none.
+    pub(super) floor: u64,
+    /// Lines it ever had.
+    pub(super) lines: u64,
+    /// Their times.
+    pub(super) older: Older,
 }
 
 /// What an eviction freed.
@@ -87,11 +116,22 @@ pub(super) struct Freed {
 // === impl Shelf ===
 
 impl Shelf {
-    /// An empty shelf. What the workload had up to `floor` is not known.
-    pub(super) fn new(workload: Arc<WorkloadId>, floor: u64) -> Self {
-        let forgotten = Forgotten::after_cut(floor > 0);
-        let state = Mutex::new(State { floor, forgotten, ..State::default() });
+    /// An empty shelf of a workload of which `past` is known.
+    pub(super) fn new(workload: Arc<WorkloadId>, past: Past) -> Self {
+        let Past { floor, lines, older } = past;
+        let forgotten = Forgotten::after(older);
+        let state = Mutex::new(State { floor, lines, forgotten, ..State::default() });
         Shelf { workload, state, head: watch::Sender::new(floor) }
+    }
+
+    /// What is left to know of an empty shelf when it is removed; `None` while it is not empty.
+    pub(super) fn past(&self) -> Option<Past> {
+        let state = self.state.lock();
+        state.chunks.is_empty().then(|| Past {
+            floor: state.floor,
+            lines: state.lines,
+            older: state.forgotten.summary(),
+        })
     }
 
     /// Whose records these are.
@@ -113,11 +153,8 @@ impl Shelf {
     /// collected (at least one entry if there is any).
     pub fn read(&self, after: u64, max_bytes: usize) -> Read {
         let state = self.state.lock();
-        let missed = (after < state.floor).then(|| {
-            let kept_before = state.chunks.front().map_or(state.lines, |chunk| chunk.lines_before);
-            let seen = state.forgotten.lines_through(after);
-            Missed { through: state.floor, lines: seen.map(|seen| kept_before - seen) }
-        });
+        let missed = (after < state.floor)
+            .then(|| state.missed(state.forgotten.behind(after, state.lines_forgotten())));
         let mut next = after.max(state.floor);
         let begin = state.chunks.partition_point(|chunk| chunk.last() <= next);
         let mut slices = Vec::new();
@@ -187,31 +224,39 @@ impl Shelf {
 
     /// The position before the first record whose time is `time` or later.
     pub fn before_time(&self, time: i64) -> u64 {
+        self.position_at(time).after
+    }
+
+    /// The position before the first record whose time is `time` or later, and what that old was
+    /// forgotten.
+    pub fn position_at(&self, time: i64) -> At {
         let state = self.state.lock();
-        for chunk in &state.chunks {
+        let lost = state.forgotten.since(time, state.lines_forgotten());
+        let missed = lost.map(|lost| state.missed(lost));
+        let after = state.chunks.iter().find_map(|chunk| {
             let index = match &chunk.entry {
+                Entry::Lines(_) if chunk.times.newest < time => None,
                 Entry::Lines(lines) => lines.lines.iter().position(|line| line.time >= time),
                 entry => (entry.time() >= time).then_some(0),
             };
-            if let Some(index) = index {
-                return chunk.first + index as u64 - 1;
-            }
-        }
-        *self.head.borrow()
+            index.map(|index| chunk.first + index as u64 - 1)
+        });
+        At { after: after.unwrap_or_else(|| *self.head.borrow()), missed }
     }
 
     /// Puts an entry on the shelf. Only the journal calls this, in sequence order.
     pub(super) fn push(&self, first: u64, appended: i64, entry: Entry) -> usize {
-        let (bytes, lines) = match &entry {
+        let (bytes, lines, times) = match &entry {
             Entry::Lines(lines) => {
                 let count = lines.lines.len();
-                (CHUNK_OVERHEAD + lines.text.len() + count * LINE_OVERHEAD, count as u64)
+                let bytes = CHUNK_OVERHEAD + lines.text.len() + count * LINE_OVERHEAD;
+                (bytes, count as u64, Times::of(lines))
             }
-            _ => (RECORD_BYTES, 0),
+            _ => (RECORD_BYTES, 0, Times::NONE),
         };
         let mut state = self.state.lock();
         let lines_before = state.lines;
-        let chunk = Chunk { first, lines_before, appended, bytes, entry };
+        let chunk = Chunk { first, lines_before, appended, bytes, times, entry };
         let last = chunk.last();
         state.lines += lines;
         state.bytes += bytes;
@@ -248,10 +293,29 @@ impl Shelf {
 // === impl State ===
 
 impl State {
+    /// Lines of the workload before the first that is kept.
+    fn lines_forgotten(&self) -> u64 {
+        self.chunks.front().map_or(self.lines, |chunk| chunk.lines_before)
+    }
+
+    fn missed(&self, lost: Lost) -> Missed {
+        let lines = self.chunks.iter().find_map(|chunk| match &chunk.entry {
+            Entry::Lines(lines) => lines.lines.first(),
+            _ => None,
+        });
+        Missed {
+            through: self.floor,
+            lines: lost.lines,
+            oldest: lost.times.map(|times| times.oldest),
+            newest: lost.times.map(|times| times.newest),
+            next: lines.map(|line| line.time),
+        }
+    }
+
     fn forget_oldest(&mut self, freed: &mut Freed) -> bool {
         let Some(chunk) = self.chunks.pop_front() else { return false };
         let lines = if matches!(chunk.entry, Entry::Lines(_)) { chunk.entry.count() } else { 0 };
-        self.forgotten.note(chunk.first, chunk.lines_before, lines);
+        self.forgotten.note(chunk.first, chunk.lines_before, lines, chunk.times);
         self.floor = chunk.last();
         self.bytes -= chunk.bytes;
         freed.bytes += chunk.bytes;
@@ -266,5 +330,16 @@ impl State {
 impl Chunk {
     fn last(&self) -> u64 {
         self.first + self.entry.count() - 1
+    }
+}
+
+// === impl Times ===
+
+impl Times {
+    fn of(lines: &Lines) -> Times {
+        lines
+            .lines
+            .iter()
+            .fold(Times::NONE, |all, line| all.with(Times { oldest: line.time, newest: line.time }))
     }
 }
