@@ -9,5 +9,6 @@ mod requests;
 mod resume;
 mod rights;
 mod sharing;
+mod start;
 mod states;
 mod world;
