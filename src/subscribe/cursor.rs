@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Selection;
 use crate::ids::{Entry, Gap, GapReason};
-use crate::journal::{Shelf, Slice};
+use crate::journal::{Missed, Shelf, Slice};
 
 /// Reads one workload's shelf from a position on.
 #[derive(Clone, Debug)]
@@ -20,12 +20,7 @@ pub enum Item {
     /// A record, or the later lines of a batch.
     Record(Slice),
     /// Records were forgotten before this reader came to them.
-    Forgotten {
-        /// The last of them.
-        through: u64,
-        /// Lines among them, before filters, if known.
-        lines: Option<u64>,
-    },
+    Forgotten(Missed),
 }
 
 /// What a cursor read in one step.
@@ -56,7 +51,7 @@ impl Cursor {
         let mut items = Vec::with_capacity(read.slices.len() + 1);
         // States that were forgotten are told anew when a stream begins; only lines are missed.
         if let Some(missed) = read.missed.filter(|missed| missed.lines != Some(0)) {
-            items.push(Item::Forgotten { through: missed.through, lines: missed.lines });
+            items.push(Item::Forgotten(missed));
         }
         let wanted = read.slices.into_iter().filter(|slice| match &slice.entry {
             Entry::Lines(lines) => self.selection.wants_lines(lines),
@@ -69,8 +64,11 @@ impl Cursor {
 }
 
 impl Item {
-    /// The gap that a forgotten stretch stands for, seen by a reader at wall time `now`.
-    pub fn gap(reason: GapReason, lines: Option<u64>, now: i64) -> Gap {
-        Gap { time: now, reason, source: None, from: None, to: None, count: lines }
+    /// The gap that a forgotten stretch stands for, seen by a reader at wall time `now`: from the
+    /// oldest forgotten line to the first one that is kept, or to the newest forgotten one, for lines
+    /// of several sources do not lie in the order of their stamps.
+    pub fn gap(reason: GapReason, missed: &Missed, now: i64) -> Gap {
+        let (from, to) = (missed.oldest, missed.next.max(missed.newest));
+        Gap { time: now, reason, source: None, from, to, count: missed.lines }
     }
 }

@@ -47,11 +47,11 @@ impl Piece {
         let (mut last, mut oldest) = (None, None::<i64>);
         for item in &batch.items {
             match item {
-                Item::Forgotten { through, lines } => {
-                    starts.push((*through, out.len() as u32));
+                Item::Forgotten(missed) => {
+                    starts.push((missed.through, out.len() as u32));
                     let now = time::now();
-                    let gap = Item::gap(behind, *lines, now);
-                    let position = Position { seq: *through, time: now };
+                    let gap = Item::gap(behind, missed, now);
+                    let position = Position { seq: missed.through, time: now };
                     last = Some(position);
                     encoder.gap(&mut out, position, &gap);
                 }

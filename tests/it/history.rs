@@ -8,6 +8,10 @@ use rollcast::time::{self, SECOND, parse_stamp};
 use crate::client::Event;
 use crate::world::{STREAM, World, web};
 
+fn lines(events: &[Event]) -> Vec<&Event> {
+    events.iter().filter(|event| event.name == "log").collect()
+}
+
 fn stamp(event: &Event) -> i64 {
     parse_stamp(event.data["time"].as_str().unwrap().as_bytes()).unwrap().0
 }
@@ -75,4 +79,49 @@ async fn the_first_id_carries_the_time_at_which_the_stream_begins() {
     let ms: i64 = id.split('-').nth(2).unwrap().parse().unwrap();
     let first = stamp(&client.until("log").await);
     assert!(ms * 1_000_000 <= first, "{id} is younger than the first line, {first}");
+}
+
+/// A small journal that has forgotten most of what a first reader was given.
+async fn forgetful(seed: u64) -> (World, Vec<Event>) {
+    let world = World::with(seed, |plan| plan.journal.workload_bytes = 200_000);
+    world.sim.apply(web(2, 200.0, Some(2_000)));
+    world.synced().await;
+    let mut first = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    let events = first.drain(Duration::from_secs(15)).await;
+    assert_eq!(lines(&events).len(), 4_000);
+    (world, events)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_all_that_is_kept_is_counted() {
+    let (world, _) = forgetful(34).await;
+    let mut second = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    let events = second.drain(Duration::from_secs(5)).await;
+    let kept = lines(&events).len();
+    assert!(kept < 4_000, "nothing was forgotten");
+    let gaps: Vec<_> = events.iter().filter(|event| event.name == "gap").collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    let gap = &gaps[0].data;
+    assert_eq!(gap["reason"], "history_evicted");
+    assert_eq!(gap["count"], 4_000 - kept as u64, "{gap}");
+    assert!(gap["from"].is_string() && gap["to"].is_string(), "{gap}");
+    // What is asked for and still kept whole has no gap.
+    let young = stamp(lines(&events)[0]) + SECOND;
+    let since = time::rfc3339(young);
+    let mut third = world.stream(&format!("{STREAM}?since={since}"), None).await;
+    let events = third.drain(Duration::from_secs(5)).await;
+    assert!(!lines(&events).is_empty());
+    assert!(events.iter().all(|event| event.name != "gap"), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_was_forgotten_is_answered_with_the_exact_gap() {
+    let (world, events) = forgetful(35).await;
+    let first = lines(&events)[99];
+    let mut second = world.stream(STREAM, first.id.as_deref()).await;
+    let again = second.drain(Duration::from_secs(5)).await;
+    let gap = &again.iter().find(|event| event.name == "gap").expect("a gap").data;
+    assert_eq!(gap["reason"], "history_evicted");
+    assert_eq!(gap["count"], 3_900 - lines(&again).len() as u64, "{gap}");
+    assert!(gap["from"].is_string() && gap["to"].is_string(), "{gap}");
 }

@@ -17,7 +17,7 @@ use super::start::{BACKLOG, Start};
 use crate::http::Service;
 use crate::http::auth::Standing;
 use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
-use crate::subscribe::Selection;
+use crate::subscribe::{Item, Selection};
 use crate::tail::{Lease, Tail};
 use crate::time;
 use crate::view::{Key, Next, Viewer};
@@ -176,6 +176,10 @@ impl Flow {
         // Also for one who resumes: the records that told the state may have been forgotten, and the
         // state is the same however often it is told.
         self.write_state(&mut out, position, rollout.as_deref());
+        if let Some(missed) = &start.missed {
+            let gap = Item::gap(GapReason::HistoryEvicted, missed, now);
+            self.encoder.gap(&mut out, position, &gap);
+        }
         if let Some(since) = start.lost_since {
             let gap = Gap {
                 time: now,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::query::{Query, Since};
 use crate::http::problem::Problem;
-use crate::ids::{RolloutPhase, RolloutStatus};
-use crate::journal::{Journal, Shelf};
+use crate::ids::RolloutStatus;
+use crate::journal::{At, Journal, Missed, Shelf};
 use crate::subscribe::Selection;
 use crate::time::{MILLISECOND, SECOND};
 use crate::wire::Resumed;
@@ -26,6 +26,8 @@ pub struct Start {
     pub time: i64,
     /// History leaves out lines that are older.
     pub since: Option<i64>,
+    /// Lines that were asked for by their time and are no longer kept.
+    pub missed: Option<Missed>,
     /// What the client is told.
     pub resumed: Resumed,
     /// The client's position was in a journal that is gone: lines may be missing since this time.
@@ -67,7 +69,8 @@ impl Start {
             if id.epoch == journal.epoch() {
                 let resumed = Resumed::Exact;
                 let time = millis(id.unix_ms);
-                return Start { after: id.seq, time, since: None, resumed, lost_since: None };
+                let after = id.seq;
+                return Start { after, time, since: None, missed: None, resumed, lost_since: None };
             }
             // Another journal: its time is all that is left. The milliseconds were cut, and another
             // replica may have seen the lines in another order.
@@ -76,40 +79,37 @@ impl Start {
                 after: shelf.before_time(since),
                 time: since.min(now),
                 since: Some(since),
+                // The gap of the restart speaks of them.
+                missed: None,
                 resumed: Resumed::Approximate,
                 lost_since: Some(since),
             };
         }
         let started = rollout.and_then(|status| status.started);
+        let runs = rollout.is_some_and(|status| status.phase.runs());
         let since = match query.since {
             Some(Since::Time(time)) => Some(time),
             Some(Since::Ago(span)) => {
                 Some(now.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
             }
             Some(Since::Rollout) => Some(started.unwrap_or(now)),
-            None if query.tail.is_none() && rollout.is_some_and(runs) => started,
+            None if query.tail.is_none() && runs => started,
             None => None,
         };
-        let after = match since {
-            Some(since) => shelf.before_time(since),
+        let At { after, missed } = match since {
+            Some(since) => shelf.position_at(since),
             None => {
                 let tail = query.tail.unwrap_or(USUAL_TAIL);
-                shelf.before_last_lines(tail, |lines| selection.wants_lines(lines), |_, _| true)
+                let batch = |lines: &_| selection.wants_lines(lines);
+                At { after: shelf.before_last_lines(tail, batch, |_, _| true), missed: None }
             }
         };
         let time = shelf.oldest_behind(after).map_or(now, |oldest| oldest.min(now));
-        Start { after, time, since, resumed: Resumed::None, lost_since: None }
+        Start { after, time, since, missed, resumed: Resumed::None, lost_since: None }
     }
 }
 
 /// An id's milliseconds in nanoseconds; those that no clock shows are the last that fit.
 fn millis(unix_ms: u64) -> i64 {
     i64::try_from(unix_ms).unwrap_or(i64::MAX).saturating_mul(MILLISECOND)
-}
-
-fn runs(status: &RolloutStatus) -> bool {
-    matches!(
-        status.phase,
-        RolloutPhase::Waiting | RolloutPhase::Progressing | RolloutPhase::Stalled
-    )
 }
