@@ -48,6 +48,7 @@ impl WorkloadEntry {
         let deadline = spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX);
         let conditions = status.conditions.as_ref();
         let detail = DeploymentDetail {
+            revision: revision(&object.metadata),
             desired: asked(spec.replicas),
             paused: spec.paused == Some(true),
             recreate: spec.strategy.kind.as_deref() == Some("Recreate"),
@@ -124,7 +125,7 @@ impl ReplicaSetEntry {
             uid: words.word(meta.uid.as_deref().unwrap_or_default()),
             name: words.word(meta.name.as_deref().unwrap_or_default()),
             created: created(meta),
-            revision: note(meta, annotation::REVISION).and_then(|number| number.parse().ok()),
+            revision: revision(meta),
             reused: note(meta, annotation::REVISION_HISTORY).is_some(),
             change_cause: words.maybe(note(meta, annotation::CHANGE_CAUSE)),
             template: TemplateEntry::new(&object.spec.template, words),
@@ -209,6 +210,10 @@ fn count(number: Option<i32>) -> u32 {
 
 fn created(meta: &types::ObjectMeta) -> i64 {
     meta.creation_timestamp.as_ref().map_or(0, types::nanos)
+}
+
+fn revision(meta: &types::ObjectMeta) -> Option<i64> {
+    note(meta, annotation::REVISION).and_then(|number| number.parse().ok())
 }
 
 fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {

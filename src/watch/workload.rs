@@ -80,6 +80,9 @@ pub enum Detail {
 /// A Deployment's numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeploymentDetail {
+    /// Annotation `deployment.kubernetes.io/revision`: the revision that its controller last worked
+    /// on. It follows the ReplicaSet's, in a later write.
+    pub revision: Option<i64>,
     /// Replicas asked for.
     pub desired: u32,
     /// Rolling out is paused.
