@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Source;
+use crate::time::SECOND;
 
 /// One append to the journal: either several log lines of one source, or one other record.
 #[derive(Clone, Debug)]
@@ -78,7 +79,8 @@ pub enum RolloutPhase {
     Paused,
     /// The Deployment's own deadline passed.
     Stalled,
-    /// Everything that was asked for runs and is available.
+    /// Everything that was asked for ran and was available once. It stays so for this template, even
+    /// if pods fail or are replaced later, as far as the API remembers it.
     Complete,
     /// Zero replicas are asked for and none is left.
     ScaledToZero,
@@ -113,7 +115,7 @@ pub struct RolloutStatus {
     pub old: u32,
     /// When the rollout began, from API times.
     pub started: Option<i64>,
-    /// When it reached its present end, if it has.
+    /// When it reached its end, if it has and the API tells. It stays while pods come and go later.
     pub finished: Option<i64>,
     /// The workload's own deadline in milliseconds (`progressDeadlineSeconds`).
     pub deadline_ms: Option<u64>,
@@ -186,6 +188,9 @@ pub struct PodStatus {
     pub message: Option<Arc<str>>,
     /// Its containers, init containers first.
     pub containers: Vec<ContainerStatus>,
+    /// Nothing changed that a line for people tells: only its side, its revision, or details of its
+    /// containers. Programs are told all the same.
+    pub quiet: bool,
 }
 
 /// What a container is for. A closed list.
@@ -343,6 +348,48 @@ impl Entry {
             Entry::Source(change) => change.time,
             Entry::Gap(gap) => gap.time,
         }
+    }
+}
+
+// === impl RolloutPhase ===
+
+impl RolloutPhase {
+    /// Whether people wait for its end.
+    pub fn runs(self) -> bool {
+        matches!(self, RolloutPhase::Waiting | RolloutPhase::Progressing | RolloutPhase::Stalled)
+    }
+
+    /// Whether it is over.
+    pub fn is_over(self) -> bool {
+        matches!(self, RolloutPhase::Complete | RolloutPhase::ScaledToZero | RolloutPhase::Deleted)
+    }
+}
+
+// === impl RolloutStatus ===
+
+impl RolloutStatus {
+    /// How long the rollout took, or has run at wall time `now`, in whole seconds: the API's times
+    /// are no finer, and a fraction from another clock would make it jump. `None` if its begin is not
+    /// known, or its end although it is over.
+    pub fn elapsed_seconds(&self, now: i64) -> Option<u64> {
+        let running = || (!self.phase.is_over()).then_some(now.max(self.time));
+        let until = self.finished.or_else(running)?;
+        let seconds = until.div_euclid(SECOND) - self.started?.div_euclid(SECOND);
+        // Two clocks may disagree.
+        Some(u64::try_from(seconds).unwrap_or(0))
+    }
+}
+
+// === impl PodStatus ===
+
+impl PodStatus {
+    /// Whether a line for people would say the same but for its time.
+    pub fn reads_like(&self, other: &PodStatus) -> bool {
+        let read = |status: &PodStatus| (status.phase, status.restarts);
+        read(self) == read(other)
+            && self.phase_detail == other.phase_detail
+            && self.reason == other.reason
+            && self.message == other.message
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn status(workload: Option<&WorkloadEntry>, pod: &PodEntry, pulling: 
         reason: judged.trouble.as_ref().map(|trouble| Arc::clone(&trouble.reason)),
         message: judged.trouble.as_ref().map(|trouble| trouble.sentence().into()),
         containers: pod.containers.iter().map(container).collect(),
+        quiet: false,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::ids::{
     ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
     RolloutPhase, RolloutStatus, Side, SourceChange, SourceState,
 };
-use crate::time::{MILLISECOND, rfc3339};
+use crate::time::rfc3339;
 
 /// Serialises a value as one line of JSON that is safe in every sink.
 pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
@@ -160,8 +160,6 @@ struct GapEvent<'a> {
 }
 
 pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
-    let until = status.finished.unwrap_or(status.time);
-    let elapsed = status.started.map(|started| (until - started).max(0) / MILLISECOND);
     Rollout {
         time: rfc3339(status.time),
         phase: phase_word(status.phase),
@@ -178,7 +176,7 @@ pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
         ready: status.ready,
         available: status.available,
         old: status.old,
-        elapsed_ms: elapsed.map(|elapsed| elapsed as u64),
+        elapsed_ms: status.elapsed_seconds(status.time).map(|seconds| seconds * 1000),
         deadline_ms: status.deadline_ms,
         reasons: [],
         message: &status.message,

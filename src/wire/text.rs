@@ -80,8 +80,7 @@ fn progress(out: &mut Vec<u8>, status: &RolloutStatus, now: i64) {
     if status.old > 0 {
         let _ = write!(out, ", {} old", status.old);
     }
-    if let Some(started) = status.started {
-        let seconds = (status.finished.unwrap_or(now) - started).max(0) / crate::time::SECOND;
+    if let Some(seconds) = status.elapsed_seconds(now) {
         let _ = match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
             (0, 0, seconds) => write!(out, " ({seconds}s)"),
             (0, minutes, seconds) => write!(out, " ({minutes}m{seconds:02}s)"),
@@ -90,7 +89,11 @@ fn progress(out: &mut Vec<u8>, status: &RolloutStatus, now: i64) {
     }
 }
 
+/// A line only if it says something new: the rollout's line tells how many pods are old.
 pub(super) fn pod(out: &mut Vec<u8>, status: &PodStatus) {
+    if status.quiet {
+        return;
+    }
     push_clock(out, status.time);
     let _ = write!(out, "  pod/{}  {}", status.pod, pod_phase_word(status.phase));
     if let Some(detail) = &status.phase_detail {
@@ -189,13 +192,7 @@ pub(super) fn bye(out: &mut Vec<u8>, reason: Bye, now: i64) {
 }
 
 pub(super) fn heartbeat(out: &mut Vec<u8>, rollout: Option<&RolloutStatus>, now: i64) {
-    let running = rollout.filter(|status| {
-        matches!(
-            status.phase,
-            RolloutPhase::Waiting | RolloutPhase::Progressing | RolloutPhase::Stalled
-        )
-    });
-    if let Some(status) = running {
+    if let Some(status) = rollout.filter(|status| status.phase.runs()) {
         push_clock(out, now - now.rem_euclid(MILLISECOND));
         out.extend_from_slice(b"  rollout  ");
         progress(out, status, now);

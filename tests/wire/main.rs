@@ -80,6 +80,7 @@ fn pod() -> PodStatus {
             reason: Some("PodInitializing".into()),
             exit_code: None,
         }],
+        quiet: false,
     }
 }
 
@@ -254,6 +255,28 @@ fn every_line_of_ndjson_and_every_data_is_one_object() {
             assert!(serde_json::from_str::<serde_json::Value>(data).unwrap().is_object());
         }
     }
+}
+
+/// The API's times are whole seconds, ours are finer.
+#[test]
+fn elapsed_time_goes_neither_back_nor_on_after_the_end() {
+    let encoder = Encoder { format: Format::Ndjson, epoch: Epoch::parse("7k2m9q").unwrap() };
+    let elapsed = |phase, seen: &str, finished: Option<&str>| {
+        let mut out = Vec::new();
+        let started = Some(time("2026-11-22T14:02:11Z"));
+        let finished = finished.map(time);
+        let status = RolloutStatus { time: time(seen), phase, started, finished, ..rollout() };
+        encoder.entry(&mut out, 1, &Entry::Rollout(Arc::new(status)));
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        value["elapsed_ms"].as_u64()
+    };
+    let (runs, done) = (RolloutPhase::Progressing, RolloutPhase::Complete);
+    let end = Some("2026-11-22T14:02:15Z");
+    assert_eq!(elapsed(runs, "2026-11-22T14:02:10.9Z", None), Some(0), "never negative");
+    assert_eq!(elapsed(runs, "2026-11-22T14:02:15.95Z", None), Some(4000));
+    assert_eq!(elapsed(done, "2026-11-22T14:02:16.02Z", end), Some(4000));
+    assert_eq!(elapsed(done, "2026-11-22T15:00:00Z", end), Some(4000));
+    assert_eq!(elapsed(done, "2026-11-22T15:00:00Z", None), None, "nobody knows the end");
 }
 
 /// The README shows the wire as it is.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::query::{Query, Since};
 use crate::http::problem::Problem;
-use crate::ids::{RolloutPhase, RolloutStatus};
+use crate::ids::RolloutStatus;
 use crate::journal::{Journal, Shelf};
 use crate::subscribe::Selection;
 use crate::time::{MILLISECOND, SECOND};
@@ -81,13 +81,14 @@ impl Start {
             };
         }
         let started = rollout.and_then(|status| status.started);
+        let runs = rollout.is_some_and(|status| status.phase.runs());
         let since = match query.since {
             Some(Since::Time(time)) => Some(time),
             Some(Since::Ago(span)) => {
                 Some(now.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
             }
             Some(Since::Rollout) => Some(started.unwrap_or(now)),
-            None if query.tail.is_none() && rollout.is_some_and(runs) => started,
+            None if query.tail.is_none() && runs => started,
             None => None,
         };
         let after = match since {
@@ -105,11 +106,4 @@ impl Start {
 /// An id's milliseconds in nanoseconds; those that no clock shows are the last that fit.
 fn millis(unix_ms: u64) -> i64 {
     i64::try_from(unix_ms).unwrap_or(i64::MAX).saturating_mul(MILLISECOND)
-}
-
-fn runs(status: &RolloutStatus) -> bool {
-    matches!(
-        status.phase,
-        RolloutPhase::Waiting | RolloutPhase::Progressing | RolloutPhase::Stalled
-    )
 }
