@@ -1,49 +1,75 @@
-//! DaemonSets: counts from their status.
+//! DaemonSets: counts from their status. It does not say whether a rollout was complete once, so one
+//! whose pods fail later is told of as progressing again.
 
 use std::sync::Arc;
 
-use super::revision::{before, highest, side, text};
+use super::clock::begun_again;
+use super::model::Look;
+use super::revision::{before, highest, named, newest_below, observed, side, text};
 use super::{message, model};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
-use crate::watch::{DaemonSetDetail, PodEntry, WorkloadEntry};
+use crate::watch::{DaemonSetDetail, RevisionEntry};
 
 /// The state of a DaemonSet's newest rollout.
-pub(super) fn status(
-    workload: &WorkloadEntry,
-    detail: &DaemonSetDetail,
-    pods: &[&Arc<PodEntry>],
-    now: i64,
-) -> RolloutStatus {
-    let newest = highest(workload);
-    let phase = phase(workload, detail);
-    let living = || pods.iter().filter(|pod| pod.deletion.is_none());
+pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus {
+    let workload = look.workload;
+    let newest = newest(look, detail);
+    let phase = phase(look, detail, newest);
+    let living = || look.pods.iter().filter(|pod| pod.deletion.is_none());
     let on = |wanted| living().filter(move |pod| side(Some(workload), pod) == wanted);
     let complete = phase == RolloutPhase::Complete;
     let new_ready = on(Side::New).filter(|pod| pod.ready.holds()).count();
     let ready = if complete { detail.ready } else { model::count(new_ready) };
     RolloutStatus {
         phase,
-        revision: newest.map(|revision| text(revision.revision)),
-        previous: newest.and_then(|revision| before(workload, revision.revision)),
+        revision: newest.map(|newest| text(newest.revision)),
+        previous: newest.and_then(|newest| before(workload, newest.revision)),
         desired: detail.desired,
         updated: detail.updated,
         ready: ready.min(detail.updated),
         available: detail.available.min(ready).min(detail.updated),
         old: if complete { 0 } else { model::count(on(Side::Old).count()) },
-        started: newest.map(|revision| revision.created),
+        started: newest.and_then(|newest| match newest_below(workload, newest.revision) {
+            Some(others) if others >= newest.created => {
+                let is_new = |pod: &_| side(Some(workload), pod) == Side::New;
+                begun_again(look, Some(newest.revision), Some(others), None, is_new)
+            }
+            _ => Some(newest.created),
+        }),
         message: match phase {
             RolloutPhase::Complete => String::new(),
-            _ => message::of_pods(Some(workload), pods.iter().copied()),
+            _ => message::of_pods(Some(workload), look.pods.iter().copied()),
         },
-        ..model::blank(workload, now)
+        ..model::blank(workload, look.now)
     }
 }
 
-fn phase(workload: &WorkloadEntry, detail: &DaemonSetDetail) -> RolloutPhase {
-    if workload.observed.is_none_or(|observed| observed < workload.generation) {
+/// The revision that is asked for: that of pods of the present template, whose revision may not have
+/// come yet, else the highest. Not known before the controller has seen what is asked for.
+fn newest<'a>(look: &Look<'a>, detail: &DaemonSetDetail) -> Option<&'a Arc<RevisionEntry>> {
+    if !observed(look.workload) {
+        return None;
+    }
+    let generation = detail.template_generation;
+    let present = look.pods.iter().find(|pod| {
+        generation.is_some() && pod.template_generation == generation && pod.hash.is_some()
+    });
+    match present.and_then(|pod| pod.hash.as_deref()) {
+        Some(hash) => named(look.workload, hash),
+        None => highest(look.workload),
+    }
+}
+
+fn phase(
+    look: &Look<'_>,
+    detail: &DaemonSetDetail,
+    newest: Option<&Arc<RevisionEntry>>,
+) -> RolloutPhase {
+    if !observed(look.workload) {
         return RolloutPhase::Waiting;
     }
+    let known = newest.is_some() || look.workload.revisions().next().is_none();
     // As kubectl computes it. A DaemonSet that no node wants is complete, not scaled down.
     let complete = detail.updated >= detail.desired && detail.available >= detail.desired;
-    if complete { RolloutPhase::Complete } else { RolloutPhase::Progressing }
+    if known && complete { RolloutPhase::Complete } else { RolloutPhase::Progressing }
 }

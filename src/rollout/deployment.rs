@@ -1,27 +1,32 @@
 //! Deployments.
+//!
+//! A Deployment and its ReplicaSets are three writes by two controllers, seen through two watches: a
+//! status may be about the template before, and a ReplicaSet that a rollback uses again keeps its
+//! old number for a while. So a state is told of a revision only if both agree that it is the
+//! answer, and what was once complete is known by what the controller wrote down.
 
 use std::sync::Arc;
 
+use super::clock::begun_again;
 use super::message;
-use super::revision::{new_replica_set, text};
+use super::model::Look;
+use super::revision::{new_replica_set, observed, text};
 use crate::ids::{ImageChange, RolloutPhase, RolloutStatus};
 use crate::watch::{DeploymentDetail, PodEntry, ReplicaSetEntry, Truth, WorkloadEntry};
 
 /// The state of a Deployment's newest rollout.
-pub(super) fn status(
-    workload: &WorkloadEntry,
-    detail: &DeploymentDetail,
-    pods: &[&Arc<PodEntry>],
-    now: i64,
-) -> RolloutStatus {
+pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatus {
+    let workload = look.workload;
     let new = new_replica_set(workload);
-    let previous = previous(workload, new);
-    let phase = phase(workload, detail, new);
+    let revision = new.and_then(|new| answer(workload, detail, new));
+    let previous = previous(workload, new, revision);
+    let phase = phase(workload, detail, new, revision);
     let counts = Counts::new(workload, detail, new, phase);
+    let finished = finished(detail, phase);
     RolloutStatus {
-        time: now,
+        time: look.now,
         phase,
-        revision: new.and_then(|set| set.revision).map(text),
+        revision: revision.map(text),
         previous: previous.and_then(|set| set.revision).map(text),
         generation: workload.generation,
         images: images(workload, previous),
@@ -30,11 +35,26 @@ pub(super) fn status(
         ready: counts.ready,
         available: counts.available,
         old: counts.old,
-        started: started(workload, detail, new, pods),
-        finished: finished(detail, phase),
+        started: started(look, new, revision, finished),
+        finished,
         deadline_ms: detail.deadline_seconds.map(|seconds| u64::from(seconds) * 1000),
-        message: words(workload, detail, new, phase, pods),
+        message: words(workload, detail, new, phase, look.pods),
     }
+}
+
+/// The revision of the new ReplicaSet, if that is the one asked for: the Deployment carries the same
+/// number. A ReplicaSet that a rollback uses again gets a number above all others, then the
+/// Deployment does; before that each still has the one it had.
+fn answer(
+    workload: &WorkloadEntry,
+    detail: &DeploymentDetail,
+    new: &ReplicaSetEntry,
+) -> Option<i64> {
+    let number = new.revision?;
+    let agreed = detail.revision.is_none_or(|own| own == number);
+    let replaced = || workload.replica_sets().any(|set| set.revision > Some(number));
+    // Once the Deployment has been observed, a higher number is news of what comes after it.
+    (agreed && (observed(workload) || !replaced())).then_some(number)
 }
 
 /// Where it stands. The first rule that fits counts.
@@ -42,22 +62,27 @@ fn phase(
     workload: &WorkloadEntry,
     detail: &DeploymentDetail,
     new: Option<&Arc<ReplicaSetEntry>>,
+    revision: Option<i64>,
 ) -> RolloutPhase {
-    // Nothing in the status counts before the controller has seen what was asked for.
+    let done = |done: bool| match (done, detail.desired, detail.replicas) {
+        (false, ..) => None,
+        (true, 0, 0) => Some(RolloutPhase::ScaledToZero),
+        (true, ..) => Some(RolloutPhase::Complete),
+    };
+    // Nothing in the status counts before the controller has seen what was asked for. But what was
+    // done stays done if something else than the template was changed: the number of replicas.
     if !observed(workload) {
-        return RolloutPhase::Waiting;
+        let same = revision.is_some() && !detail.paused && remembered(detail, new);
+        return done(same).unwrap_or(RolloutPhase::Waiting);
     }
     if detail.paused {
         return RolloutPhase::Paused;
     }
-    // The status may come before the ReplicaSet that it speaks of; a rollout without a revision is
-    // not told of as done. Without any right to see ReplicaSets there is only the status.
-    let known = new.is_some() || workload.replica_sets().next().is_none();
-    if known && complete(detail) {
-        return match detail.desired {
-            0 => RolloutPhase::ScaledToZero,
-            _ => RolloutPhase::Complete,
-        };
+    // The status may come before the ReplicaSet that it speaks of: a rollout without a number is not
+    // told of as done. Without any right to see ReplicaSets there is only the status.
+    let known = revision.is_some() || workload.replica_sets().next().is_none();
+    if let Some(phase) = done(known && (complete(detail) || remembered(detail, new))) {
+        return phase;
     }
     let late = detail.progressing.as_ref().is_some_and(|condition| {
         let reason = condition.reason().map(|reason| &**reason);
@@ -66,16 +91,31 @@ fn phase(
     if late { RolloutPhase::Stalled } else { RolloutPhase::Progressing }
 }
 
-fn observed(workload: &WorkloadEntry) -> bool {
-    workload.observed.is_some_and(|observed| observed >= workload.generation)
-}
-
 /// As kubectl computes it (`DeploymentComplete`): all pods are of the new template and available,
 /// and no other is left. Old pods that are terminating are counted by nobody (`truths.md` 15).
 fn complete(detail: &DeploymentDetail) -> bool {
     detail.updated == detail.desired
         && detail.replicas == detail.desired
         && detail.available == detail.desired
+}
+
+/// Whether the controller wrote down that this rollout was complete once. It leaves that alone until
+/// the next one, which it is slow to notice: right after a rollback to an old ReplicaSet the
+/// condition is still about the one before. Then other pods are left, and the message names another
+/// (`syncRolloutStatus` in the controller's `progress.go`).
+fn remembered(detail: &DeploymentDetail, new: Option<&Arc<ReplicaSetEntry>>) -> bool {
+    let Some(condition) = &detail.progressing else { return false };
+    let message = condition.message().map_or("", |message| message);
+    let named = message.strip_prefix("ReplicaSet \"").and_then(|rest| rest.split('"').next());
+    let about_it = match (named, new) {
+        (Some(named), Some(new)) => *named == *new.name,
+        _ => true,
+    };
+    let reason = condition.reason().map(|reason| &**reason);
+    condition.holds()
+        && reason == Some("NewReplicaSetAvailable")
+        && about_it
+        && detail.replicas == detail.updated
 }
 
 struct Counts {
@@ -95,9 +135,11 @@ impl Counts {
         new: Option<&Arc<ReplicaSetEntry>>,
         phase: RolloutPhase,
     ) -> Counts {
-        if matches!(phase, RolloutPhase::Complete | RolloutPhase::ScaledToZero) {
-            let all = detail.desired;
-            return Counts { updated: all, ready: all, available: all, old: 0 };
+        if phase.is_over() {
+            // All pods are new, whether they are ready at present or not.
+            let ready = detail.ready.min(detail.updated);
+            let available = detail.available.min(ready);
+            return Counts { updated: detail.updated, ready, available, old: 0 };
         }
         let sets = || workload.replica_sets();
         let (updated, old) = if observed(workload) {
@@ -117,16 +159,16 @@ impl Counts {
     }
 }
 
-/// The revision before: the highest below the new one. While there is no new ReplicaSet, the
-/// highest of all.
+/// The revision before: the highest below the new one. While the new one is not known, the highest
+/// of all others.
 fn previous<'a>(
     workload: &'a WorkloadEntry,
     new: Option<&Arc<ReplicaSetEntry>>,
+    revision: Option<i64>,
 ) -> Option<&'a Arc<ReplicaSetEntry>> {
     let others = workload.replica_sets().filter(|set| new.is_none_or(|new| new.uid != set.uid));
-    let limit = new.map_or(Some(i64::MAX), |new| new.revision);
     others
-        .filter(|set| set.revision.is_some() && set.revision < limit)
+        .filter(|set| set.revision.is_some_and(|number| revision.is_none_or(|new| number < new)))
         .max_by_key(|set| set.revision)
 }
 
@@ -147,25 +189,20 @@ fn images(workload: &WorkloadEntry, previous: Option<&Arc<ReplicaSetEntry>>) -> 
 }
 
 /// When the rollout began, from times of the API alone, so that a fresh replica knows it too: the
-/// creation of its ReplicaSet. A ReplicaSet that a rollback uses again is older than the rollout;
-/// then it is the creation of its oldest pod.
+/// creation of its ReplicaSet, unless a rollback uses that again.
 fn started(
-    workload: &WorkloadEntry,
-    detail: &DeploymentDetail,
+    look: &Look<'_>,
     new: Option<&Arc<ReplicaSetEntry>>,
-    pods: &[&Arc<PodEntry>],
+    revision: Option<i64>,
+    finished: Option<i64>,
 ) -> Option<i64> {
-    let transition = || detail.progressing.as_ref().and_then(|condition| condition.since);
-    let Some(set) = new else {
-        // A first rollout without its ReplicaSet yet began with the Deployment.
-        let first = workload.replica_sets().next().is_none();
-        return if first { Some(workload.created) } else { None };
-    };
-    if !set.reused {
-        return Some(set.created);
+    let new = new.filter(|_| revision.is_some())?;
+    if !new.reused {
+        return Some(new.created);
     }
-    let of_set = pods.iter().filter(|pod| pod.owner.as_ref() == Some(&set.uid));
-    of_set.map(|pod| pod.created).min().or_else(transition)
+    let others = look.workload.replica_sets().filter(|set| set.revision < revision);
+    let newest = others.map(|set| set.created).max();
+    begun_again(look, revision, newest, finished, |pod| pod.owner.as_ref() == Some(&new.uid))
 }
 
 /// When it was done: the controller writes the time when it first saw everything available, and
@@ -173,7 +210,7 @@ fn started(
 fn finished(detail: &DeploymentDetail, phase: RolloutPhase) -> Option<i64> {
     let condition = detail.progressing.as_ref()?;
     let done = condition.reason().map(|reason| &**reason) == Some("NewReplicaSetAvailable");
-    (phase == RolloutPhase::Complete && done).then(|| detail.progressed.or(condition.since))?
+    (phase.is_over() && done).then(|| detail.progressed.or(condition.since))?
 }
 
 fn words(
@@ -183,7 +220,7 @@ fn words(
     phase: RolloutPhase,
     pods: &[&Arc<PodEntry>],
 ) -> String {
-    if matches!(phase, RolloutPhase::Complete | RolloutPhase::ScaledToZero) {
+    if phase.is_over() && detail.available >= detail.desired {
         return String::new();
     }
     let of_pods = message::of_pods(Some(workload), pods.iter().copied());

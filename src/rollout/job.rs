@@ -34,7 +34,7 @@ pub(super) fn status(
         ready: detail.ready.saturating_add(detail.succeeded),
         available: detail.succeeded,
         started: detail.started,
-        finished: detail.finished,
+        finished: detail.finished.or_else(|| failed.and_then(|condition| condition.since)),
         message,
         ..model::blank(workload, now)
     }

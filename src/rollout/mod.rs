@@ -13,6 +13,7 @@
 //! One file a kind; `phase` is about pods, `trouble` about what keeps them from starting, `revision`
 //! about which pods are new. May touch: `watch`, `ids`, `time`.
 
+mod clock;
 mod cron_job;
 mod daemon_set;
 mod deployment;

@@ -26,6 +26,22 @@ struct Seat {
     /// What events said last about pulls, by the pod's identity; only of pods in `pods`.
     pulls: HashMap<Arc<str>, Pull>,
     status: Option<Arc<RolloutStatus>>,
+    /// The last generation that was seen with a status about it, and its template's digest.
+    observed: Option<(i64, u64)>,
+}
+
+/// What a kind's state is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    pub(super) workload: &'a WorkloadEntry,
+    /// Its pods, by creation.
+    pub(super) pods: &'a [&'a Arc<PodEntry>],
+    /// The workload's status is about its present template, if not about all of its specification.
+    pub(super) template_seen: bool,
+    /// What was told last.
+    pub(super) before: Option<&'a RolloutStatus>,
+    /// Our clock.
+    pub(super) now: i64,
 }
 
 /// A pull that began or ended.
@@ -94,11 +110,12 @@ impl Model {
         }
         let seat = self.seats.entry(Arc::clone(&pod.workload)).or_default();
         let at = seat.pods.iter().position(|other| other.uid == pod.uid);
-        let status = seat.pod_status(pod);
-        let news = at.is_none_or(|at| {
-            let before = seat.pod_status(&seat.pods[at]);
-            PodStatus { time: status.time, ..before } != status
-        });
+        let mut status = seat.pod_status(pod);
+        let before = at.map(|at| seat.pod_status(&seat.pods[at]));
+        let news = before
+            .as_ref()
+            .is_none_or(|before| PodStatus { time: status.time, ..before.clone() } != status);
+        status.quiet = before.is_some_and(|before| before.reads_like(&status));
         match at {
             Some(at) => seat.pods[at] = Arc::clone(pod),
             None => seat.pods.push(Arc::clone(pod)),
@@ -132,11 +149,14 @@ impl Model {
     fn workload(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
         let seat = self.seats.entry(Arc::clone(&entry.id)).or_default();
         let before = seat.entry.replace(Arc::clone(entry));
+        if revision::observed(entry) {
+            seat.observed = Some((entry.generation, entry.template.digest));
+        }
         // A new template makes pods old that did not change themselves.
         let (before, after) = (before.as_deref(), Some(&**entry));
         let view = |entry, pod| (revision::side(entry, pod), revision::of_pod(entry, pod));
         for pod in seat.pods.iter().filter(|pod| view(before, pod) != view(after, pod)) {
-            let status = PodStatus { time: now, ..seat.pod_status(pod) };
+            let status = PodStatus { time: now, quiet: true, ..seat.pod_status(pod) };
             out.push((Arc::clone(&entry.id), Entry::Pod(Arc::new(status))));
         }
         self.update(&entry.id, now, out);
@@ -188,10 +208,12 @@ impl Model {
     fn deleted(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
         let Some(seat) = self.seats.get_mut(workload) else { return };
         if let Some(status) = seat.status.take() {
+            // A rollout that was over before ended then, not now.
+            let finished = if status.phase.is_over() { status.finished } else { Some(now) };
             let status = RolloutStatus {
-                time: now,
+                time: now.max(status.time),
                 phase: RolloutPhase::Deleted,
-                finished: Some(now),
+                finished,
                 message: String::new(),
                 ..(*status).clone()
             };
@@ -210,6 +232,8 @@ impl Model {
     /// Says what is new about a workload's rollout.
     fn update(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
         let Some(seat) = self.seats.get_mut(workload) else { return };
+        // Our clock may step back; what is told does not.
+        let now = seat.status.as_ref().map_or(now, |before| now.max(before.time));
         if let Some(status) = seat.judge(now) {
             let news = seat.status.as_ref().is_none_or(|before| {
                 RolloutStatus { time: before.time, ..status.clone() } != **before
@@ -238,10 +262,16 @@ impl Seat {
         };
         // What is said must not depend on the order in which the pods came.
         pods.sort_unstable_by_key(|pod| (pod.created, &pod.name));
+        // Scaling raises the generation, too.
+        let seen = self.observed.filter(|(generation, _)| Some(*generation) == entry.observed);
+        let unchanged = seen.is_some_and(|(_, digest)| digest == entry.template.digest);
+        let template_seen = revision::observed(entry) || unchanged;
+        let (workload, before) = (&**entry, self.status.as_deref());
+        let look = Look { workload, pods: &pods, template_seen, before, now };
         Some(match &entry.detail {
-            Detail::Deployment(detail) => deployment::status(entry, detail, &pods, now),
-            Detail::StatefulSet(detail) => stateful_set::status(entry, detail, &pods, now),
-            Detail::DaemonSet(detail) => daemon_set::status(entry, detail, &pods, now),
+            Detail::Deployment(detail) => deployment::status(&look, detail),
+            Detail::StatefulSet(detail) => stateful_set::status(&look, detail),
+            Detail::DaemonSet(detail) => daemon_set::status(&look, detail),
             Detail::Job(detail) => job::status(entry, &entry.uid, detail, &pods, now),
             Detail::CronJob { suspended } => cron_job::status(entry, *suspended, &pods, now),
             Detail::Pod => return None,

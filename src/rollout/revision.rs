@@ -5,6 +5,11 @@ use std::sync::Arc;
 use crate::ids::Side;
 use crate::watch::{Detail, PodEntry, ReplicaSetEntry, RevisionEntry, WorkloadEntry};
 
+/// Whether the controller has seen what is asked for. Before that its status says nothing about it.
+pub(super) fn observed(workload: &WorkloadEntry) -> bool {
+    workload.observed.is_none_or(|observed| observed >= workload.generation)
+}
+
 /// The ReplicaSet with the Deployment's own template: the oldest, if several have it, as the
 /// controller chooses (`FindNewReplicaSet`). The revision annotation is no guide: it names the old
 /// one under `Recreate` and while paused.
@@ -32,6 +37,13 @@ pub(super) fn before(workload: &WorkloadEntry, number: i64) -> Option<Arc<str>> 
     below.filter(|other| *other < number).max().map(text)
 }
 
+/// When the newest of the ControllerRevisions with a lower number was made. If that is after the
+/// creation of the one with this number, a rollback uses this one again.
+pub(super) fn newest_below(workload: &WorkloadEntry, number: i64) -> Option<i64> {
+    let below = workload.revisions().filter(|other| other.revision < number);
+    below.map(|revision| revision.created).max()
+}
+
 /// Revisions are strings everywhere.
 pub(super) fn text(number: i64) -> Arc<str> {
     number.to_string().into()
@@ -53,13 +65,12 @@ pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
         Detail::DaemonSet(detail) => {
             let same_generation = detail.template_generation.is_some()
                 && detail.template_generation == pod.template_generation;
-            let observed = workload.observed.is_some_and(|seen| seen >= workload.generation);
             let of_highest = match (highest(workload), &pod.hash) {
                 (Some(revision), Some(hash)) => revision.hash.as_ref() == Some(hash),
                 (None, _) => detail.template_generation.is_none(),
                 (Some(_), None) => false,
             };
-            same_generation || (observed && of_highest)
+            same_generation || (observed(workload) && of_highest)
         }
         Detail::CronJob { .. } => match workload.jobs().last() {
             Some(job) => pod.owner.as_ref() == Some(&job.uid),

@@ -1,55 +1,89 @@
 //! StatefulSets: counts from their status.
 
-use std::sync::Arc;
-
-use super::revision::{before, named, side, text};
+use super::clock::begun_again;
+use super::model::Look;
+use super::revision::{before, named, newest_below, side, text};
 use super::{message, model};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
-use crate::watch::{PodEntry, StatefulSetDetail, WorkloadEntry};
+use crate::watch::{RevisionEntry, StatefulSetDetail, WorkloadEntry};
 
 /// The state of a StatefulSet's newest rollout.
-pub(super) fn status(
-    workload: &WorkloadEntry,
-    detail: &StatefulSetDetail,
-    pods: &[&Arc<PodEntry>],
-    now: i64,
-) -> RolloutStatus {
-    let newest = detail.update_revision.as_ref().and_then(|hash| named(workload, hash));
-    let phase = phase(workload, detail);
-    let new_ready = pods.iter().filter(|pod| {
-        pod.ready.holds() && pod.deletion.is_none() && side(Some(workload), pod) == Side::New
-    });
+pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStatus {
+    let workload = look.workload;
+    // A status about the template before names the revision before.
+    let hash = detail.update_revision.as_ref().filter(|_| look.template_seen);
+    let newest = hash.and_then(|hash| named(workload, hash)).map(|newest| &**newest);
+    let phase = phase(look, detail, newest);
+    let is_new = |pod: &_| side(Some(workload), pod) == Side::New;
+    let new_ready =
+        look.pods.iter().filter(|pod| pod.ready.holds() && pod.deletion.is_none() && is_new(pod));
     let done = phase == RolloutPhase::Complete && detail.partition == 0;
     let ready = if done { detail.ready } else { model::count(new_ready.count()) };
     RolloutStatus {
         phase,
-        revision: newest.map(|revision| text(revision.revision)),
-        previous: newest.and_then(|revision| before(workload, revision.revision)),
+        revision: newest.map(|newest| text(newest.revision)),
+        previous: newest.and_then(|newest| before(workload, newest.revision)),
         desired: detail.desired,
         updated: detail.updated,
         ready: ready.min(detail.updated),
         available: detail.available.min(ready).min(detail.updated),
         old: detail.replicas.saturating_sub(detail.updated),
-        started: newest.map(|revision| revision.created),
-        message: match phase {
-            RolloutPhase::Complete | RolloutPhase::ScaledToZero => String::new(),
-            _ => message::of_pods(Some(workload), pods.iter().copied()),
+        started: newest.and_then(|newest| match newest_below(workload, newest.revision) {
+            Some(others) if others >= newest.created => {
+                begun_again(look, Some(newest.revision), Some(others), None, is_new)
+            }
+            _ => Some(newest.created),
+        }),
+        message: if phase.is_over() && detail.available >= detail.desired {
+            String::new()
+        } else {
+            message::of_pods(Some(workload), look.pods.iter().copied())
         },
-        ..model::blank(workload, now)
+        ..model::blank(workload, look.now)
     }
 }
 
-fn phase(workload: &WorkloadEntry, detail: &StatefulSetDetail) -> RolloutPhase {
-    if workload.observed.is_none_or(|observed| observed < workload.generation) {
+fn phase(
+    look: &Look<'_>,
+    detail: &StatefulSetDetail,
+    newest: Option<&RevisionEntry>,
+) -> RolloutPhase {
+    if !look.template_seen {
         return RolloutPhase::Waiting;
     }
-    if detail.desired == 0 && detail.replicas == 0 {
-        return RolloutPhase::ScaledToZero;
+    // The status may come before the revision that it speaks of.
+    let known = newest.is_some() || look.workload.revisions().next().is_none();
+    let remembered = || newest.is_some_and(|newest| remembered(look.workload, detail, newest));
+    if known && detail.desired == 0 && detail.replicas == 0 {
+        RolloutPhase::ScaledToZero
+    } else if known && (complete(detail) || remembered()) {
+        RolloutPhase::Complete
+    } else {
+        RolloutPhase::Progressing
     }
+}
+
+/// As kubectl computes it.
+fn complete(detail: &StatefulSetDetail) -> bool {
     // Pods below the partition keep their revision by wish.
     let to_update = detail.desired.saturating_sub(detail.partition);
-    let complete = detail.updated >= to_update
+    detail.updated >= to_update
         && detail.replicas == detail.desired
-        && detail.available >= detail.desired;
-    if complete { RolloutPhase::Complete } else { RolloutPhase::Progressing }
+        && detail.available >= detail.desired
+}
+
+/// Whether the controller wrote down that this rollout was complete once: then it makes the update
+/// revision the current one (`completeRollingUpdate`). That says nothing of the very first revision,
+/// which is both from the beginning, nor of one that a rollback uses again, which may have stayed
+/// the current one.
+fn remembered(
+    workload: &WorkloadEntry,
+    detail: &StatefulSetDetail,
+    newest: &RevisionEntry,
+) -> bool {
+    let reused = newest_below(workload, newest.revision).is_some_and(|at| at >= newest.created);
+    newest.revision > 1
+        && !reused
+        && detail.current_revision == detail.update_revision
+        && detail.updated == detail.replicas
 }

@@ -1,7 +1,9 @@
 //! Hand-built sequences: what the model says of them.
 
+mod again;
 mod order;
 mod pods;
+mod story;
 
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Model;
 use crate::ids::{Entry, Kind, PodPhase, PodStatus, RolloutPhase, RolloutStatus, Side};
+use crate::time::SECOND;
 use crate::watch::testing::*;
 use crate::watch::{Change, Index};
 

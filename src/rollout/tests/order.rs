@@ -1,88 +1,161 @@
-//! Watches have no order among each other: whatever the order, the end is the same.
+//! Watches have no order among each other: whatever the order, the end is the same, and nothing on
+//! the way to it is false.
+
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
+use super::story::{self, Watch, Write};
 use super::*;
 
-/// What each kind's watch tells, in its own order, of a rolling update that ends well but for one
-/// crashed pod that recovered.
-fn watches() -> Vec<Vec<Value>> {
-    let crash = json!({"terminated": {"exitCode": 1, "reason": "Error"}});
-    let up = |suffix: &str| running(pod("b", suffix, 21), true);
-    let mut leaving = running(pod("a", "1", 2), false);
-    leaving["metadata"]["deletionTimestamp"] = json!(stamp(50));
-    leaving["gone"] = json!(true);
-    let mut leaving_too = running(pod("a", "2", 2), false);
-    leaving_too["gone"] = json!(true);
-    vec![
-        vec![
-            deployment(V1, [1, 1, 2, 2, 2, 2]),
-            deployment(V2, [2, 1, 2, 2, 2, 2]),
-            deployment(V2, [2, 2, 2, 3, 1, 2]),
-            deployment(V2, [2, 2, 2, 2, 2, 2]),
-        ],
-        vec![
-            replica_set("a", V1, 1, [1, 2, 2]),
-            replica_set("b", V2, 20, [2, 1, 0]),
-            replica_set("a", V1, 1, [1, 0, 0]),
-            replica_set("b", V2, 20, [2, 2, 2]),
-        ],
-        vec![
-            running(pod("a", "1", 2), true),
-            running(pod("a", "2", 2), true),
-            pod("b", "1", 21),
-            with_state(pod("b", "1", 21), false, 0, crash),
-            up("2"),
-            leaving,
-            up("1"),
-            leaving_too,
-        ],
-    ]
+const WATCHES: [Watch; 3] = [Watch::Deployments, Watch::ReplicaSets, Watch::Pods];
+
+/// A stage on which every state that is told is held against what is true.
+struct Witness {
+    stage: Stage,
+    /// What is true of the Deployment that was seen last.
+    truth: Option<(&'static str, bool)>,
+    told: Vec<RolloutStatus>,
 }
 
-/// Plays the watches so that `turns` decides which one is next, and gives what is left at the end,
-/// less the times at which it was seen.
-fn end(turns: &[usize]) -> (RolloutStatus, Vec<PodStatus>) {
-    let mut watches: Vec<_> = watches().into_iter().map(Vec::into_iter).collect();
-    let mut stage = Stage::new();
-    let play = |stage: &mut Stage, value: Value| {
-        let records = match value.get("gone") {
-            Some(_) => stage.delete(&value),
-            None => stage.apply(&value),
+impl Witness {
+    fn new() -> Witness {
+        let mut stage = Stage::new();
+        // All that happens in a story has happened: no time of the API lies in the future.
+        stage.world.now += 100 * SECOND;
+        Witness { stage, truth: None, told: Vec::new() }
+    }
+
+    fn see(&mut self, write: &Write) {
+        self.truth = write.truth.or(self.truth);
+        let records = match write.gone {
+            true => self.stage.delete(&write.value),
+            false => self.stage.apply(&write.value),
         };
-        for entry in records {
-            let Entry::Rollout(status) = entry else { continue };
-            // Never complete while the status is that of the version before.
-            let says_two = &*status.images[0].to == V2;
-            assert!(!says_two || status.phase != RolloutPhase::Complete || status.updated == 2);
-        }
-    };
-    for turn in turns {
-        if let Some(value) = watches[turn % 3].next() {
-            play(&mut stage, value);
+        let statuses = records.into_iter().filter_map(|entry| match entry {
+            Entry::Rollout(status) => Some((*status).clone()),
+            _ => None,
+        });
+        for status in statuses {
+            let (revision, rolled_out) = self.truth.unwrap();
+            assert!(rolled_out || status.phase != RolloutPhase::Complete, "{status:?}");
+            assert!(status.revision.as_deref().is_none_or(|told| told == revision), "{status:?}");
+            if let Some(before) = self.told.last().filter(|it| it.revision == status.revision) {
+                let elapsed = |status: &RolloutStatus| status.elapsed_seconds(status.time);
+                assert!(
+                    status.phase.is_over() || elapsed(before) <= elapsed(&status),
+                    "{before:?} -> {status:?}"
+                );
+            }
+            self.told.push(status);
         }
     }
-    for watch in watches {
-        for value in watch {
-            play(&mut stage, value);
+
+    /// What is left at the end, less the times at which it was seen.
+    fn end(&self) -> (RolloutStatus, Vec<PodStatus>) {
+        let rollout = RolloutStatus { time: 0, ..(*self.stage.web()).clone() };
+        let pods = self.stage.pods();
+        (rollout, pods.iter().map(|pod| PodStatus { time: 0, ..(**pod).clone() }).collect())
+    }
+
+    fn phases(&self) -> Vec<RolloutPhase> {
+        let mut phases: Vec<_> = self.told.iter().map(|status| status.phase).collect();
+        phases.dedup();
+        phases
+    }
+}
+
+/// The first `chapters` of the story.
+fn story(chapters: usize) -> Vec<Write> {
+    let chapter = [story::settled, story::update, story::rollback, story::flap, story::scale];
+    chapter[..chapters].iter().flat_map(|chapter| chapter()).collect()
+}
+
+/// What a replica sees that comes at the end of a story: each object once, as it is then.
+fn current(story: &[Write]) -> Vec<&Write> {
+    let last: BTreeMap<&str, &Write> = story.iter().map(|write| (write.uid(), write)).collect();
+    last.into_values().filter(|write| !write.gone).collect()
+}
+
+/// Plays writes so that each watch keeps its own order and `turns` decides which is next. Now and
+/// then a watch tells once more what it told last.
+fn play(writes: &[&Write], turns: &[(usize, bool)]) -> Witness {
+    let of = |watch| writes.iter().copied().filter(move |write| write.watch() == watch);
+    let mut watches: Vec<_> = WATCHES.map(of).into_iter().map(|watch| (watch, None)).collect();
+    let mut witness = Witness::new();
+    for (turn, again) in turns {
+        let (watch, last) = &mut watches[turn % WATCHES.len()];
+        let next = if *again { *last } else { watch.next() };
+        if let Some(write) = next {
+            *last = Some(write);
+            witness.see(write);
         }
     }
-    let rollout = RolloutStatus { time: 0, ..(*stage.web()).clone() };
-    let pods = stage.pods();
-    (rollout, pods.iter().map(|pod| PodStatus { time: 0, ..(**pod).clone() }).collect())
+    for (watch, _) in watches {
+        watch.for_each(|write| witness.see(write));
+    }
+    witness
+}
+
+#[test]
+fn each_change_is_told_from_its_beginning_to_its_end_and_no_other() {
+    use RolloutPhase::{Complete, Progressing, Waiting};
+    let mut witness = Witness::new();
+    for (name, chapter, phases) in [
+        ("settled", story::settled(), vec![Complete]),
+        ("update", story::update(), vec![Waiting, Progressing, Complete]),
+        ("rollback", story::rollback(), vec![Waiting, Progressing, Complete]),
+        ("flap", story::flap(), vec![Complete]),
+        ("scale", story::scale(), vec![Complete]),
+    ] {
+        witness.told.clear();
+        chapter.iter().for_each(|write| witness.see(write));
+        assert_eq!(witness.phases(), phases, "{name}");
+        let last = witness.told.last().unwrap();
+        assert_eq!(last.message, "", "{name}");
+        let ready: Vec<_> = witness.told.iter().map(|status| status.ready).collect();
+        assert!(name != "flap" || ready.contains(&1), "counts still fall: {ready:?}");
+    }
+    let web = witness.stage.web();
+    assert_eq!(web.started, Some(BEGIN + 41 * SECOND), "the first pod of the rollback");
+    assert_eq!(web.finished, Some(BEGIN + 47 * SECOND));
+}
+
+fn turns(writes: usize) -> impl Strategy<Value = Vec<(usize, bool)>> {
+    let again = prop::bool::weighted(0.2);
+    prop::collection::vec((0..WATCHES.len(), again), 0..2 * writes)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn any_order_of_the_watches_ends_in_the_same_state(
-        turns in proptest::collection::vec(0usize..3, 0..32),
+        chapters in 1usize..=5,
+        turns in turns(70),
     ) {
-        let (rollout, pods) = end(&turns);
-        let (expected, expected_pods) = end(&[]);
-        prop_assert_eq!(rollout.phase, RolloutPhase::Complete);
-        prop_assert_eq!(pods.len(), 2);
+        let story = story(chapters);
+        let writes: Vec<_> = story.iter().collect();
+        let mut expected = Witness::new();
+        writes.iter().for_each(|write| expected.see(write));
+        let (expected, expected_pods) = expected.end();
+        prop_assert_eq!(expected.phase, RolloutPhase::Complete);
+        let (rollout, pods) = play(&writes, &turns).end();
+        prop_assert_eq!(rollout, expected);
+        prop_assert_eq!(pods, expected_pods);
+    }
+
+    /// At any moment, not only when everything is done.
+    #[test]
+    fn a_replica_that_comes_late_says_the_same(at in any::<Index>(), turns in turns(12)) {
+        let story = story(5);
+        let told = &story[..=at.index(story.len())];
+        prop_assume!(told.iter().any(|write| write.truth.is_some()));
+        let mut all = Witness::new();
+        told.iter().for_each(|write| all.see(write));
+        let (rollout, pods) = play(&current(told), &turns).end();
+        let (expected, expected_pods) = all.end();
         prop_assert_eq!(rollout, expected);
         prop_assert_eq!(pods, expected_pods);
     }

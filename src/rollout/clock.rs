@@ -1,0 +1,27 @@
+//! When a rollout began that uses an old revision again: the API tells only of its pods.
+
+use super::model::Look;
+use crate::watch::PodEntry;
+
+/// The creation of its oldest pod, as far as that pod is there to tell; what was known of the same
+/// rollout before stays known.
+///
+/// `others` is when the newest of the other revisions was made: what is older belongs to the time
+/// before the rollback. `finished` is the rollout's end: what is younger replaced one of its pods.
+/// If nothing fits, the begin is unknown rather than wrong.
+pub(super) fn begun_again(
+    look: &Look<'_>,
+    revision: Option<i64>,
+    others: Option<i64>,
+    finished: Option<i64>,
+    belongs: impl Fn(&PodEntry) -> bool,
+) -> Option<i64> {
+    let revision = revision?.to_string();
+    let same = look.before.filter(|before| before.revision.as_deref() == Some(&*revision));
+    let births = look.pods.iter().filter(|pod| belongs(pod)).map(|pod| pod.created);
+    births
+        .chain(same.and_then(|before| before.started))
+        .filter(|time| others.is_none_or(|others| *time >= others))
+        .filter(|time| finished.is_none_or(|finished| *time <= finished))
+        .min()
+}

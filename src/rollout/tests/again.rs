@@ -1,0 +1,128 @@
+//! What was rolled out once, and what is rolled out again.
+
+use super::*;
+
+/// A StatefulSet `db` of two. `numbers` are generation, observed generation, desired replicas, and
+/// from the status all, updated, available replicas; `hashes` are its current and update revision.
+fn db(image: &str, numbers: [i64; 6], hashes: [&str; 2]) -> Value {
+    let mut value = deployment(image, numbers);
+    value["kind"] = json!("StatefulSet");
+    value["metadata"]["name"] = json!("db");
+    value["metadata"]["uid"] = json!("uid-db");
+    value["status"]["currentRevision"] = json!(format!("db-{}", hashes[0]));
+    value["status"]["updateRevision"] = json!(format!("db-{}", hashes[1]));
+    value
+}
+
+fn told(stage: &Stage) -> (RolloutPhase, Option<String>) {
+    let status = stage.model.current(&id(Kind::StatefulSet, "db")).unwrap();
+    (status.phase, status.revision.as_ref().map(ToString::to_string))
+}
+
+fn number(number: &str) -> Option<String> {
+    Some(number.to_owned())
+}
+
+/// Version 2 of two pods, done.
+fn second() -> Stage {
+    let mut stage = Stage::new();
+    for number in [1, 2] {
+        stage.apply(&revision(("StatefulSet", "db"), &format!("h{number}"), number));
+    }
+    stage.apply(&db(V2, [2, 2, 2, 2, 2, 2], ["h2", "h2"]));
+    assert_eq!(told(&stage), (RolloutPhase::Complete, number("2")));
+    stage
+}
+
+#[test]
+fn a_stateful_set_that_was_rolled_out_stays_so_when_pods_fail_or_are_added() {
+    let mut stage = second();
+    for numbers in [
+        [2, 2, 2, 2, 2, 1],
+        [2, 2, 2, 1, 1, 1],
+        [2, 2, 2, 2, 2, 2],
+        // Scaled: the controller has not seen that yet, but it is no other template.
+        [3, 2, 3, 2, 2, 2],
+        [3, 3, 3, 3, 3, 2],
+        [3, 3, 3, 3, 3, 3],
+    ] {
+        stage.apply(&db(V2, numbers, ["h2", "h2"]));
+        assert_eq!(told(&stage), (RolloutPhase::Complete, number("2")), "{numbers:?}");
+    }
+}
+
+#[test]
+fn a_stateful_set_is_not_called_rolled_out_by_its_first_revision_alone() {
+    let mut stage = Stage::new();
+    stage.apply(&revision(("StatefulSet", "db"), "h1", 1));
+    stage.apply(&db(V1, [1, 1, 2, 2, 2, 0], ["h1", "h1"]));
+    assert_eq!(told(&stage), (RolloutPhase::Progressing, number("1")));
+}
+
+#[test]
+fn a_stateful_set_that_is_rolled_back_in_the_middle_is_done_when_its_pods_are() {
+    let mut stage = Stage::new();
+    for number in [1, 2] {
+        stage.apply(&revision(("StatefulSet", "db"), &format!("h{number}"), number));
+    }
+    stage.apply(&db(V2, [2, 2, 2, 2, 1, 1], ["h1", "h2"]));
+    assert_eq!(told(&stage), (RolloutPhase::Progressing, number("2")));
+    // The status is about version 2, so it does not say which revision is asked for.
+    stage.apply(&db(V1, [3, 2, 2, 2, 1, 1], ["h1", "h2"]));
+    assert_eq!(told(&stage), (RolloutPhase::Waiting, None));
+    let mut again = revision(("StatefulSet", "db"), "h1", 3);
+    again["metadata"]["creationTimestamp"] = json!(stamp(1));
+    stage.apply(&again);
+    // Version 1 had stayed the current one, and one pod is missing.
+    stage.apply(&db(V1, [3, 3, 2, 2, 1, 1], ["h1", "h1"]));
+    assert_eq!(told(&stage), (RolloutPhase::Progressing, number("3")));
+    stage.apply(&db(V1, [3, 3, 2, 2, 2, 1], ["h1", "h1"]));
+    assert_eq!(told(&stage), (RolloutPhase::Progressing, number("3")));
+    stage.apply(&db(V1, [3, 3, 2, 2, 2, 2], ["h1", "h1"]));
+    assert_eq!(told(&stage), (RolloutPhase::Complete, number("3")));
+}
+
+#[test]
+fn what_the_controller_wrote_about_another_set_is_no_proof() {
+    let mut stage = settled();
+    stage.apply(&replica_set("b", V2, 20, [2, 0, 0]));
+    // Scaled to zero, rolled back and scaled up in one go: nothing is left to tell by counts.
+    let mut web = deployment(V2, [4, 4, 2, 0, 0, 0]);
+    web["status"]["conditions"] = json!([progressing("True", "NewReplicaSetAvailable")]);
+    web["status"]["conditions"][0]["message"] =
+        json!("ReplicaSet \"web-a\" has successfully progressed.");
+    stage.apply(&web);
+    assert_eq!(stage.web().phase, RolloutPhase::Progressing);
+}
+
+#[test]
+fn a_paused_deployment_says_so_although_it_was_complete() {
+    let mut stage = settled();
+    let mut web = deployment(V1, [2, 2, 2, 2, 2, 2]);
+    web["spec"]["paused"] = json!(true);
+    stage.apply(&web);
+    assert_eq!(stage.web().phase, RolloutPhase::Paused);
+}
+
+#[test]
+fn a_rollout_that_was_over_ended_then_and_not_when_it_was_deleted() {
+    let mut stage = settled();
+    let finished = stage.web().finished;
+    let records = stage.delete(&deployment(V1, [1, 1, 2, 2, 2, 2]));
+    let Some(Entry::Rollout(last)) = records.last() else { panic!("{records:?}") };
+    assert_eq!((last.phase, last.finished), (RolloutPhase::Deleted, finished));
+}
+
+#[test]
+fn a_clock_that_steps_back_takes_no_time_from_a_rollout() {
+    let mut stage = settled();
+    stage.apply(&replica_set("b", V2, 1, [2, 1, 0]));
+    stage.world.now += 60 * SECOND;
+    stage.apply(&deployment(V2, [2, 2, 2, 3, 1, 2]));
+    let before = stage.web();
+    stage.world.now -= 40 * SECOND;
+    stage.apply(&deployment(V2, [2, 2, 2, 2, 1, 2]));
+    assert_ne!(stage.web().old, before.old);
+    assert!(stage.web().time >= before.time);
+    assert!(stage.web().elapsed_seconds(stage.web().time) >= before.elapsed_seconds(before.time));
+}
