@@ -10,5 +10,6 @@ mod requests;
 mod resume;
 mod rights;
 mod sharing;
+mod start;
 mod states;
 mod world;

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use rollcast::cluster::Cluster;
 use rollcast::ids::{Entry, Kind, PodPhase, RolloutPhase, RolloutStatus, Side, WorkloadId};
+use rollcast::journal::Epoch;
 use rollcast::rollout::Model;
 use rollcast::sim::{
     Container, Deployment, Effect, Exit, Fault, Match, Program, Pull, Resource, Sim, SimOptions,
     Template,
 };
 use rollcast::telemetry::Metrics;
+use rollcast::time::SECOND;
 use rollcast::watch::{Change, Index, WatchOptions, run};
+use rollcast::wire::{Encoder, Format};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +37,10 @@ struct Rig {
     phases: Vec<RolloutPhase>,
     /// Phases that each pod went through, without repetitions.
     pods: BTreeMap<String, Vec<PodPhase>>,
+    /// States of the Deployment, as they were told.
+    told: Vec<Arc<RolloutStatus>>,
+    /// Lines about pods in the text format, less their times of day.
+    lines: Vec<String>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -60,8 +67,8 @@ async fn rig(replicas: u32) -> Rig {
     let options = WatchOptions::default();
     tasks.spawn(run(cluster, options, index.clone(), sender, metrics, stop.clone()));
     let model = Model::new();
-    let (phases, pods) = (Vec::new(), BTreeMap::new());
-    Rig { sim, index, model, changes, phases, pods, tasks, stop }
+    let (phases, pods, told, lines) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+    Rig { sim, index, model, changes, phases, pods, told, lines, tasks, stop }
 }
 
 impl Rig {
@@ -71,8 +78,18 @@ impl Rig {
         while let Ok(Some(change)) = tokio::time::timeout_at(until, self.changes.recv()).await {
             for (workload, entry) in self.model.apply(&change, self.sim.now()) {
                 assert_eq!(*workload, name(), "{entry:?}");
+                if matches!(entry, Entry::Pod(_)) {
+                    let text =
+                        Encoder { format: Format::Text, epoch: Epoch::parse("test00").unwrap() };
+                    let mut line = Vec::new();
+                    text.entry(&mut line, 1, &entry);
+                    self.lines.extend(line.get(8..).map(|it| String::from_utf8_lossy(it).into()));
+                }
                 match entry {
-                    Entry::Rollout(status) => note(&mut self.phases, status.phase),
+                    Entry::Rollout(status) => {
+                        note(&mut self.phases, status.phase);
+                        self.told.push(status);
+                    }
                     Entry::Pod(pod) => {
                         note(self.pods.entry(pod.pod.to_string()).or_default(), pod.phase);
                     }
@@ -150,6 +167,68 @@ async fn a_missing_image_is_said_in_words_and_a_rollback_completes() {
     let web = rig.web();
     assert_eq!((web.phase, web.message.as_str()), (RolloutPhase::Complete, ""));
     assert_eq!((web.revision.as_deref(), web.previous.as_deref()), (Some("3"), Some("2")));
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_is_told_of_once_and_never_under_an_older_number() {
+    let mut rig = rig(3).await;
+    rig.wait(Duration::from_secs(5)).await;
+    rig.update("shop/web:2", Program::default());
+    rig.wait(Duration::from_secs(60)).await;
+    assert_eq!(rig.web().revision.as_deref(), Some("2"));
+    (rig.phases, rig.told) = (Vec::new(), Vec::new());
+    let asked = rig.sim.now();
+    rig.update("shop/web:1", Program::default());
+    rig.wait(Duration::from_secs(60)).await;
+    use RolloutPhase::{Complete, Progressing, Waiting};
+    assert_eq!(rig.phases, [Waiting, Progressing, Complete]);
+    for status in &rig.told {
+        assert_ne!(status.revision.as_deref(), Some("1"), "{status:?}");
+        assert!(status.started.is_none_or(|started| started >= asked - SECOND), "{status:?}");
+    }
+    let web = rig.web();
+    assert_eq!(web.revision.as_deref(), Some("3"));
+    let took = web.elapsed_seconds(web.time).unwrap();
+    assert!((1..60).contains(&took), "{took} s");
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_rollout_stays_finished_whatever_happens_to_its_pods() {
+    let mut rig = rig(3).await;
+    rig.wait(Duration::from_secs(5)).await;
+    let before = rig.web();
+    let pod = |rig: &Rig, at: usize| rig.sim.pods("shop", "web")[at].name.clone();
+    assert!(rig.sim.set_ready("shop", &pod(&rig, 0), "app", Some(false)));
+    rig.wait(Duration::from_secs(10)).await;
+    assert_eq!((rig.web().ready, rig.web().phase), (2, RolloutPhase::Complete));
+    assert!(rig.sim.set_ready("shop", &pod(&rig, 0), "app", None));
+    assert!(rig.sim.delete_pod("shop", &pod(&rig, 1), None));
+    rig.wait(Duration::from_secs(60)).await;
+    assert!(rig.sim.crash("shop", &pod(&rig, 2), "app", 1));
+    rig.wait(Duration::from_secs(60)).await;
+    assert!(rig.sim.scale(Resource::Deployments, "shop", "web", 5));
+    rig.wait(Duration::from_secs(60)).await;
+    let web = rig.web();
+    assert_eq!(counts(&web), [5, 5, 5, 5, 0]);
+    assert_eq!(rig.phases, [RolloutPhase::Complete]);
+    assert_eq!((web.started, web.finished), (before.started, before.finished));
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_about_a_pod_is_written_only_when_it_says_something_new() {
+    let mut rig = rig(3).await;
+    rig.wait(Duration::from_secs(5)).await;
+    rig.update("shop/web:2", Program::default());
+    rig.wait(Duration::from_secs(60)).await;
+    let mut last = BTreeMap::new();
+    for line in &rig.lines {
+        let pod = line.split_whitespace().next().unwrap();
+        assert_ne!(last.insert(pod, line), Some(line), "twice in a row");
+    }
+    assert_eq!(last.len(), 6, "{:?}", rig.lines);
     rig.end().await;
 }
 
