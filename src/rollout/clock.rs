@@ -1,9 +1,22 @@
-//! When a rollout began that uses an old revision again: the API tells only of its pods.
+//! When a rollout began. If it uses an old revision again, the API tells only of its pods.
 
 use super::model::Look;
-use crate::watch::PodEntry;
+use super::revision::{newest_below, reused, side};
+use crate::ids::Side;
+use crate::watch::{PodEntry, RevisionEntry};
 
-/// The creation of its oldest pod, as far as that pod is there to tell; what was known of the same
+/// When the rollout of a ControllerRevision began: with its creation, unless a rollback uses it
+/// again.
+pub(super) fn of_revision(look: &Look<'_>, newest: &RevisionEntry) -> Option<i64> {
+    if !reused(look.workload, newest) {
+        return Some(newest.created);
+    }
+    let others = newest_below(look.workload, newest.revision);
+    let is_new = |pod: &_| side(Some(look.workload), pod) == Side::New;
+    begun_again(look, Some(newest.revision), others, None, is_new)
+}
+
+/// When a rollout began that uses an old revision again: the creation of its oldest pod, as far as that pod is there to tell; what was known of the same
 /// rollout before stays known.
 ///
 /// `others` is when the newest of the other revisions was made: what is older belongs to the time

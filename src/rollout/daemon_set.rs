@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::clock::begun_again;
+use super::clock::of_revision;
 use super::model::Look;
-use super::revision::{before, highest, named, newest_below, observed, side, text};
+use super::revision::{before, highest, named, observed, side, text};
 use super::{message, model};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
 use crate::watch::{DaemonSetDetail, RevisionEntry};
@@ -29,13 +29,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
         ready: ready.min(detail.updated),
         available: detail.available.min(ready).min(detail.updated),
         old: if complete { 0 } else { model::count(on(Side::Old).count()) },
-        started: newest.and_then(|newest| match newest_below(workload, newest.revision) {
-            Some(others) if others >= newest.created => {
-                let is_new = |pod: &_| side(Some(workload), pod) == Side::New;
-                begun_again(look, Some(newest.revision), Some(others), None, is_new)
-            }
-            _ => Some(newest.created),
-        }),
+        started: newest.and_then(|newest| of_revision(look, newest)),
         message: match phase {
             RolloutPhase::Complete => String::new(),
             _ => message::of_pods(Some(workload), look.pods.iter().copied()),

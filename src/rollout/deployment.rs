@@ -22,7 +22,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
     let previous = previous(workload, new, revision);
     let phase = phase(workload, detail, new, revision);
     let counts = Counts::new(workload, detail, new, phase);
-    let finished = finished(detail, phase);
+    let finished = finished(detail, new, phase);
     RolloutStatus {
         time: look.now,
         phase,
@@ -64,16 +64,15 @@ fn phase(
     new: Option<&Arc<ReplicaSetEntry>>,
     revision: Option<i64>,
 ) -> RolloutPhase {
-    let done = |done: bool| match (done, detail.desired, detail.replicas) {
-        (false, ..) => None,
-        (true, 0, 0) => Some(RolloutPhase::ScaledToZero),
-        (true, ..) => Some(RolloutPhase::Complete),
+    let done = match (detail.desired, detail.replicas) {
+        (0, 0) => RolloutPhase::ScaledToZero,
+        _ => RolloutPhase::Complete,
     };
     // Nothing in the status counts before the controller has seen what was asked for. But what was
     // done stays done if something else than the template was changed: the number of replicas.
     if !observed(workload) {
         let same = revision.is_some() && !detail.paused && remembered(detail, new);
-        return done(same).unwrap_or(RolloutPhase::Waiting);
+        return if same { done } else { RolloutPhase::Waiting };
     }
     if detail.paused {
         return RolloutPhase::Paused;
@@ -81,8 +80,8 @@ fn phase(
     // The status may come before the ReplicaSet that it speaks of: a rollout without a number is not
     // told of as done. Without any right to see ReplicaSets there is only the status.
     let known = revision.is_some() || workload.replica_sets().next().is_none();
-    if let Some(phase) = done(known && (complete(detail) || remembered(detail, new))) {
-        return phase;
+    if known && (complete(detail) || remembered(detail, new)) {
+        return done;
     }
     let late = detail.progressing.as_ref().is_some_and(|condition| {
         let reason = condition.reason().map(|reason| &**reason);
@@ -207,10 +206,14 @@ fn started(
 
 /// When it was done: the controller writes the time when it first saw everything available, and
 /// leaves it alone afterwards.
-fn finished(detail: &DeploymentDetail, phase: RolloutPhase) -> Option<i64> {
+fn finished(
+    detail: &DeploymentDetail,
+    new: Option<&Arc<ReplicaSetEntry>>,
+    phase: RolloutPhase,
+) -> Option<i64> {
     let condition = detail.progressing.as_ref()?;
-    let done = condition.reason().map(|reason| &**reason) == Some("NewReplicaSetAvailable");
-    (phase.is_over() && done).then(|| detail.progressed.or(condition.since))?
+    let known = phase.is_over() && remembered(detail, new);
+    known.then(|| detail.progressed.or(condition.since))?
 }
 
 fn words(

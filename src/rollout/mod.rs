@@ -6,6 +6,9 @@
 //!   same as one that saw everything (`truths.md` 17); only "seen at" is handed in.
 //! - The model depends on the last state of every object and not on the order in which the kinds
 //!   came (`truths.md` 18). A recorded sequence of changes gives the same states again.
+//! - `complete` is never told of a template that was not rolled out, nor a revision that is not the
+//!   one asked for: what cannot be known yet is unknown. What was complete stays so for that template,
+//!   as far as the API remembers it (DaemonSets and first revisions of StatefulSets: not at all).
 //! - A record comes out when something but its time changed, never otherwise.
 //! - New pods are those of the workload's present template (`truths.md` 12, 16), whatever their age.
 //!   Old pods never say anything about a new rollout.

@@ -232,9 +232,11 @@ impl Model {
     /// Says what is new about a workload's rollout.
     fn update(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
         let Some(seat) = self.seats.get_mut(workload) else { return };
-        // Our clock may step back; what is told does not.
-        let now = seat.status.as_ref().map_or(now, |before| now.max(before.time));
-        if let Some(status) = seat.judge(now) {
+        if let Some(mut status) = seat.judge(now) {
+            // Our clock may step back; the time that one rollout takes does not.
+            if let Some(before) = seat.status.as_ref().filter(|it| it.started == status.started) {
+                status.time = status.time.max(before.time);
+            }
             let news = seat.status.as_ref().is_none_or(|before| {
                 RolloutStatus { time: before.time, ..status.clone() } != **before
             });

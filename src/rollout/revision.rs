@@ -37,8 +37,13 @@ pub(super) fn before(workload: &WorkloadEntry, number: i64) -> Option<Arc<str>> 
     below.filter(|other| *other < number).max().map(text)
 }
 
-/// When the newest of the ControllerRevisions with a lower number was made. If that is after the
-/// creation of the one with this number, a rollback uses this one again.
+/// Whether a rollback uses a ControllerRevision again: it has a higher number than one that was made
+/// after it.
+pub(super) fn reused(workload: &WorkloadEntry, newest: &RevisionEntry) -> bool {
+    newest_below(workload, newest.revision).is_some_and(|others| others >= newest.created)
+}
+
+/// When the newest of the ControllerRevisions with a lower number was made.
 pub(super) fn newest_below(workload: &WorkloadEntry, number: i64) -> Option<i64> {
     let below = workload.revisions().filter(|other| other.revision < number);
     below.map(|revision| revision.created).max()

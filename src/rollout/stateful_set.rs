@@ -1,8 +1,8 @@
 //! StatefulSets: counts from their status.
 
-use super::clock::begun_again;
+use super::clock::of_revision;
 use super::model::Look;
-use super::revision::{before, named, newest_below, side, text};
+use super::revision::{before, named, reused, side, text};
 use super::{message, model};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
 use crate::watch::{RevisionEntry, StatefulSetDetail, WorkloadEntry};
@@ -14,9 +14,9 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
     let hash = detail.update_revision.as_ref().filter(|_| look.template_seen);
     let newest = hash.and_then(|hash| named(workload, hash)).map(|newest| &**newest);
     let phase = phase(look, detail, newest);
-    let is_new = |pod: &_| side(Some(workload), pod) == Side::New;
-    let new_ready =
-        look.pods.iter().filter(|pod| pod.ready.holds() && pod.deletion.is_none() && is_new(pod));
+    let new_ready = look.pods.iter().filter(|pod| {
+        pod.ready.holds() && pod.deletion.is_none() && side(Some(workload), pod) == Side::New
+    });
     let done = phase == RolloutPhase::Complete && detail.partition == 0;
     let ready = if done { detail.ready } else { model::count(new_ready.count()) };
     RolloutStatus {
@@ -28,12 +28,7 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
         ready: ready.min(detail.updated),
         available: detail.available.min(ready).min(detail.updated),
         old: detail.replicas.saturating_sub(detail.updated),
-        started: newest.and_then(|newest| match newest_below(workload, newest.revision) {
-            Some(others) if others >= newest.created => {
-                begun_again(look, Some(newest.revision), Some(others), None, is_new)
-            }
-            _ => Some(newest.created),
-        }),
+        started: newest.and_then(|newest| of_revision(look, newest)),
         message: if phase.is_over() && detail.available >= detail.desired {
             String::new()
         } else {
@@ -81,9 +76,8 @@ fn remembered(
     detail: &StatefulSetDetail,
     newest: &RevisionEntry,
 ) -> bool {
-    let reused = newest_below(workload, newest.revision).is_some_and(|at| at >= newest.created);
     newest.revision > 1
-        && !reused
+        && !reused(workload, newest)
         && detail.current_revision == detail.update_revision
         && detail.updated == detail.replicas
 }

@@ -128,7 +128,7 @@ fn turns(writes: usize) -> impl Strategy<Value = Vec<(usize, bool)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn any_order_of_the_watches_ends_in_the_same_state(
@@ -151,7 +151,6 @@ proptest! {
     fn a_replica_that_comes_late_says_the_same(at in any::<Index>(), turns in turns(12)) {
         let story = story(5);
         let told = &story[..=at.index(story.len())];
-        prop_assume!(told.iter().any(|write| write.truth.is_some()));
         let mut all = Witness::new();
         told.iter().for_each(|write| all.see(write));
         let (rollout, pods) = play(&current(told), &turns).end();
