@@ -59,6 +59,7 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<Ending,
     let serving = Serving {
         max_connections: 10_000,
         closes: Closes::WhenDraining,
+        stall: DEMO_STALL,
         metrics: Some(metrics),
     };
     let address = listener.local_addr()?;
@@ -72,6 +73,8 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<Ending,
     Ok(ending)
 }
 
+/// As `--stall-timeout` has it by default.
+const DEMO_STALL: Duration = Duration::from_secs(30);
 
 /// Nobody waits for a demo to end.
 const DEMO_DRAIN: crate::shutdown::Timing =

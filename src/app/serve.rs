@@ -46,6 +46,7 @@ pub async fn serve(
     let operators = Serving {
         max_connections: ADMIN_CONNECTIONS,
         closes: Closes::WhenStopped,
+        stall: config.streams.stall,
         metrics: None,
     };
     let operators = serve::run(admin_listener, admin.clone().routes(), operators, shutdown.clone());
@@ -96,6 +97,7 @@ pub async fn serve(
     let public = Serving {
         max_connections: config.max_connections,
         closes: Closes::WhenDraining,
+        stall: config.streams.stall,
         metrics: Some(metrics),
     };
     let serving = listeners.spawn(serve::run(listener, router, public, shutdown.clone()));
