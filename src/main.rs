@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rollcast::app;
 use rollcast::config::{self, Config, Stop};
+use rollcast::shutdown::Ending;
 use rollcast::telemetry::Telemetry;
 
 /// Gives memory back after a storm of viewers; glibc's allocator keeps it.
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
         Err(stop) => return say(&stop),
     };
     match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ending::Drained) => ExitCode::SUCCESS,
+        Ok(Ending::Aborted(signal)) => ExitCode::from(signal.status()),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -46,7 +48,7 @@ fn say(stop: &Stop) -> ExitCode {
     ExitCode::from(stop.code)
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config) -> anyhow::Result<Ending> {
     // Two TLS providers may be linked by accident; without a choice the first handshake panics.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
@@ -55,7 +57,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let options = match &config {
             Config::Serve(serve) => &serve.telemetry,
             Config::Demo(demo) => &demo.telemetry,
@@ -69,7 +71,14 @@ fn run(config: Config) -> anyhow::Result<()> {
             }
             Config::Demo(demo) => app::demo(demo, metrics).await,
         };
-        telemetry.shutdown(FAREWELL).await;
-        ended.map_err(Into::into)
-    })
+        if !matches!(ended, Ok(Ending::Aborted(_))) {
+            telemetry.shutdown(FAREWELL).await;
+        }
+        ended.map_err(anyhow::Error::from)
+    });
+    if matches!(ended, Ok(Ending::Aborted(_))) {
+        // Does not wait for name lookups and whatever else blocks a thread.
+        runtime.shutdown_background();
+    }
+    ended
 }

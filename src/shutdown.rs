@@ -2,7 +2,8 @@
 //!
 //! Three phases: running, draining, stopped. The first SIGTERM or SIGINT drains: readiness is false
 //! at once, so that load balancers look elsewhere; after the drain delay streams say `bye`, spread
-//! over the drain window, so that reconnects do not arrive as one crowd. The second signal stops.
+//! over the drain window, so that reconnects do not arrive as one crowd. The second signal stops at
+//! once, and the process' exit status says that it did.
 //!
 //! Invariants:
 //! - Phases only move forward.
@@ -11,18 +12,20 @@
 //!
 //! May use: `telemetry`.
 
+mod signals;
+
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::signals::{Signal, Signals};
 use crate::telemetry::events::TaskPanicked;
 use crate::telemetry::{Metrics, panic_words};
 
@@ -74,8 +77,8 @@ struct Inner {
 pub enum Ending {
     /// Everything that was open came to its end, or its time was over.
     Drained,
-    /// A second signal came.
-    Aborted,
+    /// A second signal came, this one; what was open is cut.
+    Aborted(Signal),
 }
 
 // === impl Timing ===
@@ -180,53 +183,46 @@ impl Shutdown {
     /// Drives `work` (the listeners, say) until the end. Drains at the first SIGTERM or SIGINT; stops
     /// at the second, or when `work` ends because nothing is open any more, or when the time for
     /// draining is over.
-    ///
-    /// # Errors
-    /// If the signals cannot be listened to.
-    pub async fn on_signals(&self, work: impl Future<Output = ()>) -> std::io::Result<Ending> {
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        // Draining must not miss a signal that comes at the same moment, so both waits share one.
-        let signals = futures_util::stream::unfold((terminate, interrupt), |mut signals| async {
-            next_signal(&mut signals).await;
-            Some(((), signals))
+    pub async fn on_signals(&self, signals: Signals, work: impl Future<Output = ()>) -> Ending {
+        let signals = futures_util::stream::unfold(signals, |mut signals| async {
+            Some((signals.next().await, signals))
         });
-        Ok(self.run_until(signals, work).await)
+        self.run_until(signals, work).await
     }
 
     /// The way from the start to the end.
     async fn run_until(
         &self,
-        signals: impl Stream<Item = ()>,
+        signals: impl Stream<Item = Signal>,
         work: impl Future<Output = ()>,
     ) -> Ending {
         let mut signals = std::pin::pin!(signals);
         let mut work = std::pin::pin!(work);
-        let ended = tokio::select! {
-            _ = signals.next() => false,
-            () = &mut work => true,
+        let first = tokio::select! {
+            Some(signal) = signals.next() => Some(signal),
+            () = &mut work => None,
         };
         self.drain();
-        let ending = if ended {
-            Ending::Drained
-        } else {
-            tracing::info!(timing = ?self.inner.timing, "draining");
-            tokio::select! {
-                _ = signals.next() => Ending::Aborted,
-                () = &mut work => Ending::Drained,
-                () = self.cut() => Ending::Drained,
+        let ending = match first {
+            None => Ending::Drained,
+            Some(signal) => {
+                let Timing { delay, window } = self.inner.timing;
+                tracing::info!(signal = signal.name(), ?delay, ?window, "draining");
+                tokio::select! {
+                    Some(signal) = signals.next() => {
+                        tracing::warn!(
+                            signal = signal.name(),
+                            "a second signal: stopping at once, open streams are cut"
+                        );
+                        Ending::Aborted(signal)
+                    }
+                    () = &mut work => Ending::Drained,
+                    () = self.cut() => Ending::Drained,
+                }
             }
         };
         self.stop();
         ending
-    }
-}
-
-/// Ends at the next SIGTERM or SIGINT.
-async fn next_signal((terminate, interrupt): &mut (Signal, Signal)) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }
 
@@ -361,11 +357,13 @@ mod tests {
         assert_eq!(began.elapsed(), TIMING.total());
     }
 
-    /// Signals after so many seconds each, and none after the last.
-    fn signals(after: &[u64]) -> impl Stream<Item = ()> {
-        let after: Vec<_> = after.to_vec();
-        let signals = futures_util::stream::iter(after).then(|seconds| async move {
+    /// Signals after so many seconds each, the last an interrupt, and none after it.
+    fn signals(after: &[u64]) -> impl Stream<Item = Signal> {
+        let last = after.len() - 1;
+        let after: Vec<_> = after.iter().copied().enumerate().collect();
+        let signals = futures_util::stream::iter(after).then(move |(at, seconds)| async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
+            if at == last { Signal::Interrupt } else { Signal::Terminate }
         });
         signals.chain(futures_util::stream::pending())
     }
@@ -400,11 +398,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_signal_stops_at_once() {
+    async fn a_second_signal_stops_at_once_and_is_named() {
         let shutdown = Shutdown::new(TIMING);
         let began = Instant::now();
         let ending = shutdown.run_until(signals(&[3, 1]), std::future::pending()).await;
-        assert_eq!((ending, began.elapsed().as_secs()), (Ending::Aborted, 4));
+        let aborted = Ending::Aborted(Signal::Interrupt);
+        assert_eq!((ending, began.elapsed().as_secs()), (aborted, 4));
         // A stream that waits for its place is told at once.
         shutdown.bye(1.0).await;
         assert_eq!(began.elapsed().as_secs(), 4);

@@ -15,17 +15,18 @@ use crate::http::auth::Gate;
 use crate::http::edge::Doors;
 use crate::http::serve::{self, Closes, Serving};
 use crate::journal::Limits;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Ending, Shutdown, Signals};
 use crate::sim::{Sim, SimOptions, shop};
 use crate::telemetry::Metrics;
 use crate::time;
 use crate::watch::WatchOptions;
 
-/// Serves the simulated shop until a signal comes.
+/// Serves the simulated shop until a signal comes; tells how it ended.
 ///
 /// # Errors
 /// If the address is taken.
-pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<(), AppError> {
+pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<Ending, AppError> {
+    let signals = Signals::listen()?;
     let listener = serve::listen(config.listen.0, "--listen")?;
     let shutdown = Shutdown::new(DEMO_DRAIN);
     let sim = Sim::new(SimOptions {
@@ -55,16 +56,25 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<(), App
     let gate = Gate::open(metrics.clone());
     let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
     let router = router(&rooms, Doors::for_loopback(), seed);
-    let serving =
-        Serving { max_connections: 10_000, closes: Closes::WhenDraining, metrics: Some(metrics) };
+    let serving = Serving {
+        max_connections: 10_000,
+        closes: Closes::WhenDraining,
+        stall: DEMO_STALL,
+        metrics: Some(metrics),
+    };
     let address = listener.local_addr()?;
     let serving = TaskTracker::new().spawn(serve::run(listener, router, serving, shutdown.clone()));
     tell(&demo_text(address));
     let idle = async { drop(serving.await) };
-    shutdown.on_signals(idle).await?;
-    rooms.ended().await;
-    Ok(())
+    let ending = shutdown.on_signals(signals, idle).await;
+    if ending == Ending::Drained {
+        rooms.ended().await;
+    }
+    Ok(ending)
 }
+
+/// As `--stall-timeout` has it by default.
+const DEMO_STALL: Duration = Duration::from_secs(30);
 
 /// Nobody waits for a demo to end.
 const DEMO_DRAIN: crate::shutdown::Timing =

@@ -15,11 +15,11 @@ use crate::http::auth::Gate;
 use crate::http::edge::Doors;
 use crate::http::serve::{self, Closes, Serving};
 use crate::journal::Limits;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Ending, Shutdown, Signals};
 use crate::telemetry::{Exposition, Metrics};
 use crate::watch::WatchOptions;
 
-/// Serves a cluster until a signal comes.
+/// Serves a cluster until a signal comes; tells how it ended.
 ///
 /// # Errors
 /// If there is no usable configuration of a cluster, or an address is taken. A cluster that does
@@ -28,7 +28,8 @@ pub async fn serve(
     config: config::Serve,
     metrics: Arc<Metrics>,
     exposition: Exposition,
-) -> Result<(), AppError> {
+) -> Result<Ending, AppError> {
+    let mut signals = Signals::listen()?;
     let options = cluster::ClusterOptions {
         kubeconfig: config.cluster.kubeconfig.clone(),
         context: config.cluster.context.clone(),
@@ -42,14 +43,25 @@ pub async fn serve(
     let admin = Admin::new(shutdown.clone(), exposition);
     // Probes are answered from here on, also while the cluster is away; ready it is when it serves.
     let starting = admin.wait_for("the first answers of the cluster");
-    let operators =
-        Serving { max_connections: ADMIN_CONNECTIONS, closes: Closes::WhenStopped, metrics: None };
+    let operators = Serving {
+        max_connections: ADMIN_CONNECTIONS,
+        closes: Closes::WhenStopped,
+        stall: config.streams.stall,
+        metrics: None,
+    };
     let operators = serve::run(admin_listener, admin.clone().routes(), operators, shutdown.clone());
     let listeners = TaskTracker::new();
     listeners.spawn(operators);
-    greet(&cluster).await;
-    if config.auth != config::Auth::None {
-        check_reviews(&cluster).await?;
+    let login = config.auth != config::Auth::None;
+    tokio::select! {
+        met = meet(&cluster, login) => met?,
+        signal = signals.next() => {
+            tracing::info!(signal = signal.name(), "stopped before serving");
+            shutdown.stop();
+            listeners.close();
+            listeners.wait().await;
+            return Ok(Ending::Drained);
+        }
     }
     let plan = Plan {
         cluster,
@@ -85,18 +97,28 @@ pub async fn serve(
     let public = Serving {
         max_connections: config.max_connections,
         closes: Closes::WhenDraining,
+        stall: config.streams.stall,
         metrics: Some(metrics),
     };
     let serving = listeners.spawn(serve::run(listener, router, public, shutdown.clone()));
     drop(starting);
     // A listener that panicked was counted where it happened; the process ends as if it were idle.
     let idle = async { drop(serving.await) };
-    let ending = shutdown.on_signals(idle).await?;
+    let ending = shutdown.on_signals(signals, idle).await;
     tracing::info!(?ending, "stopped");
-    rooms.ended().await;
-    listeners.close();
-    listeners.wait().await;
-    Ok(())
+    // Who asks twice does not want to wait.
+    if ending == Ending::Drained {
+        rooms.ended().await;
+        listeners.close();
+        listeners.wait().await;
+    }
+    Ok(ending)
+}
+
+/// The first talk with the cluster: which it is, and whether it reviews for us where `login` needs it.
+async fn meet(cluster: &Cluster, login: bool) -> Result<(), AppError> {
+    greet(cluster).await;
+    if login { check_reviews(cluster).await } else { Ok(()) }
 }
 
 /// Says which cluster this is, or why it does not answer; it is tried again by whoever needs it.

@@ -10,7 +10,10 @@ use crate::{shutdown, telemetry};
 /// Largest size that any option takes; keeps `usize` conversions exact.
 const TERABYTE: u64 = 1 << 40;
 
-/// Checks what was typed. `otlp_fallback` is the value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
+/// The variable that OpenTelemetry's own programs read, taken where our option is absent.
+pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+/// Checks what was typed. `otlp_fallback` is the value of [`OTEL_ENDPOINT`].
 pub(super) fn check(
     options: Options,
     effective: Effective,
@@ -44,6 +47,9 @@ fn serve(
             // Some load balancers cut everything after 30 s; a stream must be able to end before.
             _ => Some(within("--stream-lifetime", options.stream_lifetime, 10, 86_400)?),
         },
+        // Below, a few lost packets in a row would cut a viewer that reads; above, the dead keep their
+        // places and the bytes that wait for them.
+        stall: within("--stall-timeout", options.stall_timeout, 5, 600)?,
         view_cache_bytes: size("--view-cache-bytes", options.view_cache_bytes, 1 << 20, 64 << 30)?,
     };
     let logs = logs(&options, &effective)?;
@@ -85,7 +91,7 @@ fn serve(
 fn demo(options: DemoOptions, effective: Effective) -> Result<Demo, ConfigError> {
     if !options.listen.is_loopback() {
         return Err(ConfigError::Invalid {
-            option: "--listen",
+            option: "--listen".into(),
             value: options.listen.to_string(),
             reason: "the demo has no login, so it takes only a loopback address such as \
                      127.0.0.1:8080"
@@ -164,7 +170,7 @@ fn telemetry(
     cluster_name: Option<String>,
 ) -> Result<telemetry::Options, ConfigError> {
     telemetry::check_filter(&options.log).map_err(|error| ConfigError::Invalid {
-        option: "--log",
+        option: "--log".into(),
         value: options.log.clone(),
         reason: format!("{error}; expected a level such as info, or TARGET=LEVEL,…"),
     })?;
@@ -177,6 +183,7 @@ fn telemetry(
 }
 
 fn otlp(option: Option<String>, fallback: Option<String>) -> Result<Option<String>, ConfigError> {
+    let name = if option.is_some() { "--otlp-endpoint" } else { OTEL_ENDPOINT };
     let Some(endpoint) = option.or(fallback) else { return Ok(None) };
     let uri = endpoint.parse::<http::Uri>().ok();
     let valid = uri.is_some_and(|uri| {
@@ -186,7 +193,7 @@ fn otlp(option: Option<String>, fallback: Option<String>) -> Result<Option<Strin
         return Ok(Some(endpoint));
     }
     Err(ConfigError::Invalid {
-        option: "--otlp-endpoint",
+        option: name.into(),
         value: super::effective::redact(&endpoint),
         reason: "expected a URL such as http://collector:4317".to_owned(),
     })
@@ -202,7 +209,7 @@ fn namespaces(given: Vec<String>, effective: &Effective) -> Result<Vec<String>, 
     for namespace in &namespaces {
         if !is_label(namespace) {
             return Err(ConfigError::Invalid {
-                option: "--namespace",
+                option: "--namespace".into(),
                 value: namespace.chars().take(64).collect(),
                 reason: "a namespace has 1 to 63 of a-z, 0-9 and -, and begins and ends with a \
                          letter or digit; leave the option out for all namespaces"
@@ -240,7 +247,7 @@ fn within(
         return Ok(value.0);
     }
     Err(ConfigError::Bounds {
-        option,
+        option: option.into(),
         value: value.to_string(),
         least: low.to_string(),
         most: high.to_string(),
@@ -249,7 +256,7 @@ fn within(
 
 fn size(option: &'static str, value: Size, least: u64, most: u64) -> Result<usize, ConfigError> {
     let bounds = ConfigError::Bounds {
-        option,
+        option: option.into(),
         value: value.to_string(),
         least: Size(least).to_string(),
         most: Size(most).to_string(),
@@ -324,6 +331,13 @@ mod tests {
             ("serve --heartbeat 10", &["--heartbeat", "a unit"]),
             ("serve --stream-lifetime 5s", &["--stream-lifetime", "10s", "24h"]),
             ("serve --reauthorize 60s", &["--reauthorize", "12s", "30s"]),
+            ("serve --stall-timeout 1s", &["--stall-timeout", "5s", "600s"]),
+            ("serve --max-followers x", &["--max-followers is \"x\"", "from 1 to 100000"]),
+            ("serve --auth ldap", &["--auth is \"ldap\"", "token or none"]),
+            (
+                "demo --seed x",
+                &["--seed is \"x\"", "a whole number from 0 to 18446744073709551615"],
+            ),
             ("serve --journal-bytes 1KiB", &["--journal-bytes", "1MiB"]),
             (
                 "serve --journal-workload-bytes 1GiB",
@@ -369,6 +383,8 @@ mod tests {
         assert_eq!(endpoint(None, Some("http://a:1")).as_deref(), Some("http://a:1"));
         assert_eq!(endpoint(Some("http://b:1"), Some("http://a:1")).as_deref(), Some("http://b:1"));
         assert_eq!(endpoint(None, None), None);
+        let error = otlp(None, Some("collector".to_owned())).unwrap_err().to_string();
+        assert!(error.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT is"), "{error}");
     }
 
     #[test]

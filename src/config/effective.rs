@@ -47,6 +47,15 @@ impl Effective {
         self.find(name).is_some_and(|setting| setting.source == "flag")
     }
 
+    /// The flag `--name`, or its variable if that set it.
+    pub(super) fn spelt(&self, flag: &str) -> String {
+        let setting = flag.strip_prefix("--").and_then(|name| self.find(name));
+        match setting {
+            Some(setting) if setting.source == "environment" => variable(&setting.name),
+            _ => flag.to_owned(),
+        }
+    }
+
     fn find(&self, name: &str) -> Option<&Setting> {
         self.0.iter().find(|setting| setting.name == name)
     }
@@ -63,6 +72,11 @@ impl fmt::Display for Effective {
         }
         Ok(())
     }
+}
+
+/// The environment name of a flag without dashes.
+pub(super) fn variable(name: &str) -> String {
+    format!("{PREFIX}{}", name.to_ascii_uppercase().replace('-', "_"))
 }
 
 /// The options of a subcommand, without `--help`.
@@ -184,6 +198,16 @@ mod tests {
             "PATH",
         ] {
             environment(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_variable_is_its_flag_in_capitals() {
+        for command in Options::command().get_subcommands() {
+            for option in options(command) {
+                let name = option.get_long().unwrap();
+                assert_eq!(option.get_env().unwrap(), variable(name).as_str());
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //! - A [`Config`] is consistent: what contradicts itself was refused with the names of the options.
 //! - Every option has a flag, an environment name, and a line of help with unit and bounds;
 //!   `docs/options.md` is made from them and compared in `tests/tidy.rs`.
+//! - A refusal names what set the value, the flag or the variable, and what is expected.
 //! - A value that is printed carries no secret.
 //!
 //! Outside the rooms; may use `shutdown` and `telemetry` for their settings.
@@ -17,8 +18,10 @@ mod check;
 mod effective;
 mod options;
 mod reference;
+mod refused;
 mod units;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -105,6 +108,8 @@ pub struct Streams {
     pub heartbeat: Duration,
     /// Mean life; each stream draws its own within a tenth. 10 s to 24 h; `None` is for ever.
     pub lifetime: Option<Duration>,
+    /// How long a viewer may take nothing; 5 to 600 s.
+    pub stall: Duration,
     /// Bytes of encoded pieces that are shared.
     pub view_cache_bytes: usize,
 }
@@ -167,8 +172,8 @@ pub enum ConfigError {
     /// Outside its bounds.
     #[error("{option} is {value}: it must be from {least} to {most}")]
     Bounds {
-        /// The flag.
-        option: &'static str,
+        /// The flag, or the variable that set it.
+        option: Cow<'static, str>,
         /// As given.
         value: String,
         /// Lower bound.
@@ -189,8 +194,8 @@ pub enum ConfigError {
     /// Not a valid value.
     #[error("{option} is \"{value}\": {reason}")]
     Invalid {
-        /// The flag.
-        option: &'static str,
+        /// The flag, or the variable that set it.
+        option: Cow<'static, str>,
         /// As given.
         value: String,
         /// What is expected.
@@ -213,18 +218,25 @@ pub enum ConfigError {
 pub fn from_args<I, T>(args: I) -> Result<Config, Stop>
 where
     I: IntoIterator<Item = T>,
-    T: Into<OsString> + Clone,
+    T: Into<OsString>,
 {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let mut command = options::Options::command();
     let matches =
-        command.try_get_matches_from_mut(args).map_err(|error| Stop::from_clap(&error))?;
+        command.try_get_matches_from_mut(&args).map_err(|error| {
+            match refused::value(&error, &args) {
+                Some(error) => Stop::usage(&error),
+                None => Stop::from_clap(&error),
+            }
+        })?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     effective::check_environment(&command, names).map_err(|error| Stop::usage(&error))?;
     let options =
         options::Options::from_arg_matches(&matches).map_err(|error| Stop::from_clap(&error))?;
     let effective = Effective::new(&command, &matches);
-    let fallback = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok();
-    check::check(options, effective, fallback).map_err(|error| Stop::usage(&error))
+    let fallback = std::env::var(check::OTEL_ENDPOINT).ok();
+    check::check(options, effective.clone(), fallback)
+        .map_err(|error| Stop::usage(&refused::by_source(error, &effective)))
 }
 
 // === impl Stop ===

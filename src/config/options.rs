@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::address::Address;
-use super::units::{Size, Span};
+use super::units::{Size, Span, whole};
 use crate::telemetry::LogFormat;
 
 /// Streams the logs and the rollout progress of Kubernetes workloads as Server-Sent Events.
@@ -97,7 +97,7 @@ pub(super) struct ServeOptions {
         env = "ROLLCAST_MAX_CONNECTIONS",
         value_name = "NUMBER",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        value_parser = whole::<u32>(1, 1_000_000),
         help_heading = "Listeners"
     )]
     pub(super) max_connections: u32,
@@ -153,6 +153,17 @@ pub(super) struct ServeOptions {
     )]
     pub(super) stream_lifetime: Span,
 
+    /// How long a viewer may take nothing of what it is sent; then its stream is cut, and it resumes by
+    /// its last id. 5s to 600s.
+    #[arg(
+        long,
+        env = "ROLLCAST_STALL_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        help_heading = "Streams"
+    )]
+    pub(super) stall_timeout: Span,
+
     /// After SIGTERM: time from not being ready until streams say `bye`. 0s to 600s.
     #[arg(
         long,
@@ -189,7 +200,7 @@ pub(super) struct ServeOptions {
         env = "ROLLCAST_BACKFILL_LINES",
         value_name = "NUMBER",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u32).range(0..=1_000_000),
+        value_parser = whole::<u32>(0, 1_000_000),
         help_heading = "Logs"
     )]
     pub(super) backfill_lines: u32,
@@ -210,7 +221,7 @@ pub(super) struct ServeOptions {
         env = "ROLLCAST_MAX_FOLLOWERS",
         value_name = "NUMBER",
         default_value_t = 5000,
-        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        value_parser = whole::<u32>(1, 100_000),
         help_heading = "Logs"
     )]
     pub(super) max_followers: u32,
@@ -221,7 +232,7 @@ pub(super) struct ServeOptions {
         env = "ROLLCAST_MAX_FOLLOWERS_PER_NODE",
         value_name = "NUMBER",
         default_value_t = 64,
-        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        value_parser = whole::<u32>(1, 10_000),
         help_heading = "Logs"
     )]
     pub(super) max_followers_per_node: u32,
@@ -232,7 +243,7 @@ pub(super) struct ServeOptions {
         env = "ROLLCAST_OPENS_PER_SECOND",
         value_name = "NUMBER",
         default_value_t = 50,
-        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        value_parser = whole::<u32>(1, 10_000),
         help_heading = "Logs"
     )]
     pub(super) opens_per_second: u32,
@@ -308,7 +319,13 @@ pub(super) struct DemoOptions {
     pub(super) listen: Address,
 
     /// The same number gives the same shop.
-    #[arg(long, env = "ROLLCAST_SEED", value_name = "NUMBER", default_value_t = 1)]
+    #[arg(
+        long,
+        env = "ROLLCAST_SEED",
+        value_name = "NUMBER",
+        default_value_t = 1,
+        value_parser = whole::<u64>(0, u64::MAX)
+    )]
     pub(super) seed: u64,
 
     #[command(flatten)]

@@ -65,6 +65,24 @@ impl fmt::Display for Size {
     }
 }
 
+/// A parser of plain numbers within bounds, for options that count something.
+pub(super) fn whole<T>(
+    least: u64,
+    most: u64,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: TryFrom<u64>,
+{
+    move |text| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.then(|| text.parse().ok()).flatten();
+        number
+            .filter(|number| (least..=most).contains(number))
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+    }
+}
+
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let split = text.find(|byte: char| !byte.is_ascii_digit())?;
     let (number, unit) = text.split_at(split);
@@ -90,6 +108,16 @@ mod tests {
         }
         for text in ["512B", "64KiB", "256KiB", "16MiB", "3GiB", "0B"] {
             assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_read_within_its_bounds_and_without_decoration() {
+        let read = whole::<u32>(1, 70_000);
+        assert_eq!(read("70000"), Ok(70_000));
+        for text in ["", "0", "70001", "+1", "-1", "1.0", " 1", "x", "99999999999999999999"] {
+            let error = read(text).unwrap_err();
+            assert_eq!(error, "expected a whole number from 1 to 70000", "{text}");
         }
     }
 

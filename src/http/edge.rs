@@ -2,6 +2,7 @@
 //! errors.
 //!
 //! Order, from the outside: request id, span and count, panics caught, doors (`doors`), routes.
+//! Every answer, whoever wrote it, leaves with its request's id and `X-Content-Type-Options: nosniff`.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -108,6 +109,9 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }
+    // Lines of a log are hostile text: no browser may guess that they are a page.
+    let nosniff = HeaderValue::from_static("nosniff");
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     answer
 }
 
@@ -238,6 +242,15 @@ mod tests {
         assert_eq!(first.headers()[&REQUEST_ID], body);
         let (second, _) = ask(&app, Request::get("/nowhere")).await;
         assert_ne!(first.headers()[&REQUEST_ID], second.headers()[&REQUEST_ID]);
+    }
+
+    #[tokio::test]
+    async fn no_answer_may_be_guessed_to_be_something_else() {
+        let (app, _) = app();
+        for path in ["/ok/x", "/nowhere", "/panic", "/secret", "/ok/x?token=a"] {
+            let (answer, _) = ask(&app, Request::get(path)).await;
+            assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! The routes under `/api/v1`, and how a path names a workload.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,9 +16,11 @@ use tokio::time::Instant;
 use super::auth::{Caller, Proof};
 use super::edge::RequestId;
 use super::problem::Problem;
+use super::serve::Stall;
 use super::stream::{Flow, Opening, Query, check_position};
 use super::{Service, query_pairs, workloads};
 use crate::ids::{Kind, WorkloadId};
+use crate::shutdown::Phase;
 use crate::subscribe::Selection;
 use crate::telemetry::events::{ViewerClosed, ViewerOpened};
 use crate::time;
@@ -91,6 +93,7 @@ async fn stream(
     RawQuery(query): RawQuery,
     caller: Caller,
     request_id: RequestId,
+    stall: Stall,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = Instant::now();
@@ -127,7 +130,8 @@ async fn stream(
         first_byte: asked.elapsed(),
     };
     opened.emit(&service.metrics);
-    let count = Count {
+    let told = Arc::new(OnceLock::new());
+    let mut count = Count {
         service: service.clone(),
         format: format.as_str(),
         user: caller.user().to_owned(),
@@ -135,10 +139,11 @@ async fn stream(
         request_id: request_id.0.clone(),
         opened: Instant::now(),
         bytes: 0,
+        stall,
+        told: told.clone(),
     };
-    let opening =
-        Opening { service, selection, query, ending: Box::pin(ending), standing, ends_at, retry };
-    let mut count = count;
+    let ending = Box::pin(ending);
+    let opening = Opening { service, selection, query, ending, standing, ends_at, retry, told };
     let bytes = Flow::open(opening).into_stream().map(move |bytes| {
         count.sent(bytes.len());
         Ok::<_, std::convert::Infallible>(bytes)
@@ -151,8 +156,6 @@ async fn stream(
     // nginx buffers answers unless it is told not to.
     let accel = HeaderName::from_static("x-accel-buffering");
     headers.insert(accel, HeaderValue::from_static("no"));
-    let nosniff = HeaderName::from_static("x-content-type-options");
-    headers.insert(nosniff, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 
@@ -215,11 +218,24 @@ struct Count {
     request_id: Arc<str>,
     opened: Instant,
     bytes: u64,
+    stall: Stall,
+    told: Arc<OnceLock<Bye>>,
 }
 
 // === impl Count ===
 
 impl Count {
+    /// How the stream ended: the client took nothing, or was told, or was cut with the replica, or
+    /// left.
+    fn end(&self) -> &'static str {
+        match self.told.get() {
+            _ if self.stall.is_set() => "stalled",
+            Some(bye) => bye.as_str(),
+            None if self.service.shutdown.phase() == Phase::Stopped => Bye::Drain.as_str(),
+            None => "client",
+        }
+    }
+
     fn sent(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.service.metrics.stream_bytes.add(bytes as u64, self.format);
@@ -233,7 +249,7 @@ impl Drop for Count {
             user: &self.user,
             selection: &self.selection,
             request_id: &self.request_id,
-            end: "closed",
+            end: self.end(),
             duration: self.opened.elapsed(),
             bytes: self.bytes,
         };

@@ -1,7 +1,10 @@
 //! The accept loop.
 //!
 //! axum's own has no deadline for the first request, no bound on connections, and no end for a
-//! graceful shutdown; this one has. Every constant says what it protects.
+//! graceful shutdown; this one has. Every constant says what it protects; `stall` ends what a client
+//! does not take.
+
+mod stall;
 
 use std::convert::Infallible;
 use std::io;
@@ -18,7 +21,7 @@ use futures_util::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,6 +30,8 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+pub use self::stall::Stall;
+use self::stall::{Socket as Watched, Streams, Taken};
 use crate::shutdown::Shutdown;
 use crate::telemetry::events::TaskPanicked;
 use crate::telemetry::{Metrics, panic_words};
@@ -56,8 +61,6 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// HTTP/2 resets that a client may have pending (RUSTSEC-2023-0034).
 const RESETS: usize = 20;
-/// A peer that acknowledges nothing for so long is gone; the stream's viewer resumes elsewhere.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// HTTP/2 pings, and TCP keepalive for HTTP/1.1.
 const PROBE: Duration = Duration::from_secs(20);
 /// Refusals over the limit that are told politely at a time; further connections are just closed.
@@ -69,7 +72,7 @@ const STARVED: Duration = Duration::from_millis(200);
 
 /// The answer over the limit, without any machinery behind it.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\nretry-after: 5\r\ncontent-length: 143\r\n\
+    content-type: application/problem+json\r\nx-content-type-options: nosniff\r\nretry-after: 5\r\ncontent-length: 143\r\n\
     connection: close\r\n\r\n\
     {\"type\":\"urn:rollcast:problem:unavailable\",\"title\":\"Unavailable\",\"status\":503,\
     \"detail\":\"too many connections to this replica; try again later\"}";
@@ -99,6 +102,9 @@ pub struct Serving {
     pub max_connections: usize,
     /// When to close.
     pub closes: Closes,
+    /// How long a client may take nothing of what it is sent; then it is gone, or might as well be,
+    /// and its answer is ended. A viewer resumes by its last id.
+    pub stall: Duration,
     /// What counts connections; `None` for the listener of operators.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -142,14 +148,20 @@ fn no_ipv6(error: &io::Error) -> bool {
 /// Serves until the process drains or stops, and returns when the last connection is closed; that
 /// is at the end of the drain time at the latest.
 pub async fn run(listener: TcpListener, router: Router, serving: Serving, shutdown: Shutdown) {
+    let connections = TaskTracker::new();
+    let streams = Streams {
+        tracker: connections.clone(),
+        bound: serving.stall,
+        metrics: serving.metrics.clone(),
+    };
     let server = Arc::new(Server {
         router,
-        builder: builder(),
+        builder: builder(streams),
         metrics: serving.metrics,
         closes: serving.closes,
+        stall: serving.stall,
         shutdown,
     });
-    let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(serving.max_connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut closing = std::pin::pin!(server.closing());
@@ -211,9 +223,10 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
 
 struct Server {
     router: Router,
-    builder: auto::Builder<TokioExecutor>,
+    builder: auto::Builder<Streams>,
     metrics: Option<Arc<Metrics>>,
     closes: Closes,
+    stall: Duration,
     shutdown: Shutdown,
 }
 
@@ -229,7 +242,7 @@ impl Server {
 
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let counted = self.metrics.as_deref().map(Open::new);
-        if let Err(error) = prepare(&stream) {
+        if let Err(error) = prepare(&stream, self.stall) {
             tracing::debug!(%error, "cannot prepare a connection");
             return;
         }
@@ -245,15 +258,22 @@ impl Server {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         let asked = AtomicBool::new(false);
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let stall = Stall::default();
+        let socket = TokioIo::new(Watched::new(stream, stall.clone()));
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            let mut router = self.router.clone();
-            async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|e| match e {})) }
+            let (mut router, stall) = (self.router.clone(), stall.clone());
+            async move {
+                // Asked here, inside the task of an HTTP/2 stream.
+                let watched = stall.for_request();
+                request.extensions_mut().insert(watched.stall.clone());
+                let answer = router.call(request).await.unwrap_or_else(|never| match never {});
+                Ok::<_, Infallible>(answer.map(|body| Taken::new(body, watched)))
+            }
         });
-        let mut connection =
-            std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection = std::pin::pin!(self.builder.serve_connection(socket, service));
         let mut closing = std::pin::pin!(self.closing().fuse());
         let mut late = std::pin::pin!(tokio::time::sleep(FIRST_REQUEST).fuse());
         let mut cut = std::pin::pin!(self.shutdown.cut());
@@ -291,20 +311,20 @@ impl Drop for Open<'_> {
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE).with_interval(PROBE / 2))?;
     #[cfg(target_os = "linux")]
     {
-        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        socket.set_tcp_user_timeout(Some(stall))?;
         socket.set_tcp_notsent_lowat(UNSENT)?;
     }
     Ok(())
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -326,152 +346,4 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use futures_util::stream;
-
-    use super::*;
-    use crate::shutdown::Timing;
-    use crate::telemetry::Exposition;
-
-    struct Running {
-        address: SocketAddr,
-        shutdown: Shutdown,
-        exposition: Exposition,
-        task: tokio::task::JoinHandle<()>,
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "the test joins it")]
-    fn start(max_connections: usize, delay: Duration, window: Duration) -> Running {
-        let (metrics, exposition) = Metrics::readable();
-        let listener = listen("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = Shutdown::new(Timing { delay, window });
-        let routes = Router::new().route("/", get(async || "hello")).route(
-            "/stream",
-            get(async || {
-                let first = stream::iter([Ok::<_, Infallible>("first\n")]);
-                Body::from_stream(stream::StreamExt::chain(first, stream::pending()))
-            }),
-        );
-        let serving = Serving {
-            max_connections,
-            closes: Closes::WhenDraining,
-            metrics: Some(Arc::new(metrics)),
-        };
-        let task = tokio::spawn(run(listener, routes, serving, shutdown.clone()));
-        Running { address, shutdown, exposition, task }
-    }
-
-    async fn ask(stream: &mut TcpStream, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"hello") && !answer.ends_with(b"first\n\r\n") {
-            let mut part = [0; 1024];
-            let count = stream.read(&mut part).await.unwrap();
-            assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
-            answer.extend_from_slice(&part[..count]);
-        }
-        String::from_utf8(answer).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_connection_over_the_limit_is_told_so_and_closed() {
-        let server = start(1, Duration::ZERO, Duration::ZERO);
-        let mut first = TcpStream::connect(server.address).await.unwrap();
-        assert!(ask(&mut first, "/").await.contains("200 OK"));
-        let mut second = TcpStream::connect(server.address).await.unwrap();
-        second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        second.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{head} {}", body.len());
-        serde_json::from_str::<serde_json::Value>(body).unwrap();
-        assert_eq!(server.exposition.value("rollcast_connections_refused_total"), Some(1.0));
-        assert_eq!(server.exposition.value("rollcast_connections"), Some(1.0));
-        server.shutdown.stop();
-        server.task.await.unwrap();
-        assert_eq!(server.exposition.value("rollcast_connections"), Some(0.0));
-    }
-
-    #[tokio::test]
-    async fn http2_without_tls_is_spoken_and_told_to_go_away_when_draining() {
-        let server = start(1, Duration::ZERO, Duration::from_secs(3600));
-        let stream = TcpStream::connect(server.address).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
-        let asking = async {
-            // Two requests on one connection, which is all that the limit allows.
-            for _ in 0..2 {
-                let request = Request::get("http://x/").body(Body::empty()).unwrap();
-                let answer = sender.send_request(request).await.unwrap();
-                assert_eq!(
-                    (answer.status(), answer.version()),
-                    (http::StatusCode::OK, http::Version::HTTP_2)
-                );
-            }
-            server.shutdown.drain();
-        };
-        let (_, ended) = tokio::join!(asking, connection);
-        ended.unwrap();
-        server.task.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn draining_refuses_new_connections_and_cuts_streams_at_the_end() {
-        let server = start(10, Duration::ZERO, Duration::ZERO);
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        assert!(ask(&mut stream, "/stream").await.contains("first"));
-        server.shutdown.drain();
-        // The stream is still open until its time is over; then everything is closed.
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await.unwrap();
-        server.task.await.unwrap();
-        TcpStream::connect(server.address).await.unwrap_err();
-    }
-
-    #[tokio::test]
-    async fn an_idle_connection_is_closed_when_draining_begins() {
-        let server = start(10, Duration::ZERO, Duration::from_secs(3600));
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        ask(&mut stream, "/").await;
-        server.shutdown.drain();
-        let mut rest = Vec::new();
-        assert_eq!(stream.read_to_end(&mut rest).await.unwrap(), 0);
-        // Nothing is open any more, so the window of an hour is not waited for.
-        server.task.await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_asks_nothing_is_cut() {
-        let server = start(10, Duration::ZERO, Duration::ZERO);
-        let mut silent = TcpStream::connect(server.address).await.unwrap();
-        // Half of HTTP/2's preface is no request either.
-        let mut half = TcpStream::connect(server.address).await.unwrap();
-        half.write_all(b"PRI * HTTP/2").await.unwrap();
-        let mut rest = Vec::new();
-        assert_eq!(silent.read_to_end(&mut rest).await.unwrap(), 0);
-        // A reset, if the server closed with bytes unread, is an end as well.
-        let _ = half.read_to_end(&mut rest).await;
-        server.shutdown.stop();
-        server.task.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn all_addresses_means_ipv4_too() {
-        let listener = listen("[::]:0".parse().unwrap(), "--listen").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_taken_port_is_refused_with_the_option_that_chooses_another() {
-        let first = listen("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
-        let error = listen(first.local_addr().unwrap(), "--admin-listen").unwrap_err().to_string();
-        assert!(error.contains("--admin-listen"), "{error}");
-    }
-}
+mod tests;

@@ -84,7 +84,9 @@ pub struct ViewerClosed<'a> {
     pub selection: &'a dyn fmt::Display,
     /// The request's id.
     pub request_id: &'a str,
-    /// A word of a closed list: `rotate`, `drain`, `expired`, `revoked`, `limit`, `result`, `client`.
+    /// A word of a closed list: what the viewer was told (`rotate`, `drain`, `expired`, `revoked`,
+    /// `limit`, `result`), or `stalled`, since it took nothing for too long, or `client`, since it
+    /// left.
     pub end: &'static str,
     /// How long it was open.
     pub duration: Duration,

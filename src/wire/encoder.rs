@@ -100,6 +100,21 @@ pub enum Bye {
     Limit,
 }
 
+// === impl Bye ===
+
+impl Bye {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Bye::Rotate => "rotate",
+            Bye::Drain => "drain",
+            Bye::Expired => "expired",
+            Bye::Revoked => "revoked",
+            Bye::Limit => "limit",
+        }
+    }
+}
+
 /// Writes records of one journal in one format.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoder {

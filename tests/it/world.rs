@@ -14,7 +14,7 @@ use rollcast::http::{StreamOptions, routes};
 use rollcast::journal::Limits;
 use rollcast::shutdown::{Shutdown, Timing};
 use rollcast::sim::{Container, Deployment, Numbers, Output, Program, Sim, SimOptions, Template};
-use rollcast::telemetry::Metrics;
+use rollcast::telemetry::{Exposition, Metrics};
 use rollcast::time;
 use rollcast::watch::WatchOptions;
 use std::sync::Arc;
@@ -26,7 +26,9 @@ pub struct World {
     pub sim: Sim,
     pub rooms: Rooms,
     pub shutdown: Shutdown,
-    router: Router,
+    pub exposition: Exposition,
+    pub metrics: Arc<Metrics>,
+    pub router: Router,
 }
 
 pub const LOGS: Logs = Logs {
@@ -75,7 +77,8 @@ impl World {
             seed,
         };
         change(&mut plan);
-        let metrics = Arc::new(Metrics::noop());
+        let (metrics, exposition) = Metrics::readable();
+        let metrics = Arc::new(metrics);
         let (gate, doors) = if tokens {
             let reviewer = Arc::new(plan.cluster.clone());
             let (audience, bound) = (Some("rollcast".to_owned()), Duration::from_secs(30));
@@ -85,9 +88,9 @@ impl World {
             (Gate::open(metrics.clone()), Doors::for_loopback())
         };
         let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
-        let edge = Edge::new(metrics, doors, seed);
+        let edge = Edge::new(metrics.clone(), doors, seed);
         let router = edge.around(routes(rooms.service.clone()));
-        World { sim, rooms, shutdown, router }
+        World { sim, rooms, shutdown, exposition, metrics, router }
     }
 
     /// Waits until the service has read the cluster.

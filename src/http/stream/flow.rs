@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,6 +48,8 @@ pub struct Opening {
     pub ends_at: i64,
     /// After which time the client should come back.
     pub retry: Duration,
+    /// What the client was told at the end, for the audit trail.
+    pub told: Arc<OnceLock<Bye>>,
 }
 
 /// An open stream.
@@ -260,6 +262,8 @@ impl Flow {
     fn bye(&mut self, reason: Bye) -> Bytes {
         let mut out = Vec::new();
         self.encoder.bye(&mut out, reason, self.opening.retry, time::now());
+        // Set once: a stream ends once.
+        let _ = self.opening.told.set(reason);
         self.stage = Stage::Over;
         self.lease = None;
         Bytes::from(out)
