@@ -5,6 +5,7 @@
 mod client;
 mod drain;
 mod oracle;
+mod reopen;
 mod requests;
 mod resume;
 mod rights;
