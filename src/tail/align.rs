@@ -78,6 +78,9 @@ pub(super) struct Alignment {
     /// What is remembered reaches back beyond the start of the replay, so both begin with the same
     /// line; only a rotated file begins later.
     covered: bool,
+    /// An older line stands before everything that is remembered: it was delivered, or lies before
+    /// the place where reading began.
+    before: i64,
     /// Positions in `expected` at which the last line of the replay may stand.
     candidates: Vec<usize>,
     fed: usize,
@@ -144,9 +147,8 @@ impl Fingerprint {
         if self.last_time().is_none_or(|last| mark.time >= last) {
             return false;
         }
-        let oldest = self.marks.front().map_or(mark.time, |oldest| oldest.time);
         // Not for the few milliseconds by which stdout and stderr race.
-        if self.forgot && mark.time < oldest - RACE {
+        if self.forgot && self.begins_inside().is_some_and(|oldest| mark.time < oldest - RACE) {
             return true;
         }
         self.marks
@@ -154,6 +156,12 @@ impl Fingerprint {
             .rev()
             .take_while(|old| old.time >= mark.time - RACE)
             .any(|old| *old == mark)
+    }
+
+    /// The stamp of the first remembered line, if others stand before it in the log.
+    fn begins_inside(&self) -> Option<i64> {
+        let oldest = self.marks.front().filter(|_| self.forgot || self.inside)?;
+        Some(oldest.time)
     }
 
     /// Begins to compare lines of a file that is being read again within one answer, from wherever.
@@ -173,6 +181,7 @@ impl Fingerprint {
             newest: self.newest,
             lookup: None,
             covered: self.unseen.is_none_or(|unseen| unseen < since),
+            before: self.begins_inside().map_or(i64::MIN, |oldest| oldest - RACE),
             candidates: Vec::new(),
             fed: 0,
             held: 0,
@@ -225,6 +234,9 @@ impl Alignment {
         if self.matched.is_some() {
             self.settle();
             return Place::New;
+        }
+        if mark.time < self.before {
+            return Place::Known;
         }
         let lookup = self.lookup.get_or_insert_with(|| self.expected.iter().copied().collect());
         if lookup.contains(&mark) {
@@ -373,6 +385,20 @@ mod tests {
         fingerprint.begin_inside();
         let (new, settled) = check_with(&remembered(fingerprint, &file[3..6]), 0, &file);
         assert_eq!(new, &file[6..]);
+        assert!(matches!(settled, Settled::Found { .. }));
+    }
+
+    #[test]
+    fn what_lies_before_the_place_where_reading_began_is_neither_held_nor_delivered() {
+        let file: Vec<_> = (0..100_000).map(|at| mark(at * 20_000, at as u64)).collect();
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.begin_inside();
+        let fingerprint = remembered(fingerprint, &file[90_000..95_000]);
+        let mut alignment = fingerprint.align(0);
+        let held = file[..90_000].iter().filter(|one| alignment.feed(**one) == Place::Held).count();
+        assert!(held <= 5_000, "{held}: only what may be a race is in doubt");
+        let (new, settled) = check_with(&fingerprint, 0, &file);
+        assert_eq!(new, &file[95_000..]);
         assert!(matches!(settled, Settled::Found { .. }));
     }
 

@@ -273,6 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn a_replay_of_more_lines_than_are_held_finds_an_anchor_that_is_there() {
+        let mut bench = bench();
+        let line = |at: u32| format!("2026-11-22T14:02:01.{:09}Z x\n", at * 5_000);
+        let mut known = Fingerprint::default();
+        known.begin_inside();
+        bench.known = known;
+        let read: String = (150_000..150_200).map(line).collect();
+        assert_eq!(bench.read(&mut Reading::first(1000), &read), 200);
+        let since = bench.known.since();
+        let mut reading = Reading::resumed(1000, &bench.known, since);
+        let replay: String = (0..190_000).map(line).collect();
+        bench.read(&mut reading, &replay);
+        assert!(!reading.suspect());
+        assert_eq!(reading.delivered(), 190_000 - 150_200);
+    }
+
+    #[test]
     fn a_file_that_is_read_again_within_one_answer_is_not_repeated() {
         let mut bench = bench();
         let mut reading = Reading::first(1000);

@@ -7,6 +7,7 @@ mod drain;
 mod history;
 mod oracle;
 mod program;
+mod reopen;
 mod requests;
 mod resume;
 mod rights;

@@ -85,6 +85,6 @@ async fn whatever_breaks_upstream_every_line_comes_once() {
 }
 
 /// At least 20; more with `ROLLCAST_TEST_SEEDS`, as `make test-all` sets it.
-fn seeds() -> u64 {
+pub fn seeds() -> u64 {
     std::env::var("ROLLCAST_TEST_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
