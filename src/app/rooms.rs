@@ -80,7 +80,13 @@ impl Rooms {
             },
             tail_options(&plan.logs, random.u64(..)),
         );
-        let views = Views::new(journal.clone(), metrics.clone(), tracker, plan.view_cache_bytes);
+        let views = Views::new(
+            journal.clone(),
+            index.clone(),
+            metrics.clone(),
+            tracker,
+            plan.view_cache_bytes,
+        );
         let service = Service {
             index: index.clone(),
             model: model.clone(),

@@ -17,8 +17,12 @@ pub mod problem;
 pub mod serve;
 pub mod stream;
 
+mod logs;
+mod open;
 mod routes;
 mod service;
+mod streams;
+mod target;
 mod workloads;
 
 pub use routes::routes;

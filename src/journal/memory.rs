@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::epoch::Epoch;
 use super::forgotten::Older;
@@ -39,7 +40,7 @@ struct Inner {
     shelves: RwLock<Shelves>,
     bytes: AtomicU64,
     evicted: AtomicU64,
-    head: AtomicU64,
+    head: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +84,7 @@ impl Journal {
             shelves: RwLock::default(),
             bytes: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
-            head: AtomicU64::new(0),
+            head: watch::Sender::new(0),
         };
         Journal { inner: Arc::new(inner) }
     }
@@ -95,7 +96,12 @@ impl Journal {
 
     /// The last sequence number that was issued; 0 before the first.
     pub fn head(&self) -> u64 {
-        self.inner.head.load(Ordering::Acquire)
+        *self.inner.head.borrow()
+    }
+
+    /// Tells of every append, like [`Journal::head`].
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.head.subscribe()
     }
 
     /// Bytes that records hold now.
@@ -125,7 +131,7 @@ impl Journal {
         let first = writer.next;
         writer.next += count;
         let added = shelf.push(first, now, entry);
-        self.inner.head.store(first + count - 1, Ordering::Release);
+        self.inner.head.send_replace(first + count - 1);
         writer.order.push_back((first, shelf.clone()));
         self.inner.bytes.fetch_add(added as u64, Ordering::Relaxed);
         let freed = shelf.shrink(self.inner.limits.workload_bytes);
@@ -398,15 +404,21 @@ mod tests {
             journal.append(&web, lines(&web, start * 10..start * 10 + 10), 0);
         }
         let shelf = journal.shelf(&web);
-        for tail in [0u64, 1, 9, 10, 11, 55, 99, 100, 1_000] {
-            let after = shelf.before_last_lines(tail, |_| true, |_, _| true);
-            assert_eq!(times(&shelf, after).len() as u64, tail.min(100), "tail {tail}");
+        for tail in [0usize, 1, 9, 10, 11, 55, 99, 100, 1_000] {
+            let mut last = Vec::new();
+            shelf.last_lines(u64::MAX, tail, |_| true, |_, _| true, &mut last);
+            assert_eq!(last.len(), tail.min(100), "tail {tail}");
+            assert!(last.is_sorted_by(|one, other| one > other), "newest first");
         }
-        let head = shelf.head();
-        assert_eq!(shelf.before_last_lines(5, |_| false, |_, _| true), head, "nothing is wanted");
-        assert_eq!(shelf.before_last_lines(5, |_| true, |_, _| false), head, "nothing is wanted");
-        let one = shelf.before_last_lines(5, |_| true, |_, line| line.time == 1);
-        assert_eq!(times(&shelf, one)[0], 1, "fewer than asked for: from the first of them");
+        let mut last = vec![7];
+        shelf.last_lines(u64::MAX, 5, |_| false, |_, _| true, &mut last);
+        shelf.last_lines(u64::MAX, 5, |_| true, |_, _| false, &mut last);
+        assert_eq!(last, [7], "nothing is wanted, and what was there stays");
+        shelf.last_lines(u64::MAX, 5, |_| true, |_, line| line.time == 1, &mut last);
+        assert_eq!(last, [7, 2]);
+        let mut last = Vec::new();
+        shelf.last_lines(50, 3, |_| true, |_, _| true, &mut last);
+        assert_eq!(last, [50, 49, 48]);
     }
 
     #[test]

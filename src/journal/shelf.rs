@@ -175,36 +175,28 @@ impl Shelf {
         Read { slices, next, missed }
     }
 
-    /// The position after which the last `count` lines lie that are `wanted`. If there are fewer it
-    /// is the one before the first of them, and the head if there is none: what else was recorded
-    /// before them is not asked for. `batch` is asked first whether any line of a batch can be wanted.
-    pub fn before_last_lines(
+    /// Adds the sequence numbers of the last `count` lines up to `through` that are wanted to `out`,
+    /// newest first. `batch` is asked first whether any line of a batch can be wanted.
+    pub fn last_lines(
         &self,
-        count: u64,
+        through: u64,
+        count: usize,
         batch: impl Fn(&Lines) -> bool,
         wanted: impl Fn(&Lines, &LineMeta) -> bool,
-    ) -> u64 {
+        out: &mut Vec<u64>,
+    ) {
         let state = self.state.lock();
-        let mut left = count;
-        let mut after = *self.head.borrow();
+        let full = out.len() + count;
         for chunk in state.chunks.iter().rev() {
-            if left == 0 {
-                break;
-            }
             let Entry::Lines(lines) = &chunk.entry else { continue };
-            if !batch(lines) {
-                continue;
-            }
-            let found = |(_, line): &(usize, &LineMeta)| wanted(lines, line);
-            for (index, _) in lines.lines.iter().enumerate().rev().filter(found) {
-                after = chunk.first + index as u64 - 1;
-                left -= 1;
-                if left == 0 {
-                    break;
-                }
+            if out.len() < full && chunk.first <= through && batch(lines) {
+                let found = lines.lines.iter().enumerate().rev();
+                let found = found.filter(|(index, _)| chunk.first + *index as u64 <= through);
+                let found = found.filter(|(_, line)| wanted(lines, line));
+                let seqs = found.map(|(index, _)| chunk.first + index as u64);
+                out.extend(seqs.take(full - out.len()));
             }
         }
-        after
     }
 
     /// The oldest time that a batch or record behind `after` begins with; `None` if there is none yet.

@@ -3,21 +3,32 @@
 use std::sync::Arc;
 
 use super::Selection;
-use crate::ids::{Entry, Gap, GapReason};
-use crate::journal::{Missed, Shelf, Slice};
+use super::shelves::{Found, Shelves};
+use crate::ids::{Entry, Gap, GapReason, WorkloadId};
+use crate::journal::{Journal, Missed, Slice};
+use crate::watch::Index;
 
-/// Reads one workload's shelf from a position on.
+/// Reads the shelves of a selection from a position on.
 #[derive(Clone, Debug)]
 pub struct Cursor {
-    shelf: Arc<Shelf>,
+    shelves: Shelves,
     selection: Arc<Selection>,
     after: u64,
 }
 
 /// Part of what a cursor read.
 #[derive(Clone, Debug)]
-pub enum Item {
-    /// A record, or the later lines of a batch.
+pub struct Item {
+    /// Whose it is.
+    pub workload: Arc<WorkloadId>,
+    /// What it is.
+    pub what: What,
+}
+
+/// A record, or the lack of some.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A record, or the later lines of a batch. Of lines, some may not be wanted.
     Record(Slice),
     /// Records were forgotten before this reader came to them.
     Forgotten(Missed),
@@ -35,9 +46,10 @@ pub struct Batch {
 // === impl Cursor ===
 
 impl Cursor {
-    /// Reads `shelf` from behind sequence number `after` on.
-    pub fn new(shelf: Arc<Shelf>, selection: Arc<Selection>, after: u64) -> Self {
-        Cursor { shelf, selection, after }
+    /// Reads from behind sequence number `after` on.
+    pub fn new(journal: &Journal, index: &Index, selection: Arc<Selection>, after: u64) -> Self {
+        let shelves = Shelves::new(journal, index, &selection.scope);
+        Cursor { shelves, selection, after }
     }
 
     /// The last sequence number that was read.
@@ -45,21 +57,44 @@ impl Cursor {
         self.after
     }
 
+    /// Goes to another position.
+    pub fn seek(&mut self, after: u64) {
+        self.after = after;
+    }
+
+    /// Where it reads.
+    pub fn shelves(&self) -> &Shelves {
+        &self.shelves
+    }
+
+    /// What it reads for.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
     /// Reads on, about `max_bytes` at most, and moves. Never waits.
     pub fn read(&mut self, max_bytes: usize) -> Batch {
-        let read = self.shelf.read(self.after, max_bytes);
-        let mut items = Vec::with_capacity(read.slices.len() + 1);
-        // States that were forgotten are told anew when a stream begins; only lines are missed.
-        if let Some(missed) = read.missed.filter(|missed| missed.lines != Some(0)) {
-            items.push(Item::Forgotten(missed));
-        }
-        let wanted = read.slices.into_iter().filter(|slice| match &slice.entry {
+        let finding = self.shelves.read(self.after, max_bytes);
+        self.after = finding.next;
+        let items = finding.found.into_iter().filter_map(|(workload, found)| {
+            let what = match found {
+                // States that were forgotten are told anew when a stream begins; only lines are
+                // missed.
+                Found::Missed(missed) if missed.lines == Some(0) => return None,
+                Found::Missed(missed) => What::Forgotten(missed),
+                Found::Slice(slice) if self.wants(&slice.entry) => What::Record(slice),
+                Found::Slice(_) => return None,
+            };
+            Some(Item { workload, what })
+        });
+        Batch { items: items.collect(), through: finding.next }
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        match entry {
             Entry::Lines(lines) => self.selection.wants_lines(lines),
             entry => self.selection.wants_entry(entry),
-        });
-        items.extend(wanted.map(Item::Record));
-        self.after = read.next;
-        Batch { items, through: read.next }
+        }
     }
 }
 

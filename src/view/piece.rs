@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::ids::{Entry, GapReason};
-use crate::subscribe::{Cursor, Item, Selection};
+use crate::subscribe::{Cursor, Item, Selection, What};
 use crate::time;
 use crate::wire::{Encoder, Position};
 
@@ -45,20 +45,23 @@ impl Piece {
         let mut out = Vec::with_capacity(PIECE_BYTES);
         let mut starts = Vec::new();
         let (mut last, mut oldest) = (None, None::<i64>);
+        // In a stream about one workload it is the whole selection that a gap is about.
+        let named = |item: &'_ Item| encoder.named.then(|| item.workload.clone());
         for item in &batch.items {
-            match item {
-                Item::Forgotten(missed) => {
+            match &item.what {
+                What::Forgotten(missed) => {
                     starts.push((missed.through, out.len() as u32));
                     let now = time::now();
                     let gap = Item::gap(behind, missed, now);
                     let position = Position { seq: missed.through, time: now };
                     last = Some(position);
-                    encoder.gap(&mut out, position, &gap);
+                    encoder.gap(&mut out, position, named(item).as_deref(), &gap);
                 }
-                Item::Record(slice) => match &slice.entry {
+                What::Record(slice) => match &slice.entry {
                     Entry::Lines(lines) => {
                         for (index, line) in lines.lines[slice.from..].iter().enumerate() {
-                            if Selection::young_enough(line, since) {
+                            let young = Selection::young_enough(line, since);
+                            if young && cursor.selection().wants_line(lines, line) {
                                 let seq = slice.first + index as u64;
                                 starts.push((seq, out.len() as u32));
                                 last = Some(Position { seq, time: line.time });
@@ -70,7 +73,7 @@ impl Piece {
                     entry => {
                         starts.push((slice.first, out.len() as u32));
                         last = Some(Position { seq: slice.first, time: entry.time() });
-                        encoder.entry(&mut out, slice.first, entry);
+                        encoder.entry(&mut out, slice.first, &item.workload, entry);
                     }
                 },
             }

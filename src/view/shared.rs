@@ -15,8 +15,9 @@ use super::piece::Piece;
 use super::viewer::Viewer;
 use crate::ids::GapReason;
 use crate::journal::Journal;
-use crate::subscribe::{Cursor, Selection};
+use crate::subscribe::{Cursor, Selection, Shelves};
 use crate::telemetry::Metrics;
+use crate::watch::Index;
 use crate::wire::{Encoder, Format};
 
 /// Shortest and longest time between two pieces. The first record after a quiet time goes out at
@@ -44,6 +45,7 @@ pub struct Views {
 
 struct Inner {
     journal: Journal,
+    index: Index,
     metrics: Arc<Metrics>,
     tracker: TaskTracker,
     /// Bytes that the pieces of all views may hold.
@@ -57,6 +59,7 @@ pub struct View {
     pub(super) selection: Arc<Selection>,
     pub(super) encoder: Encoder,
     pub(super) journal: Journal,
+    pub(super) index: Index,
     pub(super) metrics: Arc<Metrics>,
     pieces: Mutex<Pieces>,
     /// How far the pieces go.
@@ -77,12 +80,14 @@ impl Views {
     /// No views yet; their tasks run on `tracker`.
     pub fn new(
         journal: Journal,
+        index: Index,
         metrics: Arc<Metrics>,
         tracker: TaskTracker,
         max_bytes: usize,
     ) -> Self {
         let inner = Inner {
             journal,
+            index,
             metrics,
             tracker,
             max_bytes,
@@ -105,24 +110,24 @@ impl Views {
         }
         views.retain(|_, view| view.strong_count() > 0);
         let selection = Arc::new(key.selection.clone());
-        let shelf = self.inner.journal.shelf(&selection.workload);
-        let head = shelf.head();
+        let (journal, index) = (&self.inner.journal, &self.inner.index);
+        let shelves = Shelves::new(journal, index, &selection.scope);
+        let (head, changes) = (shelves.head(), shelves.changes());
+        let named = selection.scope.single().is_none();
         let stop = CancellationToken::new();
         let view = Arc::new(View {
             selection: selection.clone(),
-            encoder: Encoder { format: key.format, epoch: self.inner.journal.epoch() },
-            journal: self.inner.journal.clone(),
+            encoder: Encoder { format: key.format, epoch: journal.epoch(), named },
+            journal: journal.clone(),
+            index: index.clone(),
             metrics: self.inner.metrics.clone(),
             pieces: Mutex::default(),
             through: watch::Sender::new(head),
             owner: Arc::downgrade(&self.inner),
             _cutter: stop.clone().drop_guard(),
         });
-        let cutter = cut(
-            Arc::downgrade(&view),
-            Cursor::new(shelf.clone(), selection, head),
-            shelf.changes(),
-        );
+        let cursor = Cursor::new(journal, index, selection, head);
+        let cutter = cut(Arc::downgrade(&view), cursor, changes);
         self.inner.tracker.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -139,6 +144,8 @@ async fn cut(view: Weak<View>, mut cursor: Cursor, mut changes: watch::Receiver<
     loop {
         let start = Instant::now();
         let Some(shared) = view.upgrade() else { return };
+        // What is appended from here on wakes it again.
+        changes.borrow_and_update();
         while let Some(piece) =
             Piece::cut(&mut cursor, shared.encoder, None, GapReason::HistoryEvicted)
         {
@@ -151,7 +158,7 @@ async fn cut(view: Weak<View>, mut cursor: Cursor, mut changes: watch::Receiver<
         let tick = TICK_PER_VIEWER * u32::try_from(shared.through.receiver_count()).unwrap_or(0);
         drop(shared);
         sleep_until(start + tick.clamp(TICK.0, TICK.1)).await;
-        if changes.wait_for(|head| *head > cursor.after()).await.is_err() {
+        if changes.changed().await.is_err() {
             return;
         }
     }

@@ -16,6 +16,8 @@ pub struct Viewer {
     view: Arc<View>,
     progress: watch::Receiver<u64>,
     after: u64,
+    /// Reads what the shared pieces do not hold; made when it is needed first.
+    own: Option<Box<Cursor>>,
     /// Lines older than this are left out, whenever they come: the backlog of a log that is opened
     /// late must not bring back what was not asked for.
     since: Option<i64>,
@@ -39,7 +41,7 @@ impl Viewer {
         let progress = view.progress();
         let until = *progress.borrow();
         let history = (after < until).then_some(until);
-        Viewer { view, progress, after, since, history }
+        Viewer { view, progress, after, own: None, since, history }
     }
 
     /// The last sequence number that was handed out.
@@ -63,14 +65,19 @@ impl Viewer {
             return Next::Piece(bytes, piece.last);
         }
         self.view.metrics.view_pieces.add(1, "miss");
-        let shelf = self.view.journal.shelf(&self.view.selection.workload);
-        let mut cursor = Cursor::new(shelf, self.view.selection.clone(), self.after);
+        let View { journal, index, selection, encoder, .. } = &*self.view;
+        let make = || Box::new(Cursor::new(journal, index, selection.clone(), 0));
+        let cursor = self.own.get_or_insert_with(make);
+        cursor.seek(self.after);
         // Who was live and fell behind is told so; who asked for what is gone is told that.
         let behind = match self.history {
             Some(_) => GapReason::HistoryEvicted,
             None => GapReason::ViewerTooSlow,
         };
-        let Some(piece) = Piece::cut(&mut cursor, self.view.encoder, since, behind) else {
+        let Some(piece) = Piece::cut(cursor, *encoder, since, behind) else {
+            // The cursor saw at least as far as the shared pieces go, and there was nothing.
+            self.after = self.after.max(through);
+            self.leave_history();
             return Next::CaughtUp;
         };
         self.after = piece.through;

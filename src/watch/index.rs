@@ -83,6 +83,12 @@ impl Index {
         workloads
     }
 
+    /// Grows when a workload comes or goes, or has other labels: what was selected by them is to be
+    /// selected anew.
+    pub fn version(&self) -> u64 {
+        self.shared.tables.read().version()
+    }
+
     /// The namespaces in which there is a workload or a pod, sorted.
     pub fn namespaces(&self) -> Vec<Arc<str>> {
         self.shared.tables.read().namespaces()

@@ -18,6 +18,7 @@ mod condition;
 mod events;
 mod index;
 mod intern;
+mod labels;
 mod owner;
 mod pod;
 mod problem;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 pub use condition::{Condition, Truth, Why};
 pub use index::Index;
+pub use labels::Labels;
 pub use pod::{ApiPhase, ContainerEntry, ContainerRun, Ended, PodEntry, containers_of, identity};
 pub use problem::{Problem, Resource};
 pub use run::run;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::condition::{Condition, Why, cut};
 use super::intern::Words;
+use super::labels::Labels;
 use crate::cluster::types::{self, annotation, label};
 use crate::ids::{ContainerKind, WorkloadId};
 
@@ -26,6 +27,8 @@ pub struct PodEntry {
     pub owner: Option<Arc<str>>,
     /// `pod-template-hash` or `controller-revision-hash`.
     pub hash: Option<Arc<str>>,
+    /// Its labels, for a pod that nothing controls: it is a workload by itself, and selected by them.
+    pub labels: Labels,
     /// `pod-template-generation`, for pods of DaemonSets.
     pub template_generation: Option<u32>,
     /// Creation time.
@@ -167,6 +170,7 @@ impl PodEntry {
         let hash = text(&meta.labels, label::POD_TEMPLATE_HASH)
             .or_else(|| text(&meta.labels, label::CONTROLLER_REVISION_HASH));
         let uid = identity(pod);
+        let alone = controller(meta).is_none();
         PodEntry {
             uid: reused(before.map(|entry| &entry.uid), uid),
             namespace: words.word(meta.namespace.as_deref().unwrap_or_default()),
@@ -175,6 +179,7 @@ impl PodEntry {
             workload,
             owner: controller(meta).map(|owner| words.word(&owner.uid)),
             hash: words.maybe(hash.as_deref()),
+            labels: Labels::new(meta.labels.as_ref().filter(|_| alone), words),
             template_generation: text(&meta.labels, label::POD_TEMPLATE_GENERATION)
                 .and_then(|number| number.parse().ok()),
             created: meta.creation_timestamp.as_ref().map_or(0, types::nanos),
@@ -210,7 +215,7 @@ impl PodEntry {
         let conditions = [&self.ready, &self.containers_ready, &self.scheduled];
         let reasons = conditions.iter().map(|condition| why(&condition.why)).sum::<usize>();
         let containers = self.containers.iter().map(ContainerEntry::bytes).sum::<usize>();
-        own + reasons + why(&self.why) + containers
+        own + self.labels.bytes() + reasons + why(&self.why) + containers
     }
 }
 

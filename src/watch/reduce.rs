@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::condition::Condition;
 use super::intern::Words;
+use super::labels::Labels;
 use super::workload::{
     DaemonSetDetail, DeploymentDetail, Detail, JobDetail, JobEntry, ReplicaSetEntry, RevisionEntry,
     StatefulSetDetail, TemplateContainer, TemplateEntry, WorkloadEntry,
@@ -33,6 +34,7 @@ impl WorkloadEntry {
             deletion: meta.deletion_timestamp.as_ref().map(types::nanos),
             generation: meta.generation.unwrap_or_default(),
             observed: None,
+            labels: Labels::new(meta.labels.as_ref(), words),
             deploy: words.maybe(note(meta, annotation::DEPLOY)),
             record: words.maybe(note(meta, annotation::RECORD)),
             template: TemplateEntry::new(template, words),

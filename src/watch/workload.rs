@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::condition::Condition;
+use super::labels::Labels;
 use crate::ids::WorkloadId;
 
 /// A workload, with everything that the rollout model needs but its pods. A value is never changed;
@@ -21,6 +22,8 @@ pub struct WorkloadEntry {
     pub generation: i64,
     /// The generation that its controller has seen; `None` for kinds without one.
     pub observed: Option<i64>,
+    /// Its own labels, not those of its pods.
+    pub labels: Labels,
     /// Annotation `rollcast.dev/deploy`.
     pub deploy: Option<Arc<str>>,
     /// Annotation `rollcast.dev/record`.

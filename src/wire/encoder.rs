@@ -1,5 +1,6 @@
 //! One record in, its bytes out, in any of the three formats.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use serde::Serialize;
 
 use super::escape::push_json_string;
 use super::json;
-use super::level::level;
 use super::stamp::{push_number, push_rfc3339_nanos};
 use super::text;
 use crate::ids::{Entry, Gap, LineMeta, Lines, PodStatus, RolloutStatus, WorkloadId};
 use crate::journal::Epoch;
+use crate::subscribe::level;
 use crate::time::{MILLISECOND, rfc3339};
 
 /// How a stream is written.
@@ -53,7 +54,6 @@ pub enum Resumed {
 }
 
 /// The first event of a stream.
-#[derive(Debug)]
 pub struct Hello<'a> {
     /// Where the stream starts.
     pub position: Position,
@@ -63,17 +63,22 @@ pub struct Hello<'a> {
     pub heartbeat: Duration,
     /// When the stream will be ended, wall time.
     pub ends_at: i64,
-    /// The workload, for people.
-    pub workload: &'a WorkloadId,
+    /// What is selected, for people.
+    pub selected: &'a dyn fmt::Display,
     /// What is read now.
     pub coverage: Vec<Coverage>,
-    /// The rollout's state, for the first line of a text.
+    /// How many workloads that are now, if it is about several.
+    pub workloads: Option<usize>,
+    /// The rollout's state, for the first line of a text about one.
     pub rollout: Option<&'a RolloutStatus>,
 }
 
 /// One source that a stream covers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Coverage {
+    /// The workload, in a stream about several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
     /// The pod's name.
     pub pod: Arc<str>,
     /// The container's name.
@@ -122,6 +127,8 @@ pub struct Encoder {
     pub format: Format,
     /// The journal that ids name.
     pub epoch: Epoch,
+    /// Each event names its workload: the stream is about several.
+    pub named: bool,
 }
 
 #[derive(Serialize)]
@@ -212,7 +219,7 @@ impl Encoder {
     }
 
     /// An appended entry that is no batch of lines.
-    pub fn entry(&self, out: &mut Vec<u8>, seq: u64, entry: &Entry) {
+    pub fn entry(&self, out: &mut Vec<u8>, seq: u64, workload: &WorkloadId, entry: &Entry) {
         let position = Position { seq, time: entry.time() };
         match entry {
             Entry::Lines(lines) => {
@@ -220,44 +227,64 @@ impl Encoder {
                     self.line(out, seq + index as u64, lines, line);
                 }
             }
-            Entry::Rollout(status) => self.rollout(out, position, status),
-            Entry::Pod(status) => self.pod(out, position, status),
+            Entry::Rollout(status) => self.rollout(out, position, workload, status),
+            Entry::Pod(status) => self.pod(out, position, workload, status),
             Entry::Event(event) => match self.format {
                 Format::Text => text::event(out, event),
                 format => {
                     let body = json::event(event, format == Format::Ndjson);
-                    self.object(out, "event", Some(position), &body);
+                    self.record(out, "event", position, workload, &body);
                 }
             },
             Entry::Source(change) => match self.format {
                 Format::Text => text::source(out, change),
-                _ => self.object(out, "source", Some(position), &json::source(change)),
+                _ => self.record(out, "source", position, workload, &json::source(change)),
             },
-            Entry::Gap(gap) => self.gap(out, position, gap),
+            Entry::Gap(gap) => self.gap(out, position, Some(workload), gap),
         }
     }
 
     /// A rollout state, from the journal or as it stands when a stream begins.
-    pub fn rollout(&self, out: &mut Vec<u8>, position: Position, status: &RolloutStatus) {
+    pub fn rollout(
+        &self,
+        out: &mut Vec<u8>,
+        position: Position,
+        workload: &WorkloadId,
+        status: &RolloutStatus,
+    ) {
         match self.format {
-            Format::Text => text::rollout(out, status),
-            _ => self.object(out, "rollout", Some(position), &json::rollout(status)),
+            Format::Text => text::rollout(out, self.named.then_some(workload), status),
+            _ => self.record(out, "rollout", position, workload, &json::rollout(status)),
         }
     }
 
     /// A pod state, from the journal or as it stands when a stream begins.
-    pub fn pod(&self, out: &mut Vec<u8>, position: Position, status: &PodStatus) {
+    pub fn pod(
+        &self,
+        out: &mut Vec<u8>,
+        position: Position,
+        workload: &WorkloadId,
+        status: &PodStatus,
+    ) {
         match self.format {
             Format::Text => text::pod(out, status),
-            _ => self.object(out, "pod", Some(position), &json::pod(status)),
+            _ => self.record(out, "pod", position, workload, &json::pod(status)),
         }
     }
 
-    /// A gap, from the journal or of this viewer only.
-    pub fn gap(&self, out: &mut Vec<u8>, position: Position, gap: &Gap) {
-        match self.format {
-            Format::Text => text::gap(out, gap),
-            _ => self.object(out, "gap", Some(position), &json::gap(gap)),
+    /// A gap, from the journal or of this viewer only; without a workload it is one of the whole
+    /// selection.
+    pub fn gap(
+        &self,
+        out: &mut Vec<u8>,
+        position: Position,
+        workload: Option<&WorkloadId>,
+        gap: &Gap,
+    ) {
+        match (self.format, workload) {
+            (Format::Text, _) => text::gap(out, gap),
+            (_, Some(workload)) => self.record(out, "gap", position, workload, &json::gap(gap)),
+            (_, None) => self.object(out, "gap", Some(position), &json::gap(gap)),
         }
     }
 
@@ -308,6 +335,7 @@ impl Encoder {
         }
         self.open(out, "log", Some(Position { seq, time: line.time }));
         let source = &lines.source;
+        self.name(out, &source.workload);
         out.extend_from_slice(b"\"time\":\"");
         push_rfc3339_nanos(out, line.time);
         out.extend_from_slice(b"\",\"pod\":");
@@ -321,7 +349,7 @@ impl Encoder {
         out.push(b'"');
         if let Some(level) = level(text) {
             out.extend_from_slice(b",\"level\":\"");
-            out.extend_from_slice(level.as_bytes());
+            out.extend_from_slice(level.as_str().as_bytes());
             out.push(b'"');
         }
         out.extend_from_slice(b",\"text\":");
@@ -358,6 +386,36 @@ impl Encoder {
         body: &T,
     ) {
         self.open(out, name, position);
+        self.body(out, body);
+    }
+
+    /// An object about a workload, which it names if the stream is about several.
+    fn record<T: Serialize>(
+        &self,
+        out: &mut Vec<u8>,
+        name: &str,
+        position: Position,
+        workload: &WorkloadId,
+        body: &T,
+    ) {
+        self.open(out, name, Some(position));
+        self.name(out, workload);
+        self.body(out, body);
+    }
+
+    fn name(&self, out: &mut Vec<u8>, workload: &WorkloadId) {
+        if self.named {
+            let WorkloadId { namespace, kind, name } = workload;
+            // Names of objects that exist: letters, digits, dots and dashes.
+            out.extend_from_slice(b"\"workload\":\"");
+            for part in [namespace, "/", kind.as_str(), "/", name] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            out.extend_from_slice(b"\",");
+        }
+    }
+
+    fn body<T: Serialize>(&self, out: &mut Vec<u8>, body: &T) {
         // The opening brace is ours, so that NDJSON's type and id can come first.
         let start = out.len();
         json::push_json(out, body);

@@ -13,7 +13,6 @@ mod encoder;
 mod escape;
 mod id;
 mod json;
-mod level;
 mod stamp;
 mod text;
 
@@ -21,4 +20,3 @@ pub use encoder::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed, Unkn
 pub use escape::{push_json_string, push_plain};
 pub use id::{BadId, EventId, MAX_ID_BYTES};
 pub use json::{WorkloadSummary, rollout_json, to_json};
-pub use level::level;

@@ -11,16 +11,19 @@ use super::json::{phase_word, pod_phase_word};
 use super::stamp::push_clock;
 use crate::ids::{
     Gap, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, SourceChange,
-    SourceState,
+    SourceState, WorkloadId,
 };
 use crate::time::{MILLISECOND, rfc3339};
 
 // Writes into a Vec cannot fail, so their results are dropped throughout.
 
 pub(super) fn hello(out: &mut Vec<u8>, hello: &Hello<'_>) {
-    let _ = write!(out, "{}  ", hello.workload);
-    match hello.rollout {
-        Some(status) => {
+    push_plain(out, &hello.selected.to_string());
+    out.extend_from_slice(b"  ");
+    match (hello.rollout, hello.workloads) {
+        (_, Some(1)) => out.extend_from_slice(b"1 workload"),
+        (_, Some(count)) => drop(write!(out, "{count} workloads")),
+        (Some(status), None) => {
             let _ = write!(out, "{}  ", phase_word(status.phase));
             if let Some(revision) = &status.revision {
                 out.extend_from_slice(b"revision ");
@@ -29,7 +32,7 @@ pub(super) fn hello(out: &mut Vec<u8>, hello: &Hello<'_>) {
             }
             let _ = write!(out, "{}/{} ready", status.ready, status.desired);
         }
-        None => out.extend_from_slice(b"state not known yet"),
+        (None, None) => out.extend_from_slice(b"state not known yet"),
     }
     out.extend_from_slice(b"  (times in UTC)\n");
 }
@@ -48,9 +51,13 @@ pub(super) fn line(out: &mut Vec<u8>, lines: &Lines, line: &LineMeta, text: &str
     out.push(b'\n');
 }
 
-pub(super) fn rollout(out: &mut Vec<u8>, status: &RolloutStatus) {
+pub(super) fn rollout(out: &mut Vec<u8>, named: Option<&WorkloadId>, status: &RolloutStatus) {
     push_clock(out, status.time);
     out.extend_from_slice(b"  rollout  ");
+    if let Some(workload) = named {
+        push_plain(out, &workload.to_string());
+        out.extend_from_slice(b"  ");
+    }
     progress(out, status, status.time);
     for image in &status.images {
         if let Some(from) = &image.from

@@ -15,4 +15,5 @@ mod sharing;
 mod stalled;
 mod start;
 mod states;
+mod subscriptions;
 mod world;

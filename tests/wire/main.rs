@@ -152,13 +152,14 @@ fn change(state: SourceState) -> SourceChange {
     }
 }
 
-/// A whole stream with each event once.
-fn stream(format: Format) -> Vec<u8> {
-    let encoder = Encoder { format, epoch: Epoch::parse("7k2m9q").unwrap() };
+/// A whole stream with each event once, about one workload or about several.
+fn stream(format: Format, named: bool) -> Vec<u8> {
+    let encoder = Encoder { format, epoch: Epoch::parse("7k2m9q").unwrap(), named };
     let mut out = encoder.preamble(Duration::from_millis(2150));
     let start = time("2026-11-22T14:02:11Z");
     let status = rollout();
     let coverage = Coverage {
+        workload: named.then(|| "shop/deployment/web".to_owned()),
         pod: "web-6c9f-x2k9d".into(),
         container: "app".into(),
         attempt: 1,
@@ -170,9 +171,10 @@ fn stream(format: Format) -> Vec<u8> {
         resumed: Resumed::None,
         heartbeat: Duration::from_secs(10),
         ends_at: start + 3_600 * SECOND,
-        workload: &workload,
+        selected: if named { &"shop/[app in (pay,web)]" } else { &*workload },
+        workloads: named.then_some(2),
         coverage: vec![coverage],
-        rollout: Some(&status),
+        rollout: Some(&status).filter(|_| !named),
     };
     encoder.hello(&mut out, &hello);
     let entries = [
@@ -188,7 +190,7 @@ fn stream(format: Format) -> Vec<u8> {
     ];
     let mut seq = 1042;
     for entry in &entries {
-        encoder.entry(&mut out, seq, entry);
+        encoder.entry(&mut out, seq, &workload, entry);
         seq += entry.count();
     }
     let now = time("2026-11-22T14:03:23.001Z");
@@ -201,39 +203,43 @@ fn stream(format: Format) -> Vec<u8> {
 }
 
 fn check(format: Format, file: &str) {
+    check_one(&stream(format, false), &format!("stream.{file}"));
+    check_one(&stream(format, true), &format!("several.{file}"));
+}
+
+fn check_one(made: &[u8], file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(file);
-    let made = stream(format);
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, &made).unwrap();
+        std::fs::write(&path, made).unwrap();
     }
     let committed = std::fs::read(&path).unwrap_or_default();
     assert!(
         committed == made,
         "{file} differs from what the code makes; if the wire is meant to change, write it anew \
          with UPDATE=1:\n{}",
-        String::from_utf8_lossy(&made)
+        String::from_utf8_lossy(made)
     );
 }
 
 #[test]
 fn server_sent_events_are_as_committed() {
-    check(Format::Sse, "stream.sse");
+    check(Format::Sse, "sse");
 }
 
 #[test]
 fn ndjson_is_as_committed() {
-    check(Format::Ndjson, "stream.ndjson");
+    check(Format::Ndjson, "ndjson");
 }
 
 #[test]
 fn text_is_as_committed() {
-    check(Format::Text, "stream.txt");
+    check(Format::Text, "txt");
 }
 
 #[test]
 fn no_byte_of_a_pod_controls_a_sink() {
     for format in [Format::Sse, Format::Ndjson, Format::Text] {
-        let made = stream(format);
+        let made = stream(format, true);
         let text = std::str::from_utf8(&made).unwrap();
         assert!(
             text.chars().all(|c| c == '\n' || (c >= ' ' && !('\u{7f}'..='\u{9f}').contains(&c)))
@@ -244,12 +250,12 @@ fn no_byte_of_a_pod_controls_a_sink() {
 
 #[test]
 fn every_line_of_ndjson_and_every_data_is_one_object() {
-    let ndjson = stream(Format::Ndjson);
+    let ndjson = stream(Format::Ndjson, true);
     for line in std::str::from_utf8(&ndjson).unwrap().lines() {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(value["type"].is_string(), "{line}");
     }
-    let sse = stream(Format::Sse);
+    let sse = stream(Format::Sse, true);
     for line in std::str::from_utf8(&sse).unwrap().lines() {
         if let Some(data) = line.strip_prefix("data: ") {
             assert!(serde_json::from_str::<serde_json::Value>(data).unwrap().is_object());
@@ -260,13 +266,14 @@ fn every_line_of_ndjson_and_every_data_is_one_object() {
 /// The API's times are whole seconds, ours are finer.
 #[test]
 fn elapsed_time_goes_neither_back_nor_on_after_the_end() {
-    let encoder = Encoder { format: Format::Ndjson, epoch: Epoch::parse("7k2m9q").unwrap() };
+    let encoder =
+        Encoder { format: Format::Ndjson, epoch: Epoch::parse("7k2m9q").unwrap(), named: false };
     let elapsed = |phase, seen: &str, finished: Option<&str>| {
         let mut out = Vec::new();
         let started = Some(time("2026-11-22T14:02:11Z"));
         let finished = finished.map(time);
         let status = RolloutStatus { time: time(seen), phase, started, finished, ..rollout() };
-        encoder.entry(&mut out, 1, &Entry::Rollout(Arc::new(status)));
+        encoder.entry(&mut out, 1, &workload(), &Entry::Rollout(Arc::new(status)));
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         value["elapsed_ms"].as_u64()
     };

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::time;
 
-/// Names of the labels that are kept.
+/// Names of the labels that mean something to this program.
 pub mod label {
     /// Of a pod or ReplicaSet of a Deployment.
     pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
@@ -36,8 +36,6 @@ pub mod annotation {
     pub const RECORD: &str = "rollcast.dev/record";
 }
 
-const LABELS: [&str; 3] =
-    [label::POD_TEMPLATE_HASH, label::CONTROLLER_REVISION_HASH, label::POD_TEMPLATE_GENERATION];
 const ANNOTATIONS: [&str; 7] = [
     annotation::CONFIG_HASH,
     annotation::REVISION,
@@ -58,15 +56,14 @@ struct SlimMeta {
     generation: Option<i64>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
-    #[serde(default, deserialize_with = "labels")]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default, deserialize_with = "annotations")]
     annotations: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
 }
 
-/// Reads object metadata without managed fields and without labels and annotations that nobody here
-/// reads. `managedFields` alone are a third of a pod's bytes.
+/// Reads object metadata without managed fields and without annotations that nobody here reads.
+/// `managedFields` alone are a third of a pod's bytes.
 pub(super) fn slim<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D::Error> {
     let slim = SlimMeta::deserialize(input)?;
     Ok(ObjectMeta {
@@ -85,10 +82,6 @@ pub(super) fn slim<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D:
 }
 
 type Words = Option<BTreeMap<String, String>>;
-
-fn labels<'de, D: Deserializer<'de>>(input: D) -> Result<Words, D::Error> {
-    input.deserialize_any(Picked(&LABELS))
-}
 
 fn annotations<'de, D: Deserializer<'de>>(input: D) -> Result<Words, D::Error> {
     input.deserialize_any(Picked(&ANNOTATIONS))

@@ -10,7 +10,7 @@ use super::meta::{self, Condition};
 #[derive(Clone, Debug, Default, Deserialize, kube::Resource)]
 #[resource(inherit = "k8s_openapi::api::core::v1::Pod")]
 pub struct Pod {
-    /// Name, uid, owners and the kept labels and annotations.
+    /// Name, uid, owners, labels and the kept annotations.
     #[serde(deserialize_with = "meta::slim")]
     pub metadata: ObjectMeta,
     /// What was asked for.

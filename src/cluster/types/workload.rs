@@ -13,7 +13,7 @@ macro_rules! kind {
         #[derive(Clone, Debug, Default, Deserialize, kube::Resource)]
         #[resource(inherit = $inherit)]
         pub struct $name {
-            /// Name, uid, owners and the kept labels and annotations.
+            /// Name, uid, owners, labels and the kept annotations.
             #[serde(deserialize_with = "meta::slim")]
             pub metadata: ObjectMeta,
             /// What was asked for.

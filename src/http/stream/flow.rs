@@ -12,13 +12,14 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::demand::Demand;
 use super::query::Query;
-use super::start::{BACKLOG, Start};
+use super::start::{BACKLOG, Rollouts, Start};
 use crate::http::Service;
 use crate::http::auth::Standing;
 use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
-use crate::subscribe::{Item, Selection};
-use crate::tail::{Lease, Tail};
+use crate::subscribe::{Item, Selection, Shelves};
+use crate::tail::Tail;
 use crate::time;
 use crate::view::{Key, Next, Viewer};
 use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
@@ -56,7 +57,8 @@ pub struct Opening {
 pub struct Flow {
     opening: Opening,
     encoder: Encoder,
-    lease: Option<Lease>,
+    /// Given up with the last event.
+    demand: Option<Demand>,
     stage: Stage,
     last_sent: Instant,
 }
@@ -83,9 +85,11 @@ impl Flow {
     /// Opens a stream; its followers start at once, its bytes when they are pulled.
     pub fn open(opening: Opening) -> Self {
         let service = &opening.service;
-        let encoder = Encoder { format: opening.query.format, epoch: service.journal.epoch() };
-        let lease = Some(service.tail.lease(&opening.selection.workload));
-        Flow { opening, encoder, lease, stage: Stage::Preamble, last_sent: Instant::now() }
+        let scope = &opening.selection.scope;
+        let (format, epoch) = (opening.query.format, service.journal.epoch());
+        let encoder = Encoder { format, epoch, named: scope.single().is_none() };
+        let demand = Some(Demand::new(service, scope));
+        Flow { opening, encoder, demand, stage: Stage::Preamble, last_sent: Instant::now() }
     }
 
     /// The stream of its bytes.
@@ -132,10 +136,13 @@ impl Flow {
         rollout: &Option<Arc<RolloutStatus>>,
     ) {
         let Opening { service, selection, ends_at, .. } = &self.opening;
-        let sources = service.tail.sources(&selection.workload);
-        let wanted = sources.iter().filter(|source| selection.wants_source(&source.source));
+        let named = self.encoder.named;
+        let workloads = self.workloads();
+        let sources = workloads.iter().flat_map(|workload| service.tail.sources(workload));
+        let wanted = sources.filter(|status| selection.wants_source(&status.source));
         let coverage = wanted
             .map(|status| Coverage {
+                workload: named.then(|| status.source.workload.to_string()),
                 pod: status.source.pod.clone(),
                 container: status.source.key.container.clone(),
                 attempt: status.source.attempt,
@@ -147,29 +154,42 @@ impl Flow {
             resumed,
             heartbeat: service.options.heartbeat,
             ends_at: *ends_at,
-            workload: &selection.workload,
+            selected: &selection.scope,
+            workloads: named.then_some(workloads.len()),
             coverage,
             rollout: rollout.as_deref(),
         };
         self.encoder.hello(out, &hello);
     }
 
+    /// The state of the rollout, in a stream about one workload.
     fn rollout(&self) -> Option<Arc<RolloutStatus>> {
-        self.opening.service.model.lock().current(&self.opening.selection.workload)
+        let workload = self.opening.selection.scope.single()?;
+        self.opening.service.model.lock().current(workload)
+    }
+
+    fn workloads(&self) -> Vec<Arc<WorkloadId>> {
+        self.demand.as_ref().map_or_else(Vec::new, Demand::workloads)
     }
 
     async fn hello(&mut self) -> Bytes {
+        let workloads = self.workloads();
         if self.opening.query.resume.is_none_or(|id| id.epoch != self.encoder.epoch) {
-            let Opening { service, selection, .. } = &self.opening;
-            let (tail, workload) = (service.tail.clone(), selection.workload.clone());
-            backlog(&tail, &workload).await;
+            let tail = self.opening.service.tail.clone();
+            backlog(&tail, &workloads).await;
         }
         let Opening { service, selection, query, .. } = &self.opening;
-        let shelf = service.journal.shelf(&selection.workload);
+        let shelves = Shelves::new(&service.journal, &service.index, &selection.scope);
         let rollout = self.rollout();
+        let mut rollouts = Rollouts::default();
+        for workload in &workloads {
+            if let Some(status) = service.model.lock().current(workload) {
+                rollouts.add(&status);
+            }
+        }
         let now = time::now();
-        let start =
-            Start::decide(query, &service.journal, &shelf, selection, rollout.as_deref(), now);
+        let epoch = self.encoder.epoch;
+        let start = Start::decide(query, epoch, &shelves, selection, &rollouts, now);
         let position = Position { seq: start.after, time: start.time };
         let mut out = Vec::new();
         if self.encoder.format != Format::Text {
@@ -177,10 +197,13 @@ impl Flow {
         }
         // Also for one who resumes: the records that told the state may have been forgotten, and the
         // state is the same however often it is told.
-        self.write_state(&mut out, position, rollout.as_deref());
-        if let Some(missed) = &start.missed {
+        for workload in &workloads {
+            self.write_state(&mut out, position, workload);
+        }
+        for (workload, missed) in &start.missed {
             let gap = Item::gap(GapReason::HistoryEvicted, missed, now);
-            self.encoder.gap(&mut out, position, &gap);
+            let workload = self.encoder.named.then_some(&**workload);
+            self.encoder.gap(&mut out, position, workload, &gap);
         }
         if let Some(since) = start.lost_since {
             let gap = Gap {
@@ -191,7 +214,7 @@ impl Flow {
                 to: Some(now),
                 count: None,
             };
-            self.encoder.gap(&mut out, position, &gap);
+            self.encoder.gap(&mut out, position, None, &gap);
         }
         let key = Key { selection: selection.clone(), format: query.format };
         let viewer = service.views.viewer(key, start.after, start.since);
@@ -199,15 +222,18 @@ impl Flow {
         Bytes::from(out)
     }
 
-    /// The state as it stands, under hello's id.
-    fn write_state(&self, out: &mut Vec<u8>, position: Position, rollout: Option<&RolloutStatus>) {
+    /// A workload's state as it stands, under hello's id.
+    fn write_state(&self, out: &mut Vec<u8>, position: Position, workload: &WorkloadId) {
         let Opening { service, selection, .. } = &self.opening;
+        let (rollout, pods) = {
+            let model = service.model.lock();
+            (model.current(workload), model.pods(workload))
+        };
         if let Some(rollout) = rollout.filter(|_| selection.pod.is_none()) {
-            self.encoder.rollout(out, position, rollout);
+            self.encoder.rollout(out, position, workload, &rollout);
         }
-        let pods = service.model.lock().pods(&selection.workload);
-        for pod in pods.iter().filter(|pod| selection.wants_pod(&pod.uid)) {
-            self.encoder.pod(out, position, pod);
+        for pod in pods.iter().filter(|pod| selection.wants_pod(&pod.uid, &pod.pod)) {
+            self.encoder.pod(out, position, workload, pod);
         }
     }
 
@@ -217,6 +243,9 @@ impl Flow {
             // Looked at before each piece: a viewer that never catches up is ended in time, too.
             if let Some(bye) = self.ended() {
                 return self.bye(bye);
+            }
+            if self.demand.as_mut().is_some_and(Demand::refresh) {
+                return self.outgrown();
             }
             let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             let stale = self.opening.standing.is_stale();
@@ -254,6 +283,17 @@ impl Flow {
         }
     }
 
+    /// Says that workloads are left out.
+    fn outgrown(&self) -> Bytes {
+        let (mut out, now) = (Vec::new(), time::now());
+        let reason = GapReason::LimitReached;
+        let gap = Gap { time: now, reason, source: None, from: None, to: None, count: None };
+        if let Stage::Follow(follow) = &self.stage {
+            self.encoder.gap(&mut out, follow.last, None, &gap);
+        }
+        Bytes::from(out)
+    }
+
     fn ended(&mut self) -> Option<Bye> {
         let end = self.opening.standing.end().map(Bye::from);
         end.or_else(|| (&mut self.opening.ending).now_or_never())
@@ -265,7 +305,7 @@ impl Flow {
         // Set once: a stream ends once.
         let _ = self.opening.told.set(reason);
         self.stage = Stage::Over;
-        self.lease = None;
+        self.demand = None;
         Bytes::from(out)
     }
 
@@ -284,10 +324,12 @@ impl Flow {
 }
 
 /// Waits until what the logs hold has come, so that a tail can be cut from it.
-async fn backlog(tail: &Tail, workload: &WorkloadId) {
+pub(in crate::http) async fn backlog(tail: &Tail, workloads: &[Arc<WorkloadId>]) {
     let comes = async {
-        while !tail.caught_up(workload) {
-            sleep(BACKLOG_LOOK).await;
+        for workload in workloads {
+            while !tail.caught_up(workload) {
+                sleep(BACKLOG_LOOK).await;
+            }
         }
     };
     // Running out of time is no error: the stream begins with what has come.

@@ -3,10 +3,12 @@
 //! `query` reads what was asked for, `start` decides where the stream begins, `flow` is the
 //! body: preamble, hello, the state as it stands, history, `live`, and then what comes.
 
+mod demand;
 mod flow;
 mod query;
 mod start;
 
+pub(super) use flow::backlog;
 pub use flow::{Flow, Opening};
 pub use query::{Query, Since};
 pub use start::{BACKLOG, Start, check_position};

@@ -1,18 +1,20 @@
 //! What a stream request asks for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, header};
 
 use crate::http::problem::{Kind, Problem};
-use crate::subscribe::Logs;
+use crate::subscribe::{Events, Filter, Logs, UnknownLevel, UnknownWord};
 use crate::time::parse_stamp;
 use crate::wire::{EventId, Format, MAX_ID_BYTES};
 
 /// The parameters that a stream takes, for the message about one that it does not.
-const PARAMETERS: &str = "container, format, last_event_id, logs, since, tail, until";
+const PARAMETERS: &str = "container, events, exclude, format, last_event_id, level, logs, match, \
+                          pod, previous, since, tail, until";
 /// More lines than this are history, not a tail.
-const MAX_TAIL: u64 = 1_000_000;
+const MAX_TAIL: usize = 1_000_000;
 
 /// A checked stream request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +23,18 @@ pub struct Query {
     pub format: Format,
     /// Which pods' lines.
     pub logs: Logs,
+    /// Only this pod's records, by name.
+    pub pod: Option<String>,
     /// Only this container's lines.
     pub container: Option<String>,
+    /// Only these lines, by their text.
+    pub filter: Option<Arc<Filter>>,
+    /// Which Kubernetes events.
+    pub events: Events,
+    /// Only attempts before the newest (`true`), or only from the newest on.
+    pub previous: Option<bool>,
     /// The last of so many lines first.
-    pub tail: Option<u64>,
+    pub tail: Option<usize>,
     /// Lines since then first.
     pub since: Option<Since>,
     /// Go on behind this.
@@ -56,12 +66,17 @@ impl Query {
         let mut query = Query {
             format: Format::Text,
             logs: Logs::All,
+            pod: None,
             container: None,
+            filter: None,
+            events: Events::All,
+            previous: None,
             tail: None,
             since: None,
             resume: None,
         };
         let mut resume = None;
+        let mut filter = Filter::default();
         for (name, value) in pairs {
             if seen.contains(&name.as_str()) {
                 return Err(Problem::bad_request(name, "given twice; it takes one value"));
@@ -76,6 +91,26 @@ impl Query {
                     logs = Some(value.parse::<Logs>().map_err(|error| bad("logs", &error))?);
                 }
                 "container" => query.container = Some(container(value)?),
+                "pod" => query.pod = Some(pod(value)?),
+                "match" => {
+                    filter = filter.include(value).map_err(|error| bad("match", &error))?;
+                }
+                "exclude" => {
+                    filter = filter.exclude(value).map_err(|error| bad("exclude", &error))?;
+                }
+                "level" => {
+                    let level = value.parse().map_err(|error: UnknownLevel| bad("level", &error));
+                    filter = filter.at_least(level?);
+                }
+                "events" => {
+                    query.events =
+                        value.parse().map_err(|error: UnknownWord| bad("events", &error))?;
+                }
+                "previous" => {
+                    let word = value.parse().ok();
+                    let previous = word.ok_or_else(|| bad("previous", &"expected true or false"));
+                    query.previous = Some(previous?);
+                }
                 "tail" => query.tail = Some(tail(value)?),
                 "since" => query.since = Some(since(value)?),
                 "last_event_id" => resume = Some(value.as_str()),
@@ -102,6 +137,7 @@ impl Query {
         // A page wants to see everything; a text is mostly a CI log, which wants the new pods.
         let usual = if query.format == Format::Text { Logs::New } else { Logs::All };
         query.logs = logs.unwrap_or(usual);
+        query.filter = (!filter.is_empty()).then(|| Arc::new(filter));
         query.resume = resume_id(headers, resume)?;
         Ok(query)
     }
@@ -121,8 +157,17 @@ fn container(value: &str) -> Result<String, Problem> {
     Err(Problem::bad_request("container", "expected the name of a container"))
 }
 
-fn tail(value: &str) -> Result<u64, Problem> {
-    let lines = value.parse::<u64>().ok().filter(|lines| *lines <= MAX_TAIL);
+fn pod(value: &str) -> Result<String, Problem> {
+    let valid =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    if (1..=253).contains(&value.len()) && value.bytes().all(valid) {
+        return Ok(value.to_owned());
+    }
+    Err(Problem::bad_request("pod", "expected the name of a pod"))
+}
+
+fn tail(value: &str) -> Result<usize, Problem> {
+    let lines = value.parse::<usize>().ok().filter(|lines| *lines <= MAX_TAIL);
     lines.ok_or_else(|| {
         Problem::bad_request("tail", &format!("expected a number of lines from 0 to {MAX_TAIL}"))
     })
@@ -253,6 +298,12 @@ mod tests {
             ("logs", "some"),
             ("format", "xml"),
             ("container", "a/b"),
+            ("pod", "Web"),
+            ("match", "("),
+            ("exclude", ""),
+            ("level", "loud"),
+            ("events", "some"),
+            ("previous", "yes"),
             ("last_event_id", "nonsense"),
             ("tial", "5"),
         ] {

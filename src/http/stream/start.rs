@@ -1,12 +1,13 @@
 //! Where a stream begins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::query::{Query, Since};
 use crate::http::problem::Problem;
-use crate::ids::RolloutStatus;
-use crate::journal::{At, Journal, Missed, Shelf};
-use crate::subscribe::Selection;
+use crate::ids::{RolloutStatus, WorkloadId};
+use crate::journal::{Epoch, Journal, Missed};
+use crate::subscribe::{Selection, Shelves};
 use crate::time::{MILLISECOND, SECOND};
 use crate::wire::Resumed;
 
@@ -14,10 +15,10 @@ use crate::wire::Resumed;
 /// begins with what has come; the rest follows as it comes.
 pub const BACKLOG: Duration = Duration::from_secs(2);
 /// Lines that are shown first when no rollout runs and nothing else was asked for.
-const USUAL_TAIL: u64 = 100;
+const USUAL_TAIL: usize = 100;
 
 /// The beginning of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
     /// Records behind this sequence number are delivered.
     pub after: u64,
@@ -27,7 +28,7 @@ pub struct Start {
     /// History leaves out lines that are older.
     pub since: Option<i64>,
     /// Lines that were asked for by their time and are no longer kept.
-    pub missed: Option<Missed>,
+    pub missed: Vec<(Arc<WorkloadId>, Missed)>,
     /// What the client is told.
     pub resumed: Resumed,
     /// The client's position was in a journal that is gone: lines may be missing since this time.
@@ -52,59 +53,90 @@ pub fn check_position(query: &Query, journal: &Journal) -> Result<(), Problem> {
     }
 }
 
+/// When the rollouts of a stream's workloads began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rollouts {
+    /// The first of those that run.
+    running: Option<i64>,
+    /// The last of all.
+    newest: Option<i64>,
+}
+
+// === impl Rollouts ===
+
+impl Rollouts {
+    /// Takes one into account.
+    pub fn add(&mut self, status: &RolloutStatus) {
+        let Some(started) = status.started else { return };
+        self.newest = self.newest.max(Some(started));
+        if status.phase.runs() {
+            self.running = Some(self.running.map_or(started, |first| first.min(started)));
+        }
+    }
+
+    /// What `since=rollout` means.
+    fn began(&self) -> Option<i64> {
+        self.running.or(self.newest)
+    }
+}
+
 // === impl Start ===
 
 impl Start {
-    /// Decides from the request, what the workload's shelf holds of the selection, the rollout's
+    /// Decides from the request, what the shelves hold of the selection, the rollout's
     /// state, and the wall time.
     pub fn decide(
         query: &Query,
-        journal: &Journal,
-        shelf: &Shelf,
+        epoch: Epoch,
+        shelves: &Shelves,
         selection: &Selection,
-        rollout: Option<&RolloutStatus>,
+        rollouts: &Rollouts,
         now: i64,
     ) -> Start {
         if let Some(id) = query.resume {
-            if id.epoch == journal.epoch() {
+            if id.epoch == epoch {
                 let resumed = Resumed::Exact;
                 let time = millis(id.unix_ms);
                 let after = id.seq;
-                return Start { after, time, since: None, missed: None, resumed, lost_since: None };
+                return Start {
+                    after,
+                    time,
+                    since: None,
+                    missed: Vec::new(),
+                    resumed,
+                    lost_since: None,
+                };
             }
             // Another journal: its time is all that is left. The milliseconds were cut, and another
             // replica may have seen the lines in another order.
             let since = millis(id.unix_ms).saturating_sub(SECOND);
             return Start {
-                after: shelf.before_time(since),
+                after: shelves.position_at(since).0,
                 time: since.min(now),
                 since: Some(since),
                 // The gap of the restart speaks of them.
-                missed: None,
+                missed: Vec::new(),
                 resumed: Resumed::Approximate,
                 lost_since: Some(since),
             };
         }
-        let started = rollout.and_then(|status| status.started);
-        let runs = rollout.is_some_and(|status| status.phase.runs());
         let since = match query.since {
             Some(Since::Time(time)) => Some(time),
             Some(Since::Ago(span)) => {
                 Some(now.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
             }
-            Some(Since::Rollout) => Some(started.unwrap_or(now)),
-            None if query.tail.is_none() && runs => started,
+            Some(Since::Rollout) => Some(rollouts.began().unwrap_or(now)),
+            None if query.tail.is_none() => rollouts.running,
             None => None,
         };
-        let At { after, missed } = match since {
-            Some(since) => shelf.position_at(since),
+        let (after, missed) = match since {
+            Some(since) => shelves.position_at(since),
             None => {
                 let tail = query.tail.unwrap_or(USUAL_TAIL);
-                let batch = |lines: &_| selection.wants_lines(lines);
-                At { after: shelf.before_last_lines(tail, batch, |_, _| true), missed: None }
+                (shelves.before_last_lines(tail, selection), Vec::new())
             }
         };
-        let time = shelf.oldest_behind(after).map_or(now, |oldest| oldest.min(now));
+        let time = shelves.oldest_behind(after).map_or(now, |oldest| oldest.min(now));
         Start { after, time, since, missed, resumed: Resumed::None, lost_since: None }
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct Tables {
     pending: HashMap<Arc<str>, Pending>,
     /// Identities of pods by the uid of the owner they wait for.
     waiting_on: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// Grows when a workload comes or goes, or has other labels.
+    version: u64,
     /// Gone pods, by the time they are forgotten.
     gone: VecDeque<(Instant, Arc<str>)>,
     events: Events,
@@ -106,6 +108,7 @@ impl Tables {
             by_uid: HashMap::new(),
             pending: HashMap::new(),
             waiting_on: HashMap::new(),
+            version: 0,
             gone: VecDeque::new(),
             events: Events::default(),
         }
@@ -259,6 +262,10 @@ impl Tables {
 
     // === reading ===
 
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
     pub(super) fn pod(&self, uid: &str) -> Option<Arc<PodEntry>> {
         self.pods.get(uid).map(Arc::clone)
     }
@@ -326,6 +333,7 @@ fn seen_as(slot: &Slot) -> Option<Arc<WorkloadEntry>> {
         deletion: pod.deletion,
         generation: 1,
         observed: None,
+        labels: pod.labels.clone(),
         deploy: None,
         record: None,
         template: TemplateEntry {

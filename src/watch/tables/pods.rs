@@ -92,6 +92,10 @@ impl Tables {
             self.remove_pod(&other, now, out);
         }
         let news = before.as_ref().is_none_or(|before| !entry.same(before));
+        let alone = entry.workload.kind == Kind::Pod;
+        if alone && before.as_ref().is_none_or(|before| before.labels != entry.labels) {
+            self.version += 1;
+        }
         let entry = Arc::new(entry);
         if let Some(before) = &before {
             self.take_from_slot(before);
@@ -120,6 +124,7 @@ impl Tables {
             return;
         };
         self.take_from_slot(&pod);
+        self.version += u64::from(pod.workload.kind == Kind::Pod);
         let gone = Arc::new(PodEntry { gone: Some(now.wall), ..(*pod).clone() });
         self.pods.put(Arc::clone(&gone));
         if let Some(names) = self.names.get_mut(&gone.namespace)

@@ -35,6 +35,9 @@ impl Tables {
     fn set_root(&mut self, entry: WorkloadEntry, out: &mut Vec<Change>) {
         let slot = self.slots.entry(Arc::clone(&entry.id)).or_default();
         let news = slot.entry.as_ref().is_none_or(|before| !entry.same(before));
+        if slot.entry.as_ref().is_none_or(|before| before.labels != entry.labels) {
+            self.version += 1;
+        }
         let entry = Arc::new(entry);
         slot.entry = Some(Arc::clone(&entry));
         if news {
@@ -56,6 +59,7 @@ impl Tables {
         if slot.entry.as_ref().is_some_and(|entry| &*entry.uid == uid)
             && let Some(entry) = slot.entry.take()
         {
+            self.version += 1;
             let entry = WorkloadEntry { seen: now.wall, ..(*entry).clone() };
             out.push(Change::WorkloadGone(Arc::new(entry)));
         }

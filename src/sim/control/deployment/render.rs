@@ -47,7 +47,7 @@ impl State {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {
                 "name": spec.name, "namespace": spec.namespace, "uid": &*self.uid,
-                "generation": self.generation, "labels": {"app": spec.name},
+                "generation": self.generation, "labels": &*labels,
                 "creationTimestamp": rfc3339_seconds(self.created), "annotations": annotations,
             },
             "spec": {
