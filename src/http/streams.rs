@@ -169,10 +169,10 @@ fn list(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Wanted>, Problem> {
     const EXPECTED: &str = "expected a JSON list such as [\"shop/deployment/web\", \
                             {\"namespace\": \"shop\", \"selector\": \"app=pay\"}]";
     let bad = |words: &str| Problem::bad_request("body", &format!("{words}; {EXPECTED}"));
-    let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = given.and_then(|value| value.split(';').next()).map(str::trim);
     // A page elsewhere cannot send this type without asking first.
-    if !json.is_some_and(|value| value.split(';').next().map(str::trim) == Some("application/json"))
-    {
+    if media != Some("application/json") {
         return Err(bad("the Content-Type must be application/json"));
     }
     let entries: Vec<serde_json::Value> =

@@ -79,10 +79,13 @@ impl Rig {
             for (workload, entry) in self.model.apply(&change, self.sim.now()) {
                 assert_eq!(*workload, name(), "{entry:?}");
                 if matches!(entry, Entry::Pod(_)) {
-                    let text =
-                        Encoder { format: Format::Text, epoch: Epoch::parse("test00").unwrap() };
+                    let text = Encoder {
+                        format: Format::Text,
+                        epoch: Epoch::parse("test00").unwrap(),
+                        named: false,
+                    };
                     let mut line = Vec::new();
-                    text.entry(&mut line, 1, &entry);
+                    text.entry(&mut line, 1, &name(), &entry);
                     self.lines.extend(line.get(8..).map(|it| String::from_utf8_lossy(it).into()));
                 }
                 match entry {
