@@ -12,6 +12,7 @@ use axum::routing::get;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::auth::{Caller, Proof};
 use super::edge::RequestId;
@@ -22,7 +23,7 @@ use super::{Service, query_pairs, workloads};
 use crate::ids::{Kind, WorkloadId};
 use crate::shutdown::Phase;
 use crate::subscribe::Selection;
-use crate::telemetry::events::{ViewerClosed, ViewerOpened};
+use crate::telemetry::events::{AccessRefused, ViewerClosed, ViewerOpened};
 use crate::time;
 use crate::wire::{Bye, rollout_json};
 
@@ -110,13 +111,21 @@ async fn stream(
         container: query.container.as_deref().map(Into::into),
         logs: query.logs,
     };
-    let (lifetime, place, retry) = draw(&service);
+    let place =
+        service.limits.enter(caller.user(), &selection.workload, &stall).inspect_err(|_| {
+            let (user, namespace) = (Some(caller.user()), Some(&*namespace));
+            AccessRefused { user, namespace, reason: "limited" }.emit(&service.metrics);
+        })?;
+    let leave = place.leave();
+    let left = leave.clone();
+    let (lifetime, turn, retry) = draw(&service);
     let ends_at = time::now() + i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX / 2);
     let standing = service.gate.watch(&proof);
     let shutdown = service.shutdown.clone();
     let ending = async move {
         tokio::select! {
-            () = shutdown.bye(place) => Bye::Drain,
+            () = leave.cancelled() => Bye::Limit,
+            () = shutdown.bye(turn) => Bye::Drain,
             () = tokio::time::sleep(lifetime) => Bye::Rotate,
         }
     };
@@ -141,9 +150,11 @@ async fn stream(
         bytes: 0,
         stall,
         told: told.clone(),
+        left,
     };
     let ending = Box::pin(ending);
-    let opening = Opening { service, selection, query, ending, standing, ends_at, retry, told };
+    let opening =
+        Opening { service, selection, query, ending, standing, ends_at, retry, told, place };
     let bytes = Flow::open(opening).into_stream().map(move |bytes| {
         count.sent(bytes.len());
         Ok::<_, std::convert::Infallible>(bytes)
@@ -220,6 +231,7 @@ struct Count {
     bytes: u64,
     stall: Stall,
     told: Arc<OnceLock<Bye>>,
+    left: CancellationToken,
 }
 
 // === impl Count ===
@@ -231,6 +243,7 @@ impl Count {
         match self.told.get() {
             _ if self.stall.is_set() => "stalled",
             Some(bye) => bye.as_str(),
+            None if self.left.is_cancelled() => Bye::Limit.as_str(),
             None if self.service.shutdown.phase() == Phase::Stopped => Bye::Drain.as_str(),
             None => "client",
         }
