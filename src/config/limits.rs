@@ -132,18 +132,27 @@ pub(super) fn limits(
             advice: "one source cannot have more connections than all together",
         });
     }
+    // Below, a slow phone could not ask; above, a thousand sockets that dribble are held for free.
+    let head = within("--request-head-timeout", options.request_head_timeout, 1, 60)?;
+    let idle = within("--idle-timeout", options.idle_timeout, 5, 3600)?;
+    if head > idle && effective.is_set("request-head-timeout") {
+        return Err(ConfigError::Contradiction {
+            first: format!("--request-head-timeout {}", options.request_head_timeout),
+            second: format!("--idle-timeout {}", options.idle_timeout),
+            advice: "the idle time ends with the next head, so it cannot be the shorter one",
+        });
+    }
     Ok(Limits {
         streams_per_user: some(options.streams_per_user),
         max_connections: options.max_connections as usize,
         connections_per_source: per_source,
         streams_per_connection: options.streams_per_connection,
         token_failures: some(options.token_failures),
-        // Below, a slow phone could not ask; above, a thousand sockets that dribble are held for free.
-        head: within("--request-head-timeout", options.request_head_timeout, 1, 60)?,
+        head: head.min(idle),
         // Below, no token of a large identity provider fits; above, hyper's buffer is full.
         head_bytes: size("--request-head-bytes", options.request_head_bytes, 8 << 10, 64 << 10)?,
         body_bytes: size("--request-body-bytes", options.request_body_bytes, 1 << 10, 1 << 20)?,
-        idle: within("--idle-timeout", options.idle_timeout, 5, 3600)?,
+        idle,
         // Below, a few lost packets in a row would cut a viewer that reads; above, the dead keep their
         // places and the bytes that wait for them.
         stall: within("--stall-timeout", options.stall_timeout, 5, 600)?,
@@ -168,7 +177,7 @@ fn memory(limit: Option<Size>, fixed: usize) -> Result<Option<u64>, ConfigError>
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Serve, USAGE, from_args};
+    use super::super::{Config, Serve, Span, USAGE, from_args};
 
     fn served(args: &str) -> Serve {
         match from_args(["rollcast", "serve"].into_iter().chain(args.split_whitespace())) {
@@ -216,6 +225,7 @@ mod tests {
             ("--memory-limit 1MiB", "from 64MiB"),
             ("--stall-timeout 1s", "from 5s to 600s"),
             ("--idle-timeout 1s", "from 5s to 3600s"),
+            ("--idle-timeout 5s --request-head-timeout 20s", "--idle-timeout 5s contradict"),
             ("--request-head-timeout 0s", "from 1s to 60s"),
             ("--request-head-bytes 1MiB", "from 8KiB to 64KiB"),
             ("--request-body-bytes 1GiB", "from 1KiB to 1MiB"),
@@ -236,6 +246,7 @@ mod tests {
         assert_eq!(limits.head, usual.head);
         assert_eq!(limits.head_bytes, usual.head_bytes as usize);
         assert_eq!(limits.idle, usual.idle);
+        assert_eq!(served("--idle-timeout 5s").limits.head, Span::seconds(5).0);
         assert_eq!(limits.max_connections, usual.connections);
         assert_eq!(limits.streams_per_connection, usual.streams);
     }

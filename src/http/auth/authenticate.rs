@@ -108,8 +108,8 @@ impl NotAuthenticated {
         match self {
             NotAuthenticated::Header(_) => Some("no_token"),
             NotAuthenticated::Refused => Some("token_refused"),
-            NotAuthenticated::Locked(_) => Some("limited"),
-            NotAuthenticated::Unavailable(_) => None,
+            // Counted only: who floods must not fill the log.
+            NotAuthenticated::Locked(_) | NotAuthenticated::Unavailable(_) => None,
         }
     }
 }
