@@ -5,6 +5,7 @@
 mod client;
 mod drain;
 mod history;
+mod hostile;
 mod limits;
 mod oracle;
 mod program;
