@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
+use super::memory::Budget;
 use super::rooms::{Plan, Rooms};
 use super::{AppError, router};
 use crate::cluster::Cluster;
@@ -13,7 +14,7 @@ use crate::config;
 use crate::http::StreamOptions;
 use crate::http::auth::Gate;
 use crate::http::edge::Doors;
-use crate::http::serve::{self, Closes, Serving};
+use crate::http::serve::{self, Bounds, Closes, Serving};
 use crate::journal::Limits;
 use crate::shutdown::{Ending, Shutdown, Signals};
 use crate::sim::{Sim, SimOptions, shop};
@@ -49,19 +50,20 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<Ending,
             total_bytes: 128 << 20,
             age: Duration::from_secs(86_400),
         },
-        streams: StreamOptions { heartbeat: Duration::from_secs(10), lifetime: None },
+        streams: StreamOptions {
+            heartbeat: Duration::from_secs(10),
+            lifetime: None,
+            per_user: None,
+        },
         view_cache_bytes: 64 << 20,
+        memory: Budget::find(None),
         seed,
     };
     let gate = Gate::open(metrics.clone());
     let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
     let router = router(&rooms, Doors::for_loopback(), seed);
-    let serving = Serving {
-        max_connections: 10_000,
-        closes: Closes::WhenDraining,
-        stall: DEMO_STALL,
-        metrics: Some(metrics),
-    };
+    let bounds = Bounds::default();
+    let serving = Serving { bounds, closes: Closes::WhenDraining, metrics: Some(metrics) };
     let address = listener.local_addr()?;
     let serving = TaskTracker::new().spawn(serve::run(listener, router, serving, shutdown.clone()));
     tell(&demo_text(address));
@@ -72,9 +74,6 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<Ending,
     }
     Ok(ending)
 }
-
-/// As `--stall-timeout` has it by default.
-const DEMO_STALL: Duration = Duration::from_secs(30);
 
 /// Nobody waits for a demo to end.
 const DEMO_DRAIN: crate::shutdown::Timing =

@@ -5,10 +5,12 @@
 
 mod demo;
 mod director;
+mod memory;
 mod rooms;
 mod serve;
 
 pub use demo::demo;
+pub use memory::{Budget, Used};
 pub use rooms::{Plan, Rooms};
 pub use serve::serve;
 

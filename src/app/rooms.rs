@@ -8,10 +8,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::director::Director;
+use super::memory::{self, Budget, Valves};
 use crate::admin::{Admin, Waiting};
 use crate::cluster::Cluster;
 use crate::config;
 use crate::http::auth::Gate;
+use crate::http::limits::Limits as StreamLimits;
 use crate::http::{Service, StreamOptions};
 use crate::journal::{Epoch, Journal, Limits};
 use crate::rollout::Model;
@@ -46,6 +48,8 @@ pub struct Plan {
     pub streams: StreamOptions,
     /// Bytes of encoded pieces that are shared.
     pub view_cache_bytes: usize,
+    /// Memory that the process may use; `None` is no limit.
+    pub memory: Option<Budget>,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -94,6 +98,7 @@ impl Rooms {
             tail: tail.clone(),
             views,
             gate,
+            limits: StreamLimits::new(plan.streams.per_user, metrics.clone()),
             shutdown,
             metrics: metrics.clone(),
             options: plan.streams,
@@ -105,6 +110,17 @@ impl Rooms {
             supervisor.for_room("http").keep("rechecks", Restart::Always, move |_| {
                 let (rechecks, stop) = (rechecks.clone(), stop.clone());
                 async move { rechecks.run(stop).await }
+            });
+        }
+        if let Some(budget) = plan.memory {
+            let valves = Valves {
+                journal: journal.clone(),
+                views: service.views.clone(),
+                limits: service.limits.clone(),
+                metrics: metrics.clone(),
+            };
+            supervisor.keep("memory", Restart::AfterPanic, move |_| {
+                memory::watch(budget.clone(), valves.clone())
             });
         }
         let (sender, receiver) = mpsc::channel(CHANGES);
@@ -163,6 +179,14 @@ impl Rooms {
                     "bytes": journal.bytes(),
                     "evicted_records": journal.evicted(),
                 })
+            }),
+        );
+        let limits = self.service.limits.clone();
+        admin.show(
+            "http",
+            Arc::new(move || {
+                let (open, pressure) = (limits.open(), limits.pressure().as_str());
+                serde_json::json!({"streams": open, "memory_pressure": pressure})
             }),
         );
         admin.show("tail", Arc::new(move || serde_json::json!({"followers": tail.followers()})));

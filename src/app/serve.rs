@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
+use super::memory::Budget;
 use super::rooms::{Plan, Rooms};
 use super::{AppError, router};
 use crate::admin::Admin;
@@ -13,7 +14,7 @@ use crate::config;
 use crate::http::StreamOptions;
 use crate::http::auth::Gate;
 use crate::http::edge::Doors;
-use crate::http::serve::{self, Closes, Serving};
+use crate::http::serve::{self, Bounds, Closes, Serving};
 use crate::journal::Limits;
 use crate::shutdown::{Ending, Shutdown, Signals};
 use crate::telemetry::{Exposition, Metrics};
@@ -43,12 +44,9 @@ pub async fn serve(
     let admin = Admin::new(shutdown.clone(), exposition);
     // Probes are answered from here on, also while the cluster is away; ready it is when it serves.
     let starting = admin.wait_for("the first answers of the cluster");
-    let operators = Serving {
-        max_connections: ADMIN_CONNECTIONS,
-        closes: Closes::WhenStopped,
-        stall: config.streams.stall,
-        metrics: None,
-    };
+    let limits = config.limits.clone();
+    let bounds = Bounds { connections: ADMIN_CONNECTIONS, ..Bounds::default() };
+    let operators = Serving { bounds, closes: Closes::WhenStopped, metrics: None };
     let operators = serve::run(admin_listener, admin.clone().routes(), operators, shutdown.clone());
     let listeners = TaskTracker::new();
     listeners.spawn(operators);
@@ -78,28 +76,36 @@ pub async fn serve(
         streams: StreamOptions {
             heartbeat: config.streams.heartbeat,
             lifetime: config.streams.lifetime,
+            per_user: limits.streams_per_user,
         },
         view_cache_bytes: config.streams.view_cache_bytes,
+        memory: Budget::find(limits.memory),
         seed,
     };
+    warn_of_little_memory(&plan);
     let (doors, gate) = match config.auth.clone() {
         config::Auth::Token { audience } => {
             let reviewer = Arc::new(plan.cluster.clone());
             let gate = Gate::tokens(reviewer, audience, config.reauthorize, metrics.clone())?;
-            (Doors::for_tokens(), gate)
+            (Doors::for_tokens(), gate.limiting_failures(limits.token_failures))
         }
         config::Auth::None => (Doors::for_loopback(), Gate::open(metrics.clone())),
     };
     let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
     rooms.report_to(&admin);
+    let doors = doors.with_bounds(limits.head_bytes, limits.body_bytes);
     let router = router(&rooms, doors, seed);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, "serving");
-    let public = Serving {
-        max_connections: config.max_connections,
-        closes: Closes::WhenDraining,
-        stall: config.streams.stall,
-        metrics: Some(metrics),
+    let bounds = Bounds {
+        connections: limits.max_connections,
+        per_source: limits.connections_per_source,
+        streams: limits.streams_per_connection,
+        stall: limits.stall,
+        head: limits.head,
+        head_bytes: u32::try_from(limits.head_bytes).unwrap_or(u32::MAX),
+        idle: limits.idle,
     };
+    let public = Serving { bounds, closes: Closes::WhenDraining, metrics: Some(metrics) };
     let serving = listeners.spawn(serve::run(listener, router, public, shutdown.clone()));
     drop(starting);
     // A listener that panicked was counted where it happened; the process ends as if it were idle.
@@ -113,6 +119,21 @@ pub async fn serve(
         listeners.wait().await;
     }
     Ok(ending)
+}
+
+/// A cgroup's limit is not seen before the start, so what does not fit is said, not refused.
+fn warn_of_little_memory(plan: &Plan) {
+    let Some(limit) = plan.memory.as_ref().map(Budget::limit) else { return };
+    let fixed = (plan.journal.total_bytes + plan.view_cache_bytes) as u64;
+    tracing::info!(limit, "memory is limited");
+    if fixed > limit / 10 * 7 {
+        tracing::warn!(
+            limit,
+            fixed,
+            "--journal-bytes and --view-cache-bytes may take more than 70 % of the memory: raise the \
+             limit or lower them, or history will stop short of them"
+        );
+    }
 }
 
 /// The first talk with the cluster: which it is, and whether it reviews for us where `login` needs it.

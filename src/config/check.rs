@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::limits;
 use super::options::{AuthMode, Command, DemoOptions, LogOptions, Options, ServeOptions};
 use super::units::{Size, Span};
 use super::{Auth, Cluster, Config, ConfigError, Demo, Effective, History, Logs, Serve, Streams};
@@ -47,9 +48,6 @@ fn serve(
             // Some load balancers cut everything after 30 s; a stream must be able to end before.
             _ => Some(within("--stream-lifetime", options.stream_lifetime, 10, 86_400)?),
         },
-        // Below, a few lost packets in a row would cut a viewer that reads; above, the dead keep their
-        // places and the bytes that wait for them.
-        stall: within("--stall-timeout", options.stall_timeout, 5, 600)?,
         view_cache_bytes: size("--view-cache-bytes", options.view_cache_bytes, 1 << 20, 64 << 30)?,
     };
     let logs = logs(&options, &effective)?;
@@ -62,6 +60,8 @@ fn serve(
             advice: "keep at least two of the longest lines for a workload",
         });
     }
+    let fixed = history.journal_bytes + streams.view_cache_bytes;
+    let limits = limits(&options.limits, &auth, fixed, &effective)?;
     let cluster = Cluster {
         kubeconfig: options.kubeconfig.filter(|path| !path.as_os_str().is_empty()),
         context: given(options.context),
@@ -74,12 +74,12 @@ fn serve(
         cluster,
         listen: options.listen,
         admin_listen: options.admin_listen,
-        max_connections: options.max_connections as usize,
         auth,
         reauthorize: within("--reauthorize", options.reauthorize, 12, 30)?,
         streams,
         logs,
         history,
+        limits,
         drain: shutdown::Timing {
             delay: within("--drain-delay", options.drain_delay, 0, 600)?,
             window: within("--drain-window", options.drain_window, 0, 600)?,
@@ -236,7 +236,7 @@ fn given(value: Option<String>) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 
-fn within(
+pub(super) fn within(
     option: &'static str,
     value: Span,
     least: u64,
@@ -254,7 +254,12 @@ fn within(
     })
 }
 
-fn size(option: &'static str, value: Size, least: u64, most: u64) -> Result<usize, ConfigError> {
+pub(super) fn size(
+    option: &'static str,
+    value: Size,
+    least: u64,
+    most: u64,
+) -> Result<usize, ConfigError> {
     let bounds = ConfigError::Bounds {
         option: option.into(),
         value: value.to_string(),
@@ -331,7 +336,6 @@ mod tests {
             ("serve --heartbeat 10", &["--heartbeat", "a unit"]),
             ("serve --stream-lifetime 5s", &["--stream-lifetime", "10s", "24h"]),
             ("serve --reauthorize 60s", &["--reauthorize", "12s", "30s"]),
-            ("serve --stall-timeout 1s", &["--stall-timeout", "5s", "600s"]),
             ("serve --max-followers x", &["--max-followers is \"x\"", "from 1 to 100000"]),
             ("serve --auth ldap", &["--auth is \"ldap\"", "token or none"]),
             (

@@ -16,6 +16,7 @@
 mod address;
 mod check;
 mod effective;
+mod limits;
 mod options;
 mod reference;
 mod refused;
@@ -56,8 +57,6 @@ pub struct Serve {
     pub listen: Address,
     /// The listener for operators.
     pub admin_listen: Address,
-    /// Client connections at a time.
-    pub max_connections: usize,
     /// Who may read.
     pub auth: Auth,
     /// Longest time that an open stream outlives the right to read it; 12 to 30 s.
@@ -68,6 +67,8 @@ pub struct Serve {
     pub logs: Logs,
     /// What is kept.
     pub history: History,
+    /// What clients may take.
+    pub limits: Limits,
     /// Draining.
     pub drain: shutdown::Timing,
     /// Log, traces and metrics.
@@ -108,8 +109,6 @@ pub struct Streams {
     pub heartbeat: Duration,
     /// Mean life; each stream draws its own within a tenth. 10 s to 24 h; `None` is for ever.
     pub lifetime: Option<Duration>,
-    /// How long a viewer may take nothing; 5 to 600 s.
-    pub stall: Duration,
     /// Bytes of encoded pieces that are shared.
     pub view_cache_bytes: usize,
 }
@@ -142,6 +141,33 @@ pub struct History {
     pub journal_workload_bytes: usize,
     /// Age at which records are forgotten.
     pub journal_age: Duration,
+}
+
+/// What clients may take. `None` is no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Streams of one user at a time.
+    pub streams_per_user: Option<usize>,
+    /// Client connections at a time.
+    pub max_connections: usize,
+    /// Client connections of one source at a time.
+    pub connections_per_source: Option<usize>,
+    /// HTTP/2 streams on one connection.
+    pub streams_per_connection: u32,
+    /// Different tokens of one source that may be refused within a minute.
+    pub token_failures: Option<usize>,
+    /// Time for a request's head; 1 to 60 s.
+    pub head: Duration,
+    /// Bytes of a request's head; 8 to 64 KiB.
+    pub head_bytes: usize,
+    /// Bytes of a request's body; 1 KiB to 1 MiB.
+    pub body_bytes: usize,
+    /// Time that a connection may wait for its next request; 5 s to 1 h.
+    pub idle: Duration,
+    /// Time that a viewer may take nothing; 5 to 600 s.
+    pub stall: Duration,
+    /// Memory of the process; `None` is what its cgroup says.
+    pub memory: Option<u64>,
 }
 
 /// What `demo` needs.

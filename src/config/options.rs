@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::address::Address;
+use super::limits::LimitOptions;
 use super::units::{Size, Span, whole};
 use crate::telemetry::LogFormat;
 
@@ -91,17 +92,6 @@ pub(super) struct ServeOptions {
     )]
     pub(super) admin_listen: Address,
 
-    /// Client connections served at a time; more are answered 503. 1 to 1000000.
-    #[arg(
-        long,
-        env = "ROLLCAST_MAX_CONNECTIONS",
-        value_name = "NUMBER",
-        default_value_t = 10_000,
-        value_parser = whole::<u32>(1, 1_000_000),
-        help_heading = "Listeners"
-    )]
-    pub(super) max_connections: u32,
-
     /// How callers prove who they are. `none` is refused unless --listen is a loopback address.
     #[arg(
         long,
@@ -152,17 +142,6 @@ pub(super) struct ServeOptions {
         help_heading = "Streams"
     )]
     pub(super) stream_lifetime: Span,
-
-    /// How long a viewer may take nothing of what it is sent; then its stream is cut, and it resumes by
-    /// its last id. 5s to 600s.
-    #[arg(
-        long,
-        env = "ROLLCAST_STALL_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "30s",
-        help_heading = "Streams"
-    )]
-    pub(super) stall_timeout: Span,
 
     /// After SIGTERM: time from not being ready until streams say `bye`. 0s to 600s.
     #[arg(
@@ -297,6 +276,9 @@ pub(super) struct ServeOptions {
         help_heading = "History"
     )]
     pub(super) journal_age: Span,
+
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
 
     #[command(flatten)]
     pub(super) log: LogOptions,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -22,7 +22,7 @@ use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::problem::{Kind, MEDIA_TYPE, Problem};
-use crate::telemetry::events::TaskPanicked;
+use crate::telemetry::events::{LimitReached, TaskPanicked};
 use crate::telemetry::{Metrics, panic_words};
 
 mod doors;
@@ -64,13 +64,26 @@ impl Edge {
 
     /// Puts the edge around all routes. Call it last: what is added later is outside.
     pub fn around(self, router: Router) -> Router {
-        router.fallback(no_such_path).layer(from_fn_with_state(self, pass))
+        let body = DefaultBodyLimit::max(self.inner.doors.body_bytes());
+        router.fallback(no_such_path).layer(body).layer(from_fn_with_state(self, pass))
     }
 
     fn next_id(&self) -> RequestId {
         let count = self.inner.count.fetch_add(1, Ordering::Relaxed);
         let id = xxhash_rust::xxh3::xxh3_64_with_seed(&count.to_le_bytes(), self.inner.seed);
         RequestId(format!("{id:016x}").into())
+    }
+}
+
+impl Inner {
+    /// Counts what was refused for its size.
+    fn limit(&self, problem: &Problem) {
+        let limit = match problem.kind() {
+            Kind::HeadTooLarge => "request_head",
+            Kind::TooLarge => "request_body",
+            _ => return,
+        };
+        LimitReached { limit, who: &problem.detail() }.emit(&self.metrics);
     }
 }
 
@@ -100,7 +113,10 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     let _ = span.set_parent(parent);
     request.extensions_mut().insert(id.clone());
     let answer = match edge.inner.doors.check(&request) {
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            edge.inner.limit(&problem);
+            problem.into_response()
+        }
         Ok(()) => guarded(next.run(request), &edge.inner.metrics).instrument(span.clone()).await,
     };
     let mut answer = explained(answer, &id, &route);

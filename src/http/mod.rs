@@ -11,6 +11,7 @@
 
 pub mod auth;
 pub mod edge;
+pub mod limits;
 pub mod page;
 
 pub mod problem;

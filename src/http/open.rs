@@ -8,15 +8,17 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use http::{HeaderName, HeaderValue, header};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Service;
 use super::auth::{Caller, Proof};
 use super::edge::RequestId;
+use super::problem::Problem;
 use super::serve::Stall;
 use super::stream::{Flow, Opening, Query};
 use crate::shutdown::Phase;
 use crate::subscribe::Selection;
-use crate::telemetry::events::{ViewerClosed, ViewerOpened};
+use crate::telemetry::events::{AccessRefused, ViewerClosed, ViewerOpened};
 use crate::time;
 use crate::wire::Bye;
 
@@ -34,22 +36,34 @@ pub(super) struct Asker {
 }
 
 /// Answers with a stream of `selection`, all of which `proof` covers.
+///
+/// # Errors
+/// 429 when the caller has as many streams as one may have, 503 while memory is short.
 pub(super) fn open(
     service: Service,
     asker: Asker,
     proof: &Proof,
     selection: Selection,
     query: Query,
-) -> Response {
+) -> Result<Response, Problem> {
     let Asker { caller, request_id, stall, asked } = asker;
     debug_assert!(selection.scope.namespaces().iter().all(|namespace| proof.covers(namespace)));
-    let (lifetime, place, retry) = draw(&service);
+    let place = service.limits.enter(caller.user(), selection.scope.single(), &stall);
+    let place = place.inspect_err(|_| {
+        let namespaces = selection.scope.namespaces();
+        let (user, namespace) = (Some(caller.user()), namespaces.first().copied());
+        AccessRefused { user, namespace, reason: "limited" }.emit(&service.metrics);
+    })?;
+    let leave = place.leave();
+    let left = leave.clone();
+    let (lifetime, turn, retry) = draw(&service);
     let ends_at = time::now() + i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX / 2);
     let standing = service.gate.watch(proof);
     let shutdown = service.shutdown.clone();
     let ending = async move {
         tokio::select! {
-            () = shutdown.bye(place) => Bye::Drain,
+            () = leave.cancelled() => Bye::Limit,
+            () = shutdown.bye(turn) => Bye::Drain,
             () = tokio::time::sleep(lifetime) => Bye::Rotate,
         }
     };
@@ -74,9 +88,11 @@ pub(super) fn open(
         bytes: 0,
         stall,
         told: told.clone(),
+        left,
     };
     let ending = Box::pin(ending);
-    let opening = Opening { service, selection, query, ending, standing, ends_at, retry, told };
+    let opening =
+        Opening { service, selection, query, ending, standing, ends_at, retry, told, place };
     let bytes = Flow::open(opening).into_stream().map(move |bytes| {
         count.sent(bytes.len());
         Ok::<_, std::convert::Infallible>(bytes)
@@ -89,7 +105,7 @@ pub(super) fn open(
     // nginx buffers answers unless it is told not to.
     let accel = HeaderName::from_static("x-accel-buffering");
     headers.insert(accel, HeaderValue::from_static("no"));
-    response
+    Ok(response)
 }
 
 /// This stream's lifetime, its place in a drain, and its client's pause before it comes back.
@@ -115,6 +131,7 @@ struct Count {
     bytes: u64,
     stall: Stall,
     told: Arc<OnceLock<Bye>>,
+    left: CancellationToken,
 }
 
 // === impl Count ===
@@ -126,6 +143,7 @@ impl Count {
         match self.told.get() {
             _ if self.stall.is_set() => "stalled",
             Some(bye) => bye.as_str(),
+            None if self.left.is_cancelled() => Bye::Limit.as_str(),
             None if self.service.shutdown.phase() == Phase::Stopped => Bye::Drain.as_str(),
             None => "client",
         }

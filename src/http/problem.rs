@@ -35,8 +35,12 @@ pub enum Kind {
     Limited,
     /// 500: our fault.
     Internal,
+    /// 431: the head of the request is too large.
+    HeadTooLarge,
     /// 503: cannot be answered now; try again later.
     Unavailable,
+    /// 503 of the same type as 429: this replica, not the caller, is over a limit.
+    Overloaded,
 }
 
 /// One error answer.
@@ -84,7 +88,11 @@ impl Kind {
             Kind::TooLarge => ("too_large", "Too large", StatusCode::PAYLOAD_TOO_LARGE),
             Kind::Limited => ("limited", "Too many requests", StatusCode::TOO_MANY_REQUESTS),
             Kind::Internal => ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR),
+            Kind::HeadTooLarge => {
+                ("too_large", "Too large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+            }
             Kind::Unavailable => ("unavailable", "Unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Kind::Overloaded => ("limited", "Overloaded", StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 }
@@ -116,6 +124,13 @@ impl Problem {
     /// 429: `detail` names the limit.
     pub fn limited(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
         let mut problem = Problem::new(Kind::Limited, detail);
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
+    /// 503: `detail` names what this replica has too little of.
+    pub fn overloaded(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        let mut problem = Problem::new(Kind::Overloaded, detail);
         problem.retry_after = Some(retry_after);
         problem
     }

@@ -4,6 +4,8 @@
 //! graceful shutdown; this one has. Every constant says what it protects; `stall` ends what a client
 //! does not take.
 
+mod heads;
+mod sources;
 mod stall;
 
 use std::convert::Infallible;
@@ -11,13 +13,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use futures_util::FutureExt as _;
+use http::Version;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -30,31 +32,28 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+use self::heads::{Event, Heads};
+use self::sources::Sources;
+pub(super) use self::sources::source;
 pub use self::stall::Stall;
 use self::stall::{Socket as Watched, Streams, Taken};
 use crate::shutdown::Shutdown;
-use crate::telemetry::events::TaskPanicked;
+use crate::telemetry::events::{LimitReached, TaskPanicked};
 use crate::telemetry::{Metrics, panic_words};
 
 /// Connections that wait in the kernel to be accepted: a restart brings all viewers back at once.
 const BACKLOG: i32 = 4096;
-/// From the connection to its first request; a client that only connects is cut then.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
-/// For an idle connection and for each further request's head. Longer than the 60 s after which
-/// proxies drop idle upstream connections, so that they never send into one that we just closed.
-const NEXT_REQUEST: Duration = Duration::from_secs(75);
 /// hyper's buffers for each connection; its default of 400 KiB would be 4 GB for 10,000 viewers that
-/// do not read.
+/// do not read. A request's head must fit, too.
 const BUFFER: usize = 64 * 1024;
-/// Unsent bytes that the kernel takes before it calls a connection full. What a slow viewer has not
-/// read stays in the journal, where all share it, not in a socket of its own.
-const UNSENT: u32 = 128 * 1024;
+/// The same for each HTTP/2 stream, of which a connection has many.
+const STREAM_BUFFER: usize = 32 * 1024;
+/// Unsent bytes that the kernel takes before it calls a connection full, and its whole send buffer,
+/// which counts against the memory of the pod. What a slow viewer has not read stays in the journal,
+/// where all share it, not in a socket of its own.
+const UNSENT: usize = 128 * 1024;
 /// Headers of one request.
 const HEADERS: usize = 64;
-/// Bytes of an HTTP/2 header list.
-const HEADER_LIST: u32 = 16 * 1024;
-/// HTTP/2 streams on one connection, as the API server allows.
-const STREAMS: u32 = 100;
 /// HTTP/2 window for one request's body; we take small JSON only.
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// HTTP/2 window for all request bodies of a connection.
@@ -70,12 +69,25 @@ const REFUSAL: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed for want of files or memory: retrying at once would spin.
 const STARVED: Duration = Duration::from_millis(200);
 
-/// The answer over the limit, without any machinery behind it.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\nx-content-type-options: nosniff\r\nretry-after: 5\r\ncontent-length: 143\r\n\
-    connection: close\r\n\r\n\
-    {\"type\":\"urn:rollcast:problem:unavailable\",\"title\":\"Unavailable\",\"status\":503,\
-    \"detail\":\"too many connections to this replica; try again later\"}";
+/// The whole is full; without any machinery behind it, as the next one.
+const BUSY: Refusal = Refusal {
+    status: "503 Service Unavailable",
+    problem: "{\"type\":\"urn:rollcast:problem:unavailable\",\"title\":\"Unavailable\",\
+              \"status\":503,\"detail\":\"too many connections to this replica; try again later\"}",
+};
+/// One source has too many.
+const GREEDY: Refusal = Refusal {
+    status: "429 Too Many Requests",
+    problem: "{\"type\":\"urn:rollcast:problem:limited\",\"title\":\"Too many requests\",\
+              \"status\":429,\"detail\":\"too many connections from your address; close some\"}",
+};
+
+/// An answer to a connection that is not served.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    status: &'static str,
+    problem: &'static str,
+}
 
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -95,16 +107,50 @@ pub enum Closes {
     WhenStopped,
 }
 
-/// How to serve.
-#[derive(Clone, Debug)]
-pub struct Serving {
+/// What clients may take of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
     /// Open connections at a time; more are answered 503 and closed.
-    pub max_connections: usize,
-    /// When to close.
-    pub closes: Closes,
+    pub connections: usize,
+    /// Open connections of one source at a time, which is an IPv4 address or an IPv6 network of 64
+    /// bits; more are answered 429 and closed. `None` is no limit; loopback is not counted.
+    pub per_source: Option<usize>,
+    /// HTTP/2 streams on one connection.
+    pub streams: u32,
     /// How long a client may take nothing of what it is sent; then it is gone, or might as well be,
     /// and its answer is ended. A viewer resumes by its last id.
     pub stall: Duration,
+    /// How long the head of a request may take to come.
+    pub head: Duration,
+    /// Bytes of a request's head. hyper ends HTTP/1.1 connections that send more than 64 KiB by
+    /// itself.
+    pub head_bytes: u32,
+    /// How long a connection may wait for its next request.
+    pub idle: Duration,
+}
+
+impl Default for Bounds {
+    /// What the options are by default.
+    fn default() -> Self {
+        Bounds {
+            connections: 10_000,
+            per_source: None,
+            streams: 100,
+            stall: Duration::from_secs(30),
+            head: Duration::from_secs(10),
+            head_bytes: 32 * 1024,
+            idle: Duration::from_secs(75),
+        }
+    }
+}
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// What clients may take.
+    pub bounds: Bounds,
+    /// When to close.
+    pub closes: Closes,
     /// What counts connections; `None` for the listener of operators.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -151,18 +197,19 @@ pub async fn run(listener: TcpListener, router: Router, serving: Serving, shutdo
     let connections = TaskTracker::new();
     let streams = Streams {
         tracker: connections.clone(),
-        bound: serving.stall,
+        bound: serving.bounds.stall,
         metrics: serving.metrics.clone(),
     };
     let server = Arc::new(Server {
         router,
-        builder: builder(streams),
+        builder: builder(streams, &serving.bounds),
         metrics: serving.metrics,
         closes: serving.closes,
-        stall: serving.stall,
+        bounds: serving.bounds,
         shutdown,
     });
-    let places = Arc::new(Semaphore::new(serving.max_connections));
+    let places = Arc::new(Semaphore::new(serving.bounds.connections));
+    let sources = Sources::new(serving.bounds.per_source);
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut closing = std::pin::pin!(server.closing());
     loop {
@@ -180,7 +227,12 @@ pub async fn run(listener: TcpListener, router: Router, serving: Serving, shutdo
                 continue;
             }
         };
-        match Arc::clone(&places).try_acquire_owned() {
+        let place = match (Arc::clone(&places).try_acquire_owned(), sources.enter(peer.ip())) {
+            (Ok(place), Some(own)) => Ok((place, own)),
+            (Err(_), _) => Err(("connections", BUSY)),
+            (Ok(_), None) => Err(("connections_per_source", GREEDY)),
+        };
+        match place {
             Ok(place) => {
                 let server = Arc::clone(&server);
                 connections.spawn(async move {
@@ -188,13 +240,14 @@ pub async fn run(listener: TcpListener, router: Router, serving: Serving, shutdo
                     drop(place);
                 });
             }
-            Err(_) => {
+            Err((limit, refusal)) => {
                 if let Some(metrics) = &server.metrics {
                     metrics.connections_refused.add(1);
+                    LimitReached { limit, who: &peer.ip() }.emit(metrics);
                 }
                 if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
                     connections.spawn(async move {
-                        let _ = tokio::time::timeout(REFUSAL, refuse(stream)).await;
+                        let _ = tokio::time::timeout(REFUSAL, refuse(stream, refusal)).await;
                         drop(place);
                     });
                 }
@@ -212,8 +265,15 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(BUSY).await?;
+async fn refuse(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
+    let Refusal { status, problem } = refusal;
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n\
+         x-content-type-options: nosniff\r\nretry-after: 5\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{problem}",
+        problem.len()
+    );
+    stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
     // Closing with unread bytes resets the connection, and the answer with it.
     let mut sink = [0; 1024];
@@ -226,7 +286,7 @@ struct Server {
     builder: auto::Builder<Streams>,
     metrics: Option<Arc<Metrics>>,
     closes: Closes,
-    stall: Duration,
+    bounds: Bounds,
     shutdown: Shutdown,
 }
 
@@ -242,7 +302,7 @@ impl Server {
 
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let counted = self.metrics.as_deref().map(Open::new);
-        if let Err(error) = prepare(&stream, self.stall) {
+        if let Err(error) = prepare(&stream, self.bounds.stall) {
             tracing::debug!(%error, "cannot prepare a connection");
             return;
         }
@@ -256,26 +316,28 @@ impl Server {
     }
 
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
-        let asked = AtomicBool::new(false);
+        let heads = Arc::new(Heads::new());
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let stall = Stall::default();
-        let socket = TokioIo::new(Watched::new(stream, stall.clone()));
+        let socket = TokioIo::new(Watched::new(stream, stall.clone(), heads.clone()));
         let service = service_fn(|request: Request<Incoming>| {
-            asked.store(true, Ordering::Relaxed);
+            let http2 = request.version() == Version::HTTP_2;
+            heads.note(if http2 { Event::AskedHttp2 } else { Event::Asked });
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            let (mut router, stall) = (self.router.clone(), stall.clone());
+            let (mut router, stall, heads) = (self.router.clone(), stall.clone(), heads.clone());
             async move {
                 // Asked here, inside the task of an HTTP/2 stream.
                 let watched = stall.for_request();
                 request.extensions_mut().insert(watched.stall.clone());
                 let answer = router.call(request).await.unwrap_or_else(|never| match never {});
-                Ok::<_, Infallible>(answer.map(|body| Taken::new(body, watched)))
+                Ok::<_, Infallible>(answer.map(|body| Taken::new(body, watched, heads)))
             }
         });
         let mut connection = std::pin::pin!(self.builder.serve_connection(socket, service));
         let mut closing = std::pin::pin!(self.closing().fuse());
-        let mut late = std::pin::pin!(tokio::time::sleep(FIRST_REQUEST).fuse());
+        let mut late = std::pin::pin!(heads.late(self.bounds.head));
+        let mut hurried = std::pin::pin!(stall.cut_asked());
         let mut cut = std::pin::pin!(self.shutdown.cut());
         loop {
             tokio::select! {
@@ -287,7 +349,13 @@ impl Server {
                 }
                 // Finishes what is open, takes nothing new.
                 () = &mut closing => connection.as_mut().graceful_shutdown(),
-                () = &mut late => if !asked.load(Ordering::Relaxed) { return },
+                () = &mut late => {
+                    if let Some(metrics) = &self.metrics {
+                        LimitReached { limit: "request_head", who: &peer.ip() }.emit(metrics);
+                    }
+                    return;
+                }
+                () = &mut hurried => return,
                 () = &mut cut, if self.closes == Closes::WhenDraining => return,
                 () = self.shutdown.stopped() => return,
             }
@@ -314,21 +382,23 @@ impl Drop for Open<'_> {
 fn prepare(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(UNSENT)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE).with_interval(PROBE / 2))?;
     #[cfg(target_os = "linux")]
     {
         socket.set_tcp_user_timeout(Some(stall))?;
-        socket.set_tcp_notsent_lowat(UNSENT)?;
+        socket.set_tcp_notsent_lowat(UNSENT as u32)?;
     }
     Ok(())
 }
 
-fn builder(streams: Streams) -> auto::Builder<Streams> {
+fn builder(streams: Streams, bounds: &Bounds) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_REQUEST)
+        // From the end of the last answer, so the idle time is in it.
+        .header_read_timeout(bounds.idle)
         .max_buf_size(BUFFER)
         .max_headers(HEADERS);
     builder
@@ -338,10 +408,10 @@ fn builder(streams: Streams) -> auto::Builder<Streams> {
         .keep_alive_timeout(PROBE)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEADER_LIST)
+        .max_concurrent_streams(bounds.streams)
+        .max_header_list_size(bounds.head_bytes)
         .max_pending_accept_reset_streams(RESETS)
-        .max_send_buf_size(BUFFER);
+        .max_send_buf_size(STREAM_BUFFER);
     builder
 }
 

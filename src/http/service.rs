@@ -15,6 +15,7 @@ use crate::view::Views;
 use crate::watch::Index;
 
 use super::auth::Gate;
+use super::limits::Limits;
 
 /// Handles on the rooms. Cheap to clone; every request has one.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Service {
     pub views: Views,
     /// Who may read what.
     pub gate: Gate,
+    /// How many streams there may be.
+    pub limits: Limits,
     /// When streams end.
     pub shutdown: Shutdown,
     /// What is counted.
@@ -48,6 +51,8 @@ pub struct StreamOptions {
     pub heartbeat: Duration,
     /// Mean lifetime; each stream draws its own within a tenth. `None` is for ever.
     pub lifetime: Option<Duration>,
+    /// Streams of one user at a time; `None` is no limit.
+    pub per_user: Option<usize>,
 }
 
 impl FromRef<Service> for Gate {

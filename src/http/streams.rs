@@ -56,7 +56,7 @@ pub(super) async fn of_workload(
     }
     check_position(&query, &service.journal)?;
     let selection = selection(&service, Scope::one(target.workload), target.pod, &query);
-    Ok(open(service, asker, &proof, selection, query))
+    open(service, asker, &proof, selection, query)
 }
 
 /// `GET /api/v1/namespaces/{ns}/stream?selector=`.
@@ -85,7 +85,7 @@ pub(super) async fn of_namespace(
     let scope = bounded(&service, Scope::new([target]))?;
     check_position(&query, &service.journal)?;
     let selection = selection(&service, scope, None, &query);
-    Ok(open(service, asker, &proof, selection, query))
+    open(service, asker, &proof, selection, query)
 }
 
 /// `POST /api/v1/stream`: a JSON list of workloads and selectors.
@@ -133,7 +133,7 @@ pub(super) async fn of_list(
     let scope = bounded(&service, Scope::new(targets))?;
     check_position(&query, &service.journal)?;
     let selection = selection(&service, scope, None, &query);
-    Ok(open(service, asker, &proof, selection, query))
+    open(service, asker, &proof, selection, query)
 }
 
 /// Refuses what selects more than one reader may see.

@@ -39,6 +39,8 @@ struct Inner {
     writer: Mutex<Writer>,
     shelves: RwLock<Shelves>,
     bytes: AtomicU64,
+    /// Bytes that all workloads together may hold now.
+    bound: AtomicU64,
     evicted: AtomicU64,
     head: watch::Sender<u64>,
 }
@@ -83,6 +85,7 @@ impl Journal {
             writer,
             shelves: RwLock::default(),
             bytes: AtomicU64::new(0),
+            bound: AtomicU64::new(limits.total_bytes as u64),
             evicted: AtomicU64::new(0),
             head: watch::Sender::new(0),
         };
@@ -107,6 +110,14 @@ impl Journal {
     /// Bytes that records hold now.
     pub fn bytes(&self) -> u64 {
         self.inner.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Holds the journal at the bytes that it has now, or lets it grow to its limit again. An eighth
+    /// of the limit stays in any case: what was just appended must last until viewers have read it.
+    pub fn hold(&self, held: bool) {
+        let limit = self.inner.limits.total_bytes as u64;
+        let bound = if held { self.bytes().clamp(limit / 8, limit) } else { limit };
+        self.inner.bound.store(bound, Ordering::Relaxed);
     }
 
     /// Records that were ever evicted.
@@ -140,7 +151,7 @@ impl Journal {
         if writer.stale > writer.order.len() / 2 + STALE_SLACK {
             writer.sweep();
         }
-        while self.bytes() > self.inner.limits.total_bytes as u64 {
+        while self.bytes() > self.inner.bound.load(Ordering::Relaxed) {
             let Some((first, shelf)) = writer.order.pop_front() else { break };
             self.freed(shelf.forget(first));
         }
@@ -318,6 +329,36 @@ mod tests {
         }
         assert!(times(&journal.shelf(&web), 0).is_empty(), "the oldest record went first");
         assert_eq!(*times(&journal.shelf(&pay), 0).last().unwrap(), 999);
+    }
+
+    #[test]
+    fn a_journal_that_is_held_grows_no_further_until_it_is_let_go() {
+        let limits = Limits { total_bytes: 80_000, ..LIMITS };
+        let journal = journal(limits);
+        let web = workload("web");
+        let fill = |until: u64| {
+            for time in 0.. {
+                journal.append(&web, lines(&web, time..time + 1), 0);
+                if journal.bytes() >= until || time > 2_000 {
+                    return;
+                }
+            }
+        };
+        fill(40_000);
+        let held = journal.bytes();
+        journal.hold(true);
+        fill(u64::MAX);
+        assert!(journal.bytes() <= held, "{} after {held}", journal.bytes());
+        journal.hold(false);
+        fill(70_000);
+        assert!(journal.bytes() >= 70_000);
+        // What is new lasts, however little there was.
+        let small = self::journal(limits);
+        small.hold(true);
+        for time in 0..2_000 {
+            small.append(&web, lines(&web, time..time + 1), 0);
+        }
+        assert!((8_000..=10_000).contains(&small.bytes()), "{}", small.bytes());
     }
 
     #[test]

@@ -100,8 +100,18 @@ pub struct AccessRefused<'a> {
     pub user: Option<&'a str>,
     /// The namespace that was asked for, if it came so far.
     pub namespace: Option<&'a str>,
-    /// A word of a closed list: `no_token`, `token_refused`, `token_in_url`, `access_refused`, `host`.
+    /// A word of a closed list: `no_token`, `token_refused`, `token_in_url`, `access_refused`, `host`,
+    /// `limited`.
     pub reason: &'static str,
+}
+
+/// A limit was reached, and somebody was refused or ended for it.
+pub struct LimitReached<'a> {
+    /// A word of a closed list: `connections`, `connections_per_source`, `streams_per_user`,
+    /// `login_failures`, `request_head`, `request_body`, `memory`, `memory_shed`.
+    pub limit: &'static str,
+    /// A user or an address.
+    pub who: &'a dyn fmt::Display,
 }
 
 /// A task panicked.
@@ -198,6 +208,14 @@ impl AccessRefused<'_> {
     /// Logs. Reviews are counted where they are asked.
     pub fn emit(&self, _metrics: &Metrics) {
         tracing::info!(target: "rollcast::audit", user = self.user, namespace = self.namespace, reason = self.reason, "refused");
+    }
+}
+
+impl LimitReached<'_> {
+    /// Counts, and logs for developers only: who floods must not fill the log.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.limits_reached.add(1, self.limit);
+        tracing::debug!(limit = self.limit, who = %self.who, "limit reached");
     }
 }
 

@@ -81,6 +81,15 @@ pub struct Metrics {
     pub connections: Level,
     /// `rollcast_connections_refused_total`: connections answered 503 over the limit.
     pub connections_refused: Count,
+    /// `rollcast_limits_reached_total{limit}`: refusals and endings for a limit, by which.
+    pub limits_reached: CountBy,
+    /// `rollcast_memory_bytes`: memory in use, as the budget counts it.
+    pub memory: Value,
+    /// `rollcast_memory_limit_bytes`: what may be used; absent without a limit.
+    pub memory_limit: Value,
+    /// `rollcast_memory_pressure`: 0 calm, 1 history stops growing, 2 no new streams, 3 streams are
+    /// asked to leave.
+    pub memory_pressure: Value,
     auth_reviews: Counter<u64>,
     requests: Counter<u64>,
     request_duration: Histogram<f64>,
@@ -105,6 +114,9 @@ impl Metrics {
             let counter = meter.i64_up_down_counter(name).with_description(what).build();
             counter.add(0, &[]);
             Level(counter)
+        };
+        let value = |name, unit, what| {
+            Value(meter.u64_gauge(name).with_unit(unit).with_description(what).build())
         };
         let histogram = |name, bounds: &[f64], what| {
             meter
@@ -137,13 +149,7 @@ impl Metrics {
                 "",
                 "Records forgotten to stay within the journal's limits",
             ),
-            journal_bytes: Value(
-                meter
-                    .u64_gauge("rollcast.journal")
-                    .with_unit("By")
-                    .with_description("Bytes that the journal holds")
-                    .build(),
-            ),
+            journal_bytes: value("rollcast.journal", "By", "Bytes that the journal holds"),
             viewers: LevelBy {
                 counter: meter
                     .i64_up_down_counter("rollcast.viewers")
@@ -188,6 +194,19 @@ impl Metrics {
                 "rollcast.connections_refused",
                 "",
                 "Connections refused over the limit",
+            ),
+            limits_reached: count_by(
+                "rollcast.limits_reached",
+                "",
+                "limit",
+                "Refusals and endings for a limit",
+            ),
+            memory: value("rollcast.memory", "By", "Memory in use, as the budget counts it"),
+            memory_limit: value("rollcast.memory_limit", "By", "Memory that may be used"),
+            memory_pressure: value(
+                "rollcast.memory_pressure",
+                "",
+                "How short memory is: 0 calm, 1 tight, 2 full, 3 critical",
             ),
             auth_reviews: meter
                 .u64_counter("rollcast.auth_reviews")
@@ -333,6 +352,10 @@ mod tests {
         metrics.task_panics.add(1, "tail");
         metrics.watch_restarts.add(1, "pod");
         metrics.connections.add(1);
+        metrics.limits_reached.add(1, "memory");
+        metrics.memory.set(70);
+        metrics.memory_limit.set(100);
+        metrics.memory_pressure.set(1);
         metrics.auth_review("access", "allowed");
         metrics.http_request("/api/v1/workloads", 200, Duration::from_millis(1));
         for (series, value) in [
@@ -355,6 +378,10 @@ mod tests {
             ("rollcast_watch_restarts_total{kind=\"pod\"}", 1.0),
             ("rollcast_connections", 1.0),
             ("rollcast_connections_refused_total", 0.0),
+            ("rollcast_limits_reached_total{limit=\"memory\"}", 1.0),
+            ("rollcast_memory_bytes", 70.0),
+            ("rollcast_memory_limit_bytes", 100.0),
+            ("rollcast_memory_pressure", 1.0),
             ("rollcast_auth_reviews_total{kind=\"access\",result=\"allowed\"}", 1.0),
             ("rollcast_http_requests_total{route=\"/api/v1/workloads\",status=\"200\"}", 1.0),
         ] {

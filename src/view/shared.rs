@@ -48,8 +48,9 @@ struct Inner {
     index: Index,
     metrics: Arc<Metrics>,
     tracker: TaskTracker,
-    /// Bytes that the pieces of all views may hold.
+    /// Bytes that the pieces of all views may hold, and may hold now.
     max_bytes: usize,
+    bound: AtomicUsize,
     bytes: AtomicUsize,
     views: Mutex<HashMap<Key, Weak<View>>>,
 }
@@ -91,6 +92,7 @@ impl Views {
             metrics,
             tracker,
             max_bytes,
+            bound: AtomicUsize::new(max_bytes),
             bytes: AtomicUsize::new(0),
             views: Mutex::default(),
         };
@@ -101,6 +103,13 @@ impl Views {
     /// are older than `since`.
     pub fn viewer(&self, key: Key, after: u64, since: Option<i64>) -> Viewer {
         Viewer::new(self.view(key), after, since)
+    }
+
+    /// Holds the shared pieces at the bytes that they have now, or lets them grow to their limit again.
+    /// Who finds no shared piece encodes its own.
+    pub fn hold(&self, held: bool) {
+        let (most, now) = (self.inner.max_bytes, self.inner.bytes.load(Ordering::Relaxed));
+        self.inner.bound.store(if held { now.min(most) } else { most }, Ordering::Relaxed);
     }
 
     fn view(&self, key: Key) -> Arc<View> {
@@ -183,13 +192,14 @@ impl View {
         let Some(owner) = self.owner.upgrade() else { return };
         // Each view gives up its own oldest pieces, so a busy view cannot push out all of a quiet
         // one's. Each keeps its newest, however large.
-        let fair = owner.max_bytes / owner.views.lock().len().max(1);
+        let bound = owner.bound.load(Ordering::Relaxed);
+        let fair = bound / owner.views.lock().len().max(1);
         let cost = piece.cost();
         let mut pieces = self.pieces.lock();
         pieces.queue.push_back(Arc::new(piece));
         pieces.bytes += cost;
         let mut total = owner.bytes.fetch_add(cost, Ordering::Relaxed) + cost;
-        while (pieces.bytes > fair || total > owner.max_bytes) && pieces.queue.len() > 1 {
+        while (pieces.bytes > fair || total > bound) && pieces.queue.len() > 1 {
             let Some(oldest) = pieces.queue.pop_front() else { break };
             pieces.bytes -= oldest.cost();
             total = owner.bytes.fetch_sub(oldest.cost(), Ordering::Relaxed) - oldest.cost();

@@ -68,6 +68,16 @@ impl Client {
         events
     }
 
+    /// Events within `span`, and before the stream ends.
+    pub async fn drain_for(&mut self, span: Duration) -> Vec<Event> {
+        let until = tokio::time::Instant::now() + span;
+        let mut events = Vec::new();
+        while let Ok(Some(event)) = tokio::time::timeout_at(until, self.next()).await {
+            events.push(event);
+        }
+        events
+    }
+
     fn parse(&mut self) {
         let mut start = 0;
         while let Some(end) = memchr::memmem::find(&self.buffer[start..], b"\n\n") {

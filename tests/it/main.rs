@@ -5,6 +5,8 @@
 mod client;
 mod drain;
 mod history;
+mod hostile;
+mod limits;
 mod oracle;
 mod program;
 mod reopen;

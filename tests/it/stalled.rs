@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rollcast::http::serve::{Closes, Serving, listen, run};
+use rollcast::http::serve::{Bounds, Closes, Serving, listen, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep};
@@ -26,12 +26,9 @@ async fn a_viewer_that_takes_nothing_is_ended_as_stalled_and_its_neighbour_reads
     world.synced().await;
     let listener = listen("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = Serving {
-        max_connections: 10,
-        closes: Closes::WhenDraining,
-        stall: STALL,
-        metrics: Some(world.metrics.clone()),
-    };
+    let bounds = Bounds { stall: STALL, ..Bounds::default() };
+    let metrics = Some(world.metrics.clone());
+    let serving = Serving { bounds, closes: Closes::WhenDraining, metrics };
     let serving = run(listener, world.router.clone(), serving, world.shutdown.clone());
     let viewing = async {
         let socket = TcpSocket::new_v4().unwrap();

@@ -52,8 +52,12 @@ impl World {
 
     /// With login: bearer tokens for the audience `rollcast`.
     pub fn with_tokens(seed: u64) -> World {
+        World::with_tokens_and(seed, |_| {})
+    }
+
+    pub fn with_tokens_and(seed: u64, change: impl FnOnce(&mut Plan)) -> World {
         let sim = Sim::new(SimOptions { seed, start_time: time::now(), ..SimOptions::default() });
-        World::made(sim, seed, |_| {}, true)
+        World::made(sim, seed, change, true)
     }
 
     pub fn around(sim: Sim, seed: u64, change: impl FnOnce(&mut Plan)) -> World {
@@ -72,8 +76,13 @@ impl World {
                 total_bytes: 256 << 20,
                 age: Duration::from_secs(86_400),
             },
-            streams: StreamOptions { heartbeat: Duration::from_secs(10), lifetime: None },
+            streams: StreamOptions {
+                heartbeat: Duration::from_secs(10),
+                lifetime: None,
+                per_user: None,
+            },
             view_cache_bytes: 64 << 20,
+            memory: None,
             seed,
         };
         change(&mut plan);

@@ -10,6 +10,13 @@ one, since server-side apply refuses a list with a name twice.
 {{- if $namespaces -}}
 {{- $env = append $env (list "ROLLCAST_NAMESPACE" (join "," $namespaces) "rbac.namespaces") -}}
 {{- end -}}
+{{- /* Behind an Ingress all clients come from its address, which must not be limited. */ -}}
+{{- $proxied := ne .Values.exposure.preset "none" -}}
+{{- $perSource := ternary 0 200 $proxied -}}
+{{- $failures := ternary 0 10 $proxied -}}
+{{- /* 0 is a choice, so `default` will not do. */ -}}
+{{- if not (kindIs "invalid" .Values.limits.connectionsPerSource) }}{{ $perSource = .Values.limits.connectionsPerSource }}{{ end -}}
+{{- if not (kindIs "invalid" .Values.limits.tokenFailures) }}{{ $failures = .Values.limits.tokenFailures }}{{ end -}}
 {{- $env = concat $env (list
   (list "ROLLCAST_LISTEN" "[::]:8080" "")
   (list "ROLLCAST_ADMIN_LISTEN" "[::]:9090" "")
@@ -22,6 +29,9 @@ one, since server-side apply refuses a list with a name twice.
   (list "ROLLCAST_JOURNAL_BYTES" .Values.journal.bytes "journal.bytes")
   (list "ROLLCAST_JOURNAL_WORKLOAD_BYTES" .Values.journal.workloadBytes "journal.workloadBytes")
   (list "ROLLCAST_JOURNAL_AGE" .Values.journal.age "journal.age")
+  (list "ROLLCAST_STREAMS_PER_USER" (int .Values.limits.streamsPerUser | toString) "limits.streamsPerUser")
+  (list "ROLLCAST_CONNECTIONS_PER_SOURCE" (int $perSource | toString) "limits.connectionsPerSource")
+  (list "ROLLCAST_TOKEN_FAILURES" (int $failures | toString) "limits.tokenFailures")
   (list "ROLLCAST_MAX_FOLLOWERS" (int .Values.maxFollowers | toString) "maxFollowers")
   (list "ROLLCAST_LOG_FORMAT" .Values.log.format "log.format")
   (list "ROLLCAST_LOG" .Values.log.filter "log.filter")

@@ -1,5 +1,6 @@
 //! From a bearer token to an identity.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use super::bearer::{Bearer, Digest, Hasher, Unreadable};
 use super::cache::{Cache, Dated, Failed};
+use super::failures::Failures;
 use super::review::Reviews;
 use super::{Caller, REVIEW_LIMIT};
 use crate::cluster::Identity;
@@ -27,6 +29,8 @@ pub(super) enum NotAuthenticated {
     Header(Unreadable),
     /// The API server does not know the token, or it is not made for us.
     Refused,
+    /// Too many tokens from there were refused; for how long.
+    Locked(Duration),
     /// The review failed.
     Unavailable(Failed),
 }
@@ -38,6 +42,7 @@ pub(super) struct Authenticator {
     audiences: Arc<[String]>,
     hasher: Hasher,
     known: Cache<Digest, Option<Arc<Identity>>>,
+    failures: Option<Failures>,
 }
 
 // === impl Authenticator ===
@@ -46,17 +51,37 @@ impl Authenticator {
     pub(super) fn new(reviews: Reviews, audience: Option<String>, hasher: Hasher) -> Self {
         let keep = |identity: &Option<_>| if identity.is_some() { KNOWN } else { UNKNOWN };
         let audiences = audience.into_iter().collect();
-        Authenticator { reviews, audiences, hasher, known: Cache::new(keep) }
+        Authenticator { reviews, audiences, hasher, known: Cache::new(keep), failures: None }
     }
 
+    /// At most `most` different refused tokens a minute of one source.
+    pub(super) fn limit_failures(&mut self, most: Option<usize>) {
+        self.failures = most.map(Failures::new);
+    }
+
+    /// Whose token the headers hold, which came from `source`, if that is known. A source of too many
+    /// refused tokens gets no review; what is known by one that is still believed passes.
     pub(super) async fn authenticate(
         &self,
         headers: &HeaderMap,
+        source: Option<IpAddr>,
     ) -> Result<Caller, NotAuthenticated> {
         let deadline = Instant::now() + REVIEW_LIMIT;
         let bearer = Bearer::read(headers, &self.hasher).map_err(NotAuthenticated::Header)?;
+        let failures = self.failures.as_ref().zip(source);
+        let locked = failures.and_then(|(failures, source)| failures.locked(source));
+        if let Some(locked) = locked
+            && self.known.peek(&bearer.digest()).is_none()
+        {
+            return Err(NotAuthenticated::Locked(locked));
+        }
         let known = self.review(&bearer, None).await.map_err(NotAuthenticated::Unavailable)?;
-        let identity = known.value.ok_or(NotAuthenticated::Refused)?;
+        let Some(identity) = known.value else {
+            if let Some((failures, source)) = failures {
+                failures.refused(source, bearer.digest());
+            }
+            return Err(NotAuthenticated::Refused);
+        };
         Ok(Caller { identity, bearer: Some(bearer), deadline })
     }
 
@@ -83,7 +108,8 @@ impl NotAuthenticated {
         match self {
             NotAuthenticated::Header(_) => Some("no_token"),
             NotAuthenticated::Refused => Some("token_refused"),
-            NotAuthenticated::Unavailable(_) => None,
+            // Counted only: who floods must not fill the log.
+            NotAuthenticated::Locked(_) | NotAuthenticated::Unavailable(_) => None,
         }
     }
 }
@@ -102,6 +128,10 @@ impl From<NotAuthenticated> for Problem {
             }
             NotAuthenticated::Refused => Problem::unauthorized(
                 "the token is not valid here: it may have expired or be made for another audience",
+            ),
+            NotAuthenticated::Locked(left) => Problem::limited(
+                "too many tokens from your address were refused within a minute; try again later",
+                left,
             ),
             NotAuthenticated::Unavailable(cause) => {
                 Problem::unavailable("tokens cannot be checked at the moment", RETRY, cause)

@@ -92,6 +92,16 @@ where
         flight.await
     }
 
+    /// The answer for `key` that is believed now, if there is one.
+    pub(super) fn peek(&self, key: &K) -> Option<V> {
+        match self.slots.lock().get(key) {
+            Some(Slot::Known { answer, until }) if *until > Instant::now() => {
+                Some(answer.value.clone())
+            }
+            _ => None,
+        }
+    }
+
     fn flight<F>(&self, key: K, at: Instant, asked: F) -> Flight<V>
     where
         F: Future<Output = Result<V, Failed>> + Send + 'static,

@@ -20,14 +20,16 @@ mod bearer;
 mod cache;
 #[cfg(test)]
 mod double;
+mod failures;
 mod recheck;
 mod review;
 mod standing;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use http::request::Parts;
 use tokio::time::Instant;
 
@@ -37,13 +39,14 @@ pub use recheck::{Rechecks, Standing};
 pub use review::Reviewer;
 pub use standing::End;
 
-use self::authenticate::Authenticator;
+use self::authenticate::{Authenticator, NotAuthenticated};
 use self::authorize::Authorizer;
 use self::bearer::Bearer;
 use super::problem::Problem;
+use super::serve::source;
 use crate::cluster::Identity;
 use crate::telemetry::Metrics;
-use crate::telemetry::events::AccessRefused;
+use crate::telemetry::events::{AccessRefused, LimitReached};
 
 /// How long a caller waits for a review before the answer is 503.
 pub const REVIEW_LIMIT: Duration = Duration::from_secs(2);
@@ -114,7 +117,10 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Gate::from_ref(state).authenticate(&parts.headers).await
+        // Absent only where there is no connection, in a test.
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let from = peer.map(|ConnectInfo(peer)| source(peer.ip()));
+        Gate::from_ref(state).authenticate(&parts.headers, from).await
     }
 }
 
@@ -151,6 +157,17 @@ impl Gate {
         Ok(Gate { inner: Arc::new(Inner { mode, metrics }) })
     }
 
+    /// The same, with at most `most` different refused tokens a minute of one source; `None` is no
+    /// limit. To be called before the gate is cloned.
+    pub fn limiting_failures(mut self, most: Option<usize>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner)
+            && let Mode::Tokens { authenticator, .. } = &mut inner.mode
+        {
+            authenticator.limit_failures(most);
+        }
+        self
+    }
+
     /// The scheduler that re-checks open streams; none without login.
     pub fn rechecks(&self) -> Option<Rechecks> {
         match &self.inner.mode {
@@ -159,16 +176,24 @@ impl Gate {
         }
     }
 
-    /// Who sends these headers.
+    /// Who sends these headers from this source, if one is known.
     ///
     /// # Errors
-    /// 401 for nobody that we know, 400 for a header that cannot be read, 503 if it cannot be found
-    /// out within 2 s.
-    pub async fn authenticate(&self, headers: &http::HeaderMap) -> Result<Caller, Problem> {
+    /// 401 for nobody that we know, 400 for a header that cannot be read, 429 for a source of too many
+    /// refused tokens, 503 if it cannot be found out within 2 s.
+    pub async fn authenticate(
+        &self,
+        headers: &http::HeaderMap,
+        from: Option<IpAddr>,
+    ) -> Result<Caller, Problem> {
         match &self.inner.mode {
             Mode::Open(caller) => Ok(caller.clone()),
             Mode::Tokens { authenticator, .. } => {
-                authenticator.authenticate(headers).await.map_err(|error| {
+                authenticator.authenticate(headers, from).await.map_err(|error| {
+                    if let (NotAuthenticated::Locked(_), Some(from)) = (&error, &from) {
+                        LimitReached { limit: "login_failures", who: from }
+                            .emit(&self.inner.metrics);
+                    }
                     if let Some(reason) = error.audit() {
                         let refused = AccessRefused { user: None, namespace: None, reason };
                         refused.emit(&self.inner.metrics);

@@ -25,13 +25,18 @@ fn headers(token: &str) -> HeaderMap {
 }
 
 async fn ask(gate: &Gate, path: &str, token: Option<&str>) -> (Response, String) {
+    ask_from(gate, path, token, "10.0.0.1:4000").await
+}
+
+async fn ask_from(gate: &Gate, path: &str, token: Option<&str>, from: &str) -> (Response, String) {
     async fn read(caller: Caller, State(gate): State<Gate>) -> Result<String, Problem> {
         let absent = || Problem::not_found("no deployment \"web\", or you may not read it");
         let proof = gate.authorize(&caller, "shop").await.map_err(|e| e.into_problem(absent))?;
         Ok(proof.caller().user().to_owned())
     }
     let app = Router::new().route("/", get(read)).with_state(gate.clone());
-    let mut request = Request::get(path);
+    let from: SocketAddr = from.parse().unwrap();
+    let mut request = Request::get(path).extension(ConnectInfo(from));
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
@@ -103,7 +108,7 @@ async fn reviews_are_asked_once_for_many_requests() {
 #[tokio::test(start_paused = true)]
 async fn malformed_namespaces_are_refused_without_a_review() {
     let (gate, double) = gate();
-    let caller = gate.authenticate(&headers("ops-token")).await.unwrap();
+    let caller = gate.authenticate(&headers("ops-token"), None).await.unwrap();
     for namespace in ["", "Shop", "a/b", "..", "shop ", &"x".repeat(64)] {
         assert_eq!(gate.authorize(&caller, namespace).await.unwrap_err(), Denied::Refused);
     }
@@ -113,7 +118,7 @@ async fn malformed_namespaces_are_refused_without_a_review() {
 #[tokio::test(start_paused = true)]
 async fn who_may_read_all_namespaces_needs_one_review() {
     let (gate, double) = gate();
-    let caller = gate.authenticate(&headers("ops-token")).await.unwrap();
+    let caller = gate.authenticate(&headers("ops-token"), None).await.unwrap();
     let proof = gate.visible(&caller, ["shop", "kube-system"]).await.unwrap();
     assert!(proof.covers("kube-system"));
     assert_eq!(double.0.lock().access_reviews, 1);
@@ -122,7 +127,7 @@ async fn who_may_read_all_namespaces_needs_one_review() {
 #[tokio::test(start_paused = true)]
 async fn others_see_the_namespaces_that_they_may_read() {
     let (gate, _) = gate();
-    let caller = gate.authenticate(&headers("dev-token")).await.unwrap();
+    let caller = gate.authenticate(&headers("dev-token"), None).await.unwrap();
     let proof = gate.visible(&caller, ["shop", "kube-system"]).await.unwrap();
     assert!(proof.covers("shop") && !proof.covers("kube-system"));
 }
@@ -132,4 +137,32 @@ async fn without_login_everybody_is_the_same_and_reads_everything() {
     let gate = Gate::open(Arc::new(Metrics::noop()));
     let (answer, body) = ask(&gate, "/", None).await;
     assert_eq!((answer.status(), body.as_str()), (StatusCode::OK, "anonymous"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_many_refused_tokens_gets_no_reviews_until_its_minute_is_over() {
+    let (gate, double) = gate();
+    let gate = gate.limiting_failures(Some(3));
+    for token in ["a", "a", "b", "b", "c"] {
+        let (answer, _) = ask(&gate, "/", Some(token)).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{token}");
+    }
+    let reviews = double.0.lock().token_reviews;
+    let (answer, body) = ask(&gate, "/", Some("d")).await;
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(body.contains("urn:rollcast:problem:limited"), "{body}");
+    let after: u64 = answer.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((50..=60).contains(&after), "{after}");
+    // A token of somebody is not reviewed either, as nobody knows that it is one.
+    let (answer, _) = ask(&gate, "/", Some("dev-token")).await;
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(double.0.lock().token_reviews, reviews, "the API server was not asked");
+    // Others are not affected, and a token that is known passes from everywhere.
+    let (answer, _) = ask_from(&gate, "/", Some("dev-token"), "10.0.0.2:4000").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let (answer, _) = ask(&gate, "/", Some("dev-token")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let (answer, _) = ask(&gate, "/", Some("dev-token")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
 }

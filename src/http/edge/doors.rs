@@ -14,6 +14,11 @@ use crate::http::problem::{Kind, Problem};
 /// Query parameters by which tokens are often passed. URLs end in logs and histories (RFC 9700).
 const TOKEN_PARAMETERS: [&str; 3] = ["access_token", "token", "authorization"];
 
+/// Bytes of a request's head and of its body, as the options have them by default: a token of an
+/// identity provider with many groups fits, and a list of selections.
+const HEAD: usize = 32 * 1024;
+const BODY: usize = 64 * 1024;
+
 /// Longest path and query, in bytes; a selection needs far less.
 const LONGEST_URI: usize = 8 * 1024;
 
@@ -21,6 +26,8 @@ const LONGEST_URI: usize = 8 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doors {
     loopback_only: bool,
+    head_bytes: usize,
+    body_bytes: usize,
 }
 
 // === impl Doors ===
@@ -28,12 +35,22 @@ pub struct Doors {
 impl Doors {
     /// For callers that log in with tokens.
     pub fn for_tokens() -> Self {
-        Doors { loopback_only: false }
+        Doors { loopback_only: false, head_bytes: HEAD, body_bytes: BODY }
     }
 
     /// For a server without login: only what this machine's own pages and programs ask.
     pub fn for_loopback() -> Self {
-        Doors { loopback_only: true }
+        Doors { loopback_only: true, ..Doors::for_tokens() }
+    }
+
+    /// The same with other bounds of a request's head and body, in bytes.
+    pub fn with_bounds(self, head_bytes: usize, body_bytes: usize) -> Self {
+        Doors { head_bytes, body_bytes, ..self }
+    }
+
+    /// Bytes that a handler may read of a body.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body_bytes
     }
 
     /// Refuses what no handler should see.
@@ -41,6 +58,19 @@ impl Doors {
         let query = request.uri().query().unwrap_or_default();
         if request.uri().path().len() + query.len() > LONGEST_URI {
             return Err(Problem::bad_request("url", "at most 8 KiB of path and query"));
+        }
+        let headers = request.headers().iter();
+        // As they stand on the wire: with a colon, a space and a line end.
+        let head: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if head > self.head_bytes {
+            let words = format!("at most {} bytes of headers", self.head_bytes);
+            return Err(Problem::new(Kind::HeadTooLarge, words));
+        }
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > self.body_bytes as u64) {
+            let words = format!("at most {} bytes of body", self.body_bytes);
+            return Err(Problem::new(Kind::TooLarge, words));
         }
         if let Some(name) = token_parameter(query) {
             let words = "not in URLs, which end up in logs; send Authorization: Bearer TOKEN";
@@ -182,6 +212,17 @@ mod tests {
         ] {
             check(&doors, "/", &[&[host], foreign].concat()).unwrap_err();
         }
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_is_read() {
+        let doors = Doors::for_tokens().with_bounds(8192, 1024);
+        let cookie = "x".repeat(9000);
+        let problem = check(&doors, "/", &[("cookie", &cookie)]).unwrap_err();
+        assert_eq!(problem.kind(), Kind::HeadTooLarge);
+        let problem = check(&doors, "/", &[("content-length", "1025")]).unwrap_err();
+        assert_eq!(problem.kind(), Kind::TooLarge);
+        check(&doors, "/", &[("content-length", "1024"), ("cookie", &cookie[..4000])]).unwrap();
     }
 
     #[test]

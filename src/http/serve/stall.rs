@@ -28,9 +28,11 @@ use hyper::rt::Executor;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::heads::{Event, Heads};
 use crate::telemetry::events::TaskPanicked;
 use crate::telemetry::{Metrics, panic_words};
 
@@ -57,6 +59,7 @@ struct State {
     stalled: AtomicBool,
     /// Since when handed-out bytes wait: nobody asked for more yet.
     since: Mutex<Option<Instant>>,
+    cut: Notify,
 }
 
 // === impl Stall ===
@@ -66,6 +69,17 @@ impl Stall {
     pub fn is_set(&self) -> bool {
         let set = |state: &State| state.stalled.load(Ordering::Acquire);
         set(&self.own) || self.connection.as_deref().is_some_and(set)
+    }
+
+    /// Ends the answer without a word, whatever its client takes: for one who was told to leave and
+    /// does not listen. An HTTP/1.1 connection ends with it.
+    pub fn cut(&self) {
+        self.own.cut.notify_one();
+    }
+
+    /// Ends when somebody cut the answer.
+    pub(in crate::http) async fn cut_asked(&self) {
+        self.own.cut.notified().await;
     }
 
     /// For one request of the connection that `self` is of: HTTP/2 has a stall for each, and a
@@ -135,6 +149,7 @@ where
             tokio::select! {
                 () = served => {}
                 () = watched.lasts(bound) => {}
+                () = watched.cut_asked() => {}
             }
         };
         self.tracker.spawn(STREAM.scope(stall, async move {
@@ -155,13 +170,21 @@ pub(super) struct Taken {
     /// What the body gave and nobody asked for yet.
     rest: Bytes,
     stall: Option<Stall>,
+    heads: Arc<Heads>,
 }
 
 // === impl Taken ===
 
 impl Taken {
-    pub(super) fn new(body: Body, request: Request) -> Self {
-        Taken { body, rest: Bytes::new(), stall: request.watched.then_some(request.stall) }
+    pub(super) fn new(body: Body, request: Request, heads: Arc<Heads>) -> Self {
+        let stall = request.watched.then_some(request.stall);
+        Taken { body, rest: Bytes::new(), stall, heads }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.heads.note(Event::Answered);
     }
 }
 
@@ -204,18 +227,20 @@ impl HttpBody for Taken {
     }
 }
 
-/// A connection's socket, which notes that it broke because nothing was acknowledged.
+/// A connection's socket, which notes that bytes came, and that it broke because nothing was
+/// acknowledged.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
     stall: Stall,
+    heads: Arc<Heads>,
 }
 
 // === impl Socket ===
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, stall: Stall) -> Self {
-        Socket { stream, stall }
+    pub(super) fn new(stream: TcpStream, stall: Stall, heads: Arc<Heads>) -> Self {
+        Socket { stream, stall, heads }
     }
 
     fn note<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -235,7 +260,11 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.heads.note(Event::Bytes);
+        }
         this.note(polled)
     }
 }

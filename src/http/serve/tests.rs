@@ -6,8 +6,6 @@ use super::*;
 use crate::shutdown::Timing;
 use crate::telemetry::Exposition;
 
-const STALL: Duration = Duration::from_secs(30);
-
 struct Running {
     address: SocketAddr,
     shutdown: Shutdown,
@@ -15,8 +13,12 @@ struct Running {
     task: tokio::task::JoinHandle<()>,
 }
 
+fn start(connections: usize, delay: Duration, window: Duration) -> Running {
+    start_with(Bounds { connections, ..Bounds::default() }, delay, window)
+}
+
 #[allow(clippy::disallowed_methods, reason = "the test joins it")]
-fn start(max_connections: usize, delay: Duration, window: Duration) -> Running {
+fn start_with(bounds: Bounds, delay: Duration, window: Duration) -> Running {
     let (metrics, exposition) = Metrics::readable();
     let listener = listen("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
     let address = listener.local_addr().unwrap();
@@ -28,12 +30,8 @@ fn start(max_connections: usize, delay: Duration, window: Duration) -> Running {
             Body::from_stream(stream::StreamExt::chain(first, stream::pending()))
         }),
     );
-    let serving = Serving {
-        max_connections,
-        closes: Closes::WhenDraining,
-        stall: STALL,
-        metrics: Some(Arc::new(metrics)),
-    };
+    let metrics = Some(Arc::new(metrics));
+    let serving = Serving { bounds, closes: Closes::WhenDraining, metrics };
     let task = tokio::spawn(run(listener, routes, serving, shutdown.clone()));
     Running { address, shutdown, exposition, task }
 }
@@ -65,10 +63,55 @@ async fn a_connection_over_the_limit_is_told_so_and_closed() {
     assert!(head.contains(&format!("content-length: {}", body.len())), "{head} {}", body.len());
     serde_json::from_str::<serde_json::Value>(body).unwrap();
     assert_eq!(server.exposition.value("rollcast_connections_refused_total"), Some(1.0));
+    let series = "rollcast_limits_reached_total{limit=\"connections\"}";
+    assert_eq!(server.exposition.value(series), Some(1.0));
     assert_eq!(server.exposition.value("rollcast_connections"), Some(1.0));
     server.shutdown.stop();
     server.task.await.unwrap();
     assert_eq!(server.exposition.value("rollcast_connections"), Some(0.0));
+}
+
+#[tokio::test]
+async fn a_head_that_dribbles_is_cut_and_idle_connections_are_not() {
+    let head = Duration::from_secs(1);
+    let bounds = Bounds { connections: 10, head, ..Bounds::default() };
+    let server = start_with(bounds, Duration::ZERO, Duration::ZERO);
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    ask(&mut idle, "/").await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    ask(&mut slow, "/").await;
+    let begun = tokio::time::Instant::now();
+    // A byte at a time, as Slowloris does, until the server has enough.
+    for byte in b"GET / HTTP/1.1\r\nhost: a-name-that-takes-for-ever\r\n".iter().cycle() {
+        let sent = slow.write_all(&[*byte]).await;
+        let mut part = [0; 8];
+        let wait = tokio::time::timeout(Duration::from_millis(100), slow.read(&mut part)).await;
+        if sent.is_err() || matches!(wait, Ok(Ok(0) | Err(_))) {
+            break;
+        }
+        assert!(begun.elapsed() < head + Duration::from_secs(10), "still open");
+    }
+    assert!(begun.elapsed() >= head, "{:?}", begun.elapsed());
+    let series = "rollcast_limits_reached_total{limit=\"request_head\"}";
+    assert_eq!(server.exposition.value(series), Some(1.0));
+    assert!(ask(&mut idle, "/").await.contains("200 OK"), "the other may go on");
+    server.shutdown.stop();
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_time() {
+    let idle = Duration::from_secs(1);
+    let server = start_with(Bounds { idle, ..Bounds::default() }, Duration::ZERO, Duration::ZERO);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    ask(&mut stream, "/").await;
+    let begun = tokio::time::Instant::now();
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut rest)).await;
+    assert_eq!(closed.unwrap().unwrap(), 0);
+    assert!(begun.elapsed() >= idle - Duration::from_millis(100), "{:?}", begun.elapsed());
+    server.shutdown.stop();
+    server.task.await.unwrap();
 }
 
 #[tokio::test]

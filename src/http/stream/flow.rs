@@ -17,6 +17,7 @@ use super::query::Query;
 use super::start::{BACKLOG, Rollouts, Start};
 use crate::http::Service;
 use crate::http::auth::Standing;
+use crate::http::limits::Place;
 use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::{Item, Selection, Shelves};
 use crate::tail::Tail;
@@ -51,6 +52,8 @@ pub struct Opening {
     pub retry: Duration,
     /// What the client was told at the end, for the audit trail.
     pub told: Arc<OnceLock<Bye>>,
+    /// Its place among the streams.
+    pub place: Place,
 }
 
 /// An open stream.
@@ -257,6 +260,7 @@ impl Flow {
                     continue;
                 }
                 Next::Piece(bytes, last) => {
+                    self.opening.place.at(follow.viewer.after());
                     follow.moved = false;
                     follow.last = last.unwrap_or(follow.last);
                     return bytes;

@@ -25,7 +25,7 @@ impl Scene {
     async fn open(&self, token: &str) -> Standing {
         let value = format!("Bearer {token}").parse().unwrap();
         let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
-        let caller = self.gate.authenticate(&headers).await.unwrap();
+        let caller = self.gate.authenticate(&headers, None).await.unwrap();
         let proof = self.gate.authorize(&caller, "shop").await.unwrap();
         self.gate.watch(&proof)
     }

@@ -12,7 +12,7 @@ use socket2::{Domain, Socket as RawSocket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use super::super::{Closes, Serving, listen, run};
+use super::super::{Bounds, Closes, Serving, listen, run};
 use super::*;
 use crate::shutdown::{Shutdown, Timing};
 
@@ -59,12 +59,9 @@ fn start() -> Running {
         }))
     });
     let routes = Router::new().route("/flood", flood).route("/drip", drip);
-    let serving = Serving {
-        max_connections: 10,
-        closes: Closes::WhenDraining,
-        stall: BOUND,
-        metrics: Some(Arc::new(Metrics::noop())),
-    };
+    let bounds = Bounds { stall: BOUND, ..Bounds::default() };
+    let metrics = Some(Arc::new(Metrics::noop()));
+    let serving = Serving { bounds, closes: Closes::WhenDraining, metrics };
     let task = tokio::spawn(run(listener, routes, serving, shutdown.clone()));
     Running { address, shutdown, ends, task }
 }
