@@ -159,7 +159,7 @@ impl Rooms {
                 })
             }),
         );
-        admin.show("tail", Arc::new(move || serde_json::json!({"followers": tail.followers()})));
+        admin.show("tail", Arc::new(move || serde_json::json!(tail.status())));
     }
 
     /// Waits until every task has ended; call after shutdown has stopped.
