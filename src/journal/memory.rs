@@ -1,16 +1,18 @@
 //! The journal in memory.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::epoch::Epoch;
 use super::forgotten::Older;
+use super::restore::{Loading, Restored};
 use super::shelf::{Freed, Past, Shelf};
-use crate::ids::{Entry, WorkloadId};
+use super::store::{Attempt, Holds, Opened, Record, Restart, Status, Store};
+use crate::ids::{AttemptKey, Entry, WorkloadId};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +39,20 @@ struct Inner {
     /// on every shelf in order.
     writer: Mutex<Writer>,
     shelves: RwLock<Shelves>,
+    store: Option<Arc<dyn Store>>,
+    /// Why there is none although there should be one.
+    unstored: Option<String>,
+    /// What is known of the process before, if the store told.
+    before: Before,
     bytes: AtomicU64,
     evicted: AtomicU64,
     head: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Before {
+    restart: Option<Restart>,
+    attempts: Vec<Attempt>,
 }
 
 #[derive(Debug, Default)]
@@ -75,17 +88,80 @@ const STALE_SLACK: usize = 1024;
 impl Journal {
     /// Makes an empty journal.
     pub fn new(epoch: Epoch, limits: Limits) -> Self {
-        let writer = Mutex::new(Writer { next: 1, order: VecDeque::new(), stale: 0 });
-        let inner = Inner {
-            epoch,
-            limits,
-            writer,
-            shelves: RwLock::default(),
-            bytes: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-        };
+        let writer = Writer { next: 1, order: VecDeque::new(), stale: 0 };
+        let inner = Inner::new(epoch, limits, writer, Shelves::default());
         Journal { inner: Arc::new(inner) }
+    }
+
+    /// Makes an empty journal whose store does not work, and says `why` in its status.
+    pub fn unstored(epoch: Epoch, limits: Limits, why: String) -> Self {
+        let writer = Writer { next: 1, order: VecDeque::new(), stale: 0 };
+        let mut inner = Inner::new(epoch, limits, writer, Shelves::default());
+        inner.unstored = Some(why);
+        Journal { inner: Arc::new(inner) }
+    }
+
+    /// Makes the journal that a store holds, within the limits and at wall time `now`. Blocks while
+    /// it reads.
+    pub fn restore(opened: Opened, limits: Limits, now: i64) -> Self {
+        let Opened { store, epoch, next, clean, facts } = opened;
+        let mut loading = Loading::new(limits, now);
+        for fact in facts {
+            loading.take(fact);
+        }
+        let Restored { shelves, order, bytes, ledger, restart } = loading.finish(next - 1, clean);
+        tracing::info!(%epoch, workloads = shelves.len(), records = order.len(), bytes, next, "history restored");
+        let next = next.max(ledger.last() + 1);
+        let writer = Writer { next, order: order.into(), stale: 0 };
+        let shelves = Shelves { live: shelves, ..Shelves::default() };
+        let mut inner = Inner::new(epoch, limits, writer, shelves);
+        inner.bytes = AtomicU64::new(bytes as u64);
+        inner.head = AtomicU64::new(next - 1);
+        inner.before = Before { restart, attempts: ledger.attempts.values().cloned().collect() };
+        inner.store = Some(store.clone());
+        let inner = Arc::new(inner);
+        let holds: Weak<dyn Holds> = Arc::downgrade(&inner) as Weak<dyn Holds>;
+        store.attach(holds, ledger);
+        Journal { inner }
+    }
+
+    /// How its store stands; `None` if it should have none.
+    pub fn store(&self) -> Option<Status> {
+        match &self.inner.store {
+            Some(store) => Some(store.status()),
+            None => {
+                let why = self.inner.unstored.clone()?;
+                Some(Status { failing: Some(why), ..Status::default() })
+            }
+        }
+    }
+
+    /// Has the store keep what was appended, and waits for it at most so long. Call it when nothing is
+    /// appended any more; true if there is no store.
+    pub fn close(&self, within: Duration) -> bool {
+        self.inner.store.as_ref().is_none_or(|store| store.close(within))
+    }
+
+    /// The restart that lost records, if there was one: the process before ended without closing the
+    /// store. A position behind its `after`, up to its `through`, may have been issued for a record
+    /// that is not here.
+    pub fn restart(&self) -> Option<&Restart> {
+        self.inner.before.restart.as_ref()
+    }
+
+    /// How far the logs were when the journal was restored: the last line of each attempt that the
+    /// journal had, and whether it had ended. Empty for a new journal.
+    pub fn last_lines(&self) -> &[Attempt] {
+        &self.inner.before.attempts
+    }
+
+    /// Says that no line of this attempt was lost by the restart: its reader found the last line in
+    /// the log and goes on behind it. Until this is said of all logs of a workload that were open,
+    /// readers that come from before the restart are told that lines may be missing.
+    pub fn proven(&self, workload: &WorkloadId, attempt: &AttemptKey) {
+        if let Some(shelf) = self.inner.shelves.read().live.get(workload) {
+            shelf.proven(attempt);
+        }
     }
 
     /// Which journal this is.
@@ -124,7 +200,12 @@ impl Journal {
         let mut writer = self.inner.writer.lock();
         let first = writer.next;
         writer.next += count;
-        let added = shelf.push(first, now, entry);
+        let kept = self.inner.store.as_ref().map(|store| (store, entry.clone()));
+        let (added, lines_before) = shelf.push(first, now, entry);
+        if let Some((store, entry)) = kept {
+            let workload = workload.clone();
+            store.keep(Record { first, workload, appended: now, lines_before, entry });
+        }
         self.inner.head.store(first + count - 1, Ordering::Release);
         writer.order.push_back((first, shelf.clone()));
         self.inner.bytes.fetch_add(added as u64, Ordering::Relaxed);
@@ -162,6 +243,32 @@ impl Journal {
     fn freed(&self, freed: Freed) {
         self.inner.bytes.fetch_sub(freed.bytes as u64, Ordering::Relaxed);
         self.inner.evicted.fetch_add(freed.records, Ordering::Relaxed);
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn new(epoch: Epoch, limits: Limits, writer: Writer, shelves: Shelves) -> Self {
+        Inner {
+            epoch,
+            limits,
+            writer: Mutex::new(writer),
+            shelves: RwLock::new(shelves),
+            store: None,
+            unstored: None,
+            before: Before::default(),
+            bytes: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Holds for Inner {
+    fn holds(&self, workload: &WorkloadId, first: u64) -> bool {
+        let shelf = self.shelves.read().live.get(workload).cloned();
+        shelf.is_some_and(|shelf| shelf.holds(first))
     }
 }
 
@@ -218,7 +325,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{AttemptKey, Kind, LineMeta, Lines, Side, Source};
-    use crate::journal::Missed;
+    use crate::journal::{Loss, Missed};
 
     const LIMITS: Limits =
         Limits { workload_bytes: 1 << 20, total_bytes: 4 << 20, age: Duration::from_secs(3600) };
@@ -293,6 +400,7 @@ mod tests {
                 oldest: Some(0),
                 newest: Some(kept[0] - 1),
                 next: Some(kept[0]),
+                why: Loss::Forgotten,
             };
             assert_eq!(missed, expected, "after {after}");
         }
@@ -343,8 +451,14 @@ mod tests {
         journal.expire(2 * 3600 * crate::time::SECOND);
         assert!(journal.inner.shelves.read().live.is_empty());
         let read = journal.shelf(&web).read(0, usize::MAX);
-        let missed =
-            Missed { through: last, lines: Some(1), oldest: Some(0), newest: Some(0), next: None };
+        let missed = Missed {
+            through: last,
+            lines: Some(1),
+            oldest: Some(0),
+            newest: Some(0),
+            next: None,
+            why: Loss::Forgotten,
+        };
         assert_eq!(read.missed, Some(missed));
         assert_eq!(journal.shelf(&web).read(last, usize::MAX).missed, None);
         assert_eq!(journal.append(&web, lines(&web, 1..2), 0), last + 1);
