@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::testing::{LIMITS, change, kept, lines, lines_of, missing, read_all, source, workload};
+use super::testing::{
+    LIMITS, change, kept, lines, lines_of, missing, read_all, rollout, source, words, workload,
+};
 use super::{Epoch, FileOptions, Journal, Limits, Loss, open_files};
-use crate::ids::SourceState;
+use crate::ids::{Entry, SourceState};
 use crate::telemetry::Metrics;
 
 /// Makes journals on one store, one after another.
@@ -247,6 +249,67 @@ fn a_proof_closes_the_hole_of_a_kill<M: Maker>(mut maker: M) {
     assert_eq!(read_all(&journal.shelf(&web), 0), ((0..7).collect(), vec![]));
 }
 
+/// The last words of an attempt are there although its siblings pushed out what it said, and after a
+/// restart; only of the last rollouts, and only the last of them.
+fn last_words_outlive_their_siblings<M: Maker>(mut maker: M) {
+    let limits = Limits { workload_bytes: 128 << 10, total_bytes: 4 << 20, ..LIMITS };
+    let mut journal = maker.open(limits);
+    let web = workload("web");
+    let (crashed, talker, chatty) = (source(&web, 1), source(&web, 2), source(&web, 3));
+    journal.append(&web, lines_of(&crashed, 0..20), 0);
+    // Much more than last words are.
+    for batch in 0..40 {
+        journal.append(&web, lines_of(&talker, batch * 100..batch * 100 + 100), 0);
+    }
+    journal.append(&web, change(&crashed, SourceState::Ended), 0);
+    journal.append(&web, change(&talker, SourceState::Ended), 0);
+    for batch in 0..3_000 {
+        journal.append(&web, lines_of(&chatty, batch * 50..batch * 50 + 50), 0);
+        while journal.store().is_some_and(|status| status.lag_bytes > 1 << 20) {
+            std::thread::yield_now();
+        }
+    }
+    for round in 0..2 {
+        let shelf = journal.shelf(&web);
+        assert!(shelf.oldest().unwrap().1 > 4_100, "the shelf forgot them");
+        let said = |source: &Arc<crate::ids::Source>| -> Vec<i64> {
+            let mut numbers = Vec::new();
+            for slice in journal.last_words(&source.key) {
+                let Entry::Lines(lines) = slice.entry else { panic!("a line") };
+                assert_eq!(lines.source.key, source.key);
+                for line in &lines.lines[slice.from..] {
+                    let text = std::str::from_utf8(lines.bytes_of(line)).unwrap();
+                    assert_eq!(text, words(&web, line.time));
+                    numbers.push(line.time);
+                }
+            }
+            numbers
+        };
+        assert!(said(&crashed).into_iter().eq(0..20), "round {round}");
+        let talked = said(&talker);
+        let bytes: usize = talked.iter().map(|number| words(&web, *number).len()).sum();
+        assert!((60 << 10..=64 << 10).contains(&bytes), "round {round}: {bytes}");
+        assert!(talked.iter().copied().eq(4_000 - talked.len() as i64..4_000), "round {round}");
+        assert_eq!(said(&chatty).last(), Some(&149_999));
+        let ended: Vec<_> =
+            shelf.ended_attempts().iter().map(|ended| ended.change.source.attempt).collect();
+        assert_eq!(ended, [1, 2], "round {round}");
+        // They are no part of what is read.
+        assert!(kept(&journal, &web)[0] > 20);
+        if !M::PERSISTS {
+            break;
+        }
+        drop(shelf);
+        maker.end(journal, true);
+        journal = maker.open(limits);
+    }
+    for generation in 0..25 {
+        journal.append(&web, rollout(generation), 0);
+    }
+    assert!(journal.last_words(&crashed.key).is_empty());
+    assert!(journal.shelf(&web).ended_attempts().is_empty());
+}
+
 macro_rules! conforms {
     ($store:ident, $maker:expr, $($test:ident),+) => {
         mod $store {
@@ -267,7 +330,8 @@ macro_rules! conforms {
             limits_hold,
             a_chatty_workload_costs_the_others_nothing,
             a_kill_is_told_where_it_can_have_cost_lines,
-            a_proof_closes_the_hole_of_a_kill
+            a_proof_closes_the_hole_of_a_kill,
+            last_words_outlive_their_siblings
         );
     };
 }

@@ -10,8 +10,9 @@ use parking_lot::{Mutex, RwLock};
 use super::epoch::Epoch;
 use super::forgotten::Older;
 use super::restore::{Loading, Restored};
-use super::shelf::{Freed, Past, Shelf};
+use super::shelf::{Freed, Past, Shelf, Slice};
 use super::store::{Attempt, Holds, Opened, Record, Restart, Status, Store};
+use super::words::Budget;
 use crate::ids::{AttemptKey, Entry, WorkloadId};
 
 /// How much is kept.
@@ -63,7 +64,12 @@ struct Shelves {
     past: HashMap<Arc<WorkloadId>, Past>,
     /// The newest sequence number of those of which nothing is known any more.
     unknown: u64,
+    /// For last words.
+    budget: Arc<Budget>,
 }
+
+/// Of the journal's memory so much is for last words that are no longer on a shelf, beside the rest.
+const WORDS_PART: usize = 8;
 
 /// Workloads without a shelf whose past is known, some 150 bytes each. When there are more, the
 /// older half is forgotten.
@@ -89,14 +95,14 @@ impl Journal {
     /// Makes an empty journal.
     pub fn new(epoch: Epoch, limits: Limits) -> Self {
         let writer = Writer { next: 1, order: VecDeque::new(), stale: 0 };
-        let inner = Inner::new(epoch, limits, writer, Shelves::default());
+        let inner = Inner::new(epoch, limits, writer, Shelves::new(limits));
         Journal { inner: Arc::new(inner) }
     }
 
     /// Makes an empty journal whose store does not work, and says `why` in its status.
     pub fn unstored(epoch: Epoch, limits: Limits, why: String) -> Self {
         let writer = Writer { next: 1, order: VecDeque::new(), stale: 0 };
-        let mut inner = Inner::new(epoch, limits, writer, Shelves::default());
+        let mut inner = Inner::new(epoch, limits, writer, Shelves::new(limits));
         inner.unstored = Some(why);
         Journal { inner: Arc::new(inner) }
     }
@@ -105,15 +111,17 @@ impl Journal {
     /// it reads.
     pub fn restore(opened: Opened, limits: Limits, now: i64) -> Self {
         let Opened { store, epoch, next, clean, facts } = opened;
+        let mut shelves = Shelves::new(limits);
         let mut loading = Loading::new(limits, now);
         for fact in facts {
             loading.take(fact);
         }
-        let Restored { shelves, order, bytes, ledger, restart } = loading.finish(next - 1, clean);
-        tracing::info!(%epoch, workloads = shelves.len(), records = order.len(), bytes, next, "history restored");
+        let Restored { shelves: live, order, bytes, ledger, restart } =
+            loading.finish(next - 1, clean, &shelves.budget);
+        tracing::info!(%epoch, workloads = live.len(), records = order.len(), bytes, next, "history restored");
         let next = next.max(ledger.last() + 1);
         let writer = Writer { next, order: order.into(), stale: 0 };
-        let shelves = Shelves { live: shelves, ..Shelves::default() };
+        shelves.live = live;
         let mut inner = Inner::new(epoch, limits, writer, shelves);
         inner.bytes = AtomicU64::new(bytes as u64);
         inner.head = AtomicU64::new(next - 1);
@@ -153,6 +161,13 @@ impl Journal {
     /// journal had, and whether it had ended. Empty for a new journal.
     pub fn last_lines(&self) -> &[Attempt] {
         &self.inner.before.attempts
+    }
+
+    /// The last lines of an attempt; see [`Shelf::last_words`]. Looks through all workloads.
+    pub fn last_words(&self, attempt: &AttemptKey) -> Vec<Slice> {
+        let shelves: Vec<_> = self.inner.shelves.read().live.values().cloned().collect();
+        let said = shelves.iter().map(|shelf| shelf.last_words(attempt));
+        said.into_iter().find(|words| !words.is_empty()).unwrap_or_default()
     }
 
     /// Says that no line of this attempt was lost by the restart: its reader found the last line in
@@ -237,7 +252,9 @@ impl Journal {
         }
         // Under the writer's lock nothing is appended, and under the map's nobody gets a shelf, so one
         // that only the map holds is not in use.
-        self.inner.shelves.write().clear_away();
+        let mut shelves = self.inner.shelves.write();
+        shelves.trim_words();
+        shelves.clear_away();
     }
 
     fn freed(&self, freed: Freed) {
@@ -275,6 +292,30 @@ impl Holds for Inner {
 // === impl Shelves ===
 
 impl Shelves {
+    fn new(limits: Limits) -> Self {
+        let budget = Arc::new(Budget::new(limits.total_bytes / WORDS_PART));
+        Shelves { budget, ..Shelves::default() }
+    }
+
+    /// Makes room for last words, those of the attempts that were heard last longest ago first.
+    fn trim_words(&self) {
+        let mut excess = self.budget.excess();
+        if excess == 0 {
+            return;
+        }
+        let ages = |shelf: &Arc<Shelf>| -> Vec<_> {
+            shelf.ages_of_words().into_iter().map(|age| (age, shelf.clone())).collect()
+        };
+        let mut oldest: Vec<_> = self.live.values().flat_map(ages).collect();
+        oldest.sort_unstable_by_key(|(age, _)| *age);
+        for (_, shelf) in oldest {
+            excess = excess.saturating_sub(shelf.remove_oldest_words());
+            if excess == 0 {
+                return;
+            }
+        }
+    }
+
     fn shelf(&mut self, workload: &Arc<WorkloadId>) -> Arc<Shelf> {
         if let Some(shelf) = self.live.get(workload) {
             return shelf.clone();
@@ -283,7 +324,7 @@ impl Shelves {
             0 => Past::default(),
             floor => Past { floor, lines: 0, older: Older::Unknown },
         });
-        let shelf = Arc::new(Shelf::new(workload.clone(), past));
+        let shelf = Arc::new(Shelf::new(workload.clone(), past, self.budget.clone()));
         self.live.insert(workload.clone(), shelf.clone());
         shelf
     }

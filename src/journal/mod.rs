@@ -8,6 +8,8 @@
 //! - Writers never wait for readers. A reader holds a cursor and pulls; what was forgotten before it
 //!   came is counted, and the count is exact or absent.
 //! - Memory is bounded by bytes per workload, bytes in total, and age.
+//! - The last words of each attempt of the last rollouts are kept beside that, bounded too: a
+//!   chatty sibling does not push out what a crashed pod said.
 //! - Memory is the journal; a [`Store`] trails it and never holds it up. A journal that is restored
 //!   from one has the same epoch, and where records are missing its readers are told so.
 //!
@@ -25,6 +27,7 @@ mod shelf;
 mod store;
 #[cfg(test)]
 mod testing;
+mod words;
 
 pub use epoch::Epoch;
 pub use file::{FileOptions, FileStore, OpenError, open as open_files};
@@ -34,3 +37,4 @@ pub use shelf::{At, Loss, Missed, Read, Shelf, Slice};
 pub use store::{
     Attempt, Fact, Holds, LastLine, Ledger, Opened, Record, Restart, Standing, Status, Store,
 };
+pub use words::EndedAttempt;

@@ -4,14 +4,17 @@
 //! have been forgotten by now is counted and not kept. Then each workload's records are put in
 //! sequence, and where they do not follow each other a [`Hole`] is marked.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::forgotten::{Forgotten, MAX_RUNS, Older, Times};
 use super::memory::Limits;
 use super::shelf::{Chunk, Hole, Kept, Shelf};
 use super::store::{Fact, Ledger, Record, Restart, Standing};
-use crate::ids::{AttemptKey, WorkloadId};
+use super::words::{Budget, LAST_WORDS};
+use crate::ids::{AttemptKey, Entry, Lines, SourceState, WorkloadId};
 
 /// What is read so far.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) struct Loading {
     order: BTreeMap<u64, Arc<WorkloadId>>,
     bytes: usize,
     ledger: Ledger,
+    /// See [`Loaded::room`].
+    room: Rc<Cell<usize>>,
 }
 
 /// The records of one workload.
@@ -39,7 +44,16 @@ struct Loaded {
     oldest: Option<Standing>,
     /// More runs were found than are remembered; between these times.
     cut: Option<Times>,
+    /// Of what is not kept, what may be an attempt's last words, and how many bytes of text they are.
+    words: HashMap<AttemptKey, (BTreeMap<u64, Chunk>, u64)>,
+    /// Ends of attempts that are not kept.
+    ends: BTreeMap<u64, Chunk>,
+    /// Bytes that may still be taken for words, of all workloads.
+    room: Rc<Cell<usize>>,
 }
+
+/// Attempts of one workload whose words are looked for, and ends of attempts.
+const MAX_ATTEMPTS: usize = 512;
 
 /// What was read.
 #[derive(Debug)]
@@ -65,6 +79,8 @@ impl Loading {
             order: BTreeMap::new(),
             bytes: 0,
             ledger: Ledger::default(),
+            // More than can be kept in the end, since not all of it turns out to be last words.
+            room: Rc::new(Cell::new(limits.total_bytes / 2)),
         }
     }
 
@@ -74,7 +90,8 @@ impl Loading {
         match fact {
             Fact::Record(record) => self.record(record),
             Fact::Workload(standing) => {
-                let loaded = self.shelves.entry(standing.workload.clone()).or_default();
+                let room = || Loaded { room: self.room.clone(), ..Loaded::default() };
+                let loaded = self.shelves.entry(standing.workload.clone()).or_insert_with(room);
                 if loaded.oldest.as_ref().is_none_or(|oldest| standing.last < oldest.last) {
                     loaded.oldest = Some(standing);
                 }
@@ -85,14 +102,15 @@ impl Loading {
 
     fn record(&mut self, record: Record) {
         let Record { first, workload, appended, lines_before, entry } = record;
-        let loaded = self.shelves.entry(workload.clone()).or_default();
+        let room = || Loaded { room: self.room.clone(), ..Loaded::default() };
+        let loaded = self.shelves.entry(workload.clone()).or_insert_with(room);
         // The same record may lie in two segments: written again, or carried.
         if loaded.chunks.contains_key(&first) || loaded.runs.contains_key(&first) {
             return;
         }
         let chunk = Chunk::new(first, appended, lines_before, entry);
         if first <= loaded.floor || appended < self.horizon {
-            loaded.leave_out(&chunk);
+            loaded.leave_out(chunk);
             return;
         }
         self.bytes += chunk.bytes;
@@ -116,7 +134,7 @@ impl Loading {
 
     /// Everything was read. `through` is the last number that may have been issued, `clean` whether
     /// the process before closed the store.
-    pub(super) fn finish(mut self, through: u64, clean: bool) -> Restored {
+    pub(super) fn finish(mut self, through: u64, clean: bool, budget: &Arc<Budget>) -> Restored {
         let mut open: HashMap<Arc<WorkloadId>, Vec<AttemptKey>> = HashMap::new();
         if !clean {
             for attempt in self.ledger.attempts.values().filter(|attempt| !attempt.is_over()) {
@@ -151,7 +169,8 @@ impl Loading {
                 kept.unproven = Some((restart.through, open));
             }
             bytes += kept.bytes;
-            shelves.insert(workload.clone(), Arc::new(Shelf::filled(workload, kept)));
+            shelves
+                .insert(workload.clone(), Arc::new(Shelf::filled(workload, kept, budget.clone())));
         }
         let order = self
             .order
@@ -168,11 +187,12 @@ impl Loaded {
     fn leave_out_oldest(&mut self) -> Option<(u64, usize)> {
         let (first, chunk) = self.chunks.pop_first()?;
         self.bytes -= chunk.bytes;
-        self.leave_out(&chunk);
-        Some((first, chunk.bytes))
+        let bytes = chunk.bytes;
+        self.leave_out(chunk);
+        Some((first, bytes))
     }
 
-    fn leave_out(&mut self, chunk: &Chunk) {
+    fn leave_out(&mut self, chunk: Chunk) {
         self.floor = self.floor.max(chunk.last());
         self.runs.insert(chunk.first, (chunk.lines_before, chunk.lines(), chunk.times));
         if self.runs.len() > MAX_RUNS
@@ -180,6 +200,42 @@ impl Loaded {
         {
             self.cut = Some(self.cut.map_or(times, |cut| cut.with(times)));
         }
+        match &chunk.entry {
+            Entry::Lines(lines) => {
+                let lines = lines.clone();
+                self.leave_out_lines(chunk, &lines);
+            }
+            Entry::Source(change) if change.state == SourceState::Ended => {
+                self.ends.insert(chunk.first, chunk);
+                if self.ends.len() > MAX_ATTEMPTS {
+                    self.ends.pop_first();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Only the last of an attempt can be its last words.
+    fn leave_out_lines(&mut self, chunk: Chunk, lines: &Lines) {
+        let key = &lines.source.key;
+        let room = self.room.get();
+        // What comes first is the newest: when there is no room, the older is left out.
+        let known = self.words.contains_key(key) || self.words.len() < MAX_ATTEMPTS;
+        if !known || room < chunk.bytes {
+            return;
+        }
+        let (chunks, bytes) = self.words.entry(key.clone()).or_default();
+        *bytes += text_of(&chunk);
+        let mut room = room - chunk.bytes;
+        chunks.insert(chunk.first, chunk);
+        while let Some(first) = chunks.first_entry()
+            && *bytes - text_of(first.get()) >= LAST_WORDS
+        {
+            let chunk = first.remove();
+            *bytes -= text_of(&chunk);
+            room += chunk.bytes;
+        }
+        self.room.set(room);
     }
 
     fn finish(mut self, standing: Option<&Standing>, restarts: &[&Restart]) -> Kept {
@@ -211,7 +267,10 @@ impl Loaded {
             None => self.floor.max(standing.map_or(0, |standing| standing.last)),
             Some(_) => self.floor,
         };
-        let mut kept = Kept { forgotten, floor, ..Kept::default() };
+        let words = self.words.into_values().flat_map(|(chunks, _)| chunks);
+        let words: BTreeMap<u64, Chunk> = words.chain(self.ends).collect();
+        let words = words.into_values().collect();
+        let mut kept = Kept { forgotten, floor, words, ..Kept::default() };
         let mut end = (floor, first_before);
         for (first, chunk) in self.chunks {
             kept.mark(end, Some((first, chunk.lines_before)), restarts);
@@ -261,5 +320,13 @@ impl Kept {
             }
             _ => {}
         }
+    }
+}
+
+/// Bytes of text.
+fn text_of(chunk: &Chunk) -> u64 {
+    match &chunk.entry {
+        Entry::Lines(lines) => lines.text.len() as u64,
+        _ => 0,
     }
 }

@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::forgotten::{Forgotten, Lost, Older, Times};
-use crate::ids::{AttemptKey, Entry, LineMeta, Lines, WorkloadId};
+use super::words::{Budget, EndedAttempt, LAST_WORDS, Words};
+use crate::ids::{AttemptKey, Entry, LineMeta, Lines, SourceState, WorkloadId};
 
 /// What a chunk costs besides its text: the entry, its place on the shelf and in the order of
 /// eviction, and the allocator's share. Measured at about 200 bytes for a batch of one line.
@@ -42,6 +43,7 @@ struct State {
     unsure: Option<(u64, i64)>,
     /// The end of the hole of the last restart, and the attempts of which lines can be in it.
     unproven: Option<(u64, Vec<AttemptKey>)>,
+    words: Words,
 }
 
 /// An entry with its place.
@@ -53,7 +55,9 @@ pub(super) struct Chunk {
     pub(super) bytes: usize,
     /// Of its lines.
     pub(super) times: Times,
-    entry: Entry,
+    /// Bytes that the attempt had written with its lines.
+    said: u64,
+    pub(super) entry: Entry,
 }
 
 /// A stretch of sequence numbers whose records are lost.
@@ -78,6 +82,8 @@ pub(super) struct Kept {
     pub(super) holes: VecDeque<Hole>,
     pub(super) unsure: Option<(u64, i64)>,
     pub(super) unproven: Option<(u64, Vec<AttemptKey>)>,
+    /// Records that would be forgotten but may be last words, in order.
+    pub(super) words: Vec<Chunk>,
 }
 
 /// Part of one appended entry: all of it, or its later lines.
@@ -161,10 +167,11 @@ pub(super) struct Freed {
 
 impl Shelf {
     /// An empty shelf of a workload of which `past` is known.
-    pub(super) fn new(workload: Arc<WorkloadId>, past: Past) -> Self {
+    pub(super) fn new(workload: Arc<WorkloadId>, past: Past, budget: Arc<Budget>) -> Self {
         let Past { floor, lines, older } = past;
         let forgotten = Forgotten::after(older);
-        let state = Mutex::new(State { floor, lines, forgotten, ..State::default() });
+        let words = Words::new(budget);
+        let state = Mutex::new(State { floor, lines, forgotten, words, ..State::default() });
         Shelf { workload, state, head: watch::Sender::new(floor) }
     }
 
@@ -172,7 +179,7 @@ impl Shelf {
     pub(super) fn past(&self) -> Option<Past> {
         let state = self.state.lock();
         let unsure = state.unsure.is_some() || state.holes.iter().any(|hole| hole.lines.is_none());
-        state.chunks.is_empty().then(|| Past {
+        (state.chunks.is_empty() && state.words.is_empty()).then(|| Past {
             floor: state.holes.back().map_or(state.floor, |hole| hole.through),
             lines: state.lines,
             older: if unsure { Older::Unknown } else { state.forgotten.summary() },
@@ -180,11 +187,20 @@ impl Shelf {
     }
 
     /// A shelf as a store gave it back.
-    pub(super) fn filled(workload: Arc<WorkloadId>, kept: Kept) -> Self {
-        let Kept { chunks, bytes, lines, floor, forgotten, holes, unsure, unproven } = kept;
+    pub(super) fn filled(workload: Arc<WorkloadId>, kept: Kept, budget: Arc<Budget>) -> Self {
+        let Kept { mut chunks, bytes, lines, floor, forgotten, holes, unsure, unproven, .. } = kept;
+        let mut words = Words::new(budget);
+        for mut chunk in kept.words {
+            chunk.heard(&mut words);
+            chunk.unheard(&mut words);
+        }
+        for chunk in &mut chunks {
+            chunk.heard(&mut words);
+        }
         let last = chunks.back().map_or(floor, Chunk::last);
         let head = holes.back().map_or(last, |hole| hole.through.max(last));
-        let state = State { chunks, bytes, lines, floor, forgotten, holes, unsure, unproven };
+        let state =
+            State { chunks, bytes, lines, floor, forgotten, holes, unsure, unproven, words };
         Shelf { workload, state: Mutex::new(state), head: watch::Sender::new(head) }
     }
 
@@ -204,7 +220,54 @@ impl Shelf {
     /// Whether the record that begins here is kept.
     pub(super) fn holds(&self, first: u64) -> bool {
         let state = self.state.lock();
-        state.chunks.binary_search_by_key(&first, |chunk| chunk.first).is_ok()
+        let kept = state.chunks.binary_search_by_key(&first, |chunk| chunk.first).is_ok();
+        kept || state.words.holds(first)
+    }
+
+    /// The last lines of an attempt, about 64 KiB of text, oldest first; also when the shelf has
+    /// forgotten them. Empty if they are not known.
+    pub fn last_words(&self, attempt: &AttemptKey) -> Vec<Slice> {
+        let state = self.state.lock();
+        let mut room = LAST_WORDS;
+        let mut slices = VecDeque::new();
+        let of_it = |chunk: &Chunk| match &chunk.entry {
+            Entry::Lines(lines) if lines.source.key == *attempt => {
+                Some((chunk.first, lines.clone()))
+            }
+            _ => None,
+        };
+        let shelf = state.chunks.iter().rev().filter_map(of_it);
+        for (first, lines) in shelf.chain(state.words.of(attempt).into_iter().rev()) {
+            let fits = lines.lines.iter().rev().take_while(|line| {
+                let fits = u64::from(line.len) <= room;
+                room = if fits { room - u64::from(line.len) } else { 0 };
+                fits
+            });
+            let from = lines.lines.len() - fits.count();
+            if from < lines.lines.len() {
+                let entry = Entry::Lines(lines);
+                slices.push_front(Slice { first: first + from as u64, from, entry });
+            }
+            if room == 0 || from > 0 {
+                break;
+            }
+        }
+        slices.into()
+    }
+
+    /// The attempts of the last rollouts that ended, in the order in which they did.
+    pub fn ended_attempts(&self) -> Vec<EndedAttempt> {
+        self.state.lock().words.ended()
+    }
+
+    /// When each attempt was heard last whose words are kept although the shelf forgot them.
+    pub(super) fn ages_of_words(&self) -> Vec<u64> {
+        self.state.lock().words.ages().collect()
+    }
+
+    /// Lets go of the oldest of them; gives the bytes that this gave back.
+    pub(super) fn remove_oldest_words(&self) -> usize {
+        self.state.lock().words.remove_oldest().unwrap_or(0)
     }
 
     /// Whose records these are.
@@ -352,6 +415,7 @@ impl Shelf {
         let mut state = self.state.lock();
         let lines_before = state.lines;
         chunk.lines_before = lines_before;
+        chunk.heard(&mut state.words);
         state.lines += chunk.lines();
         state.bytes += bytes;
         state.chunks.push_back(chunk);
@@ -416,6 +480,7 @@ impl State {
     fn forget_oldest(&mut self, freed: &mut Freed) -> bool {
         let Some(chunk) = self.chunks.pop_front() else { return false };
         self.forgotten.note(chunk.first, chunk.lines_before, chunk.lines(), chunk.times);
+        chunk.unheard(&mut self.words);
         self.floor = chunk.last();
         while let Some(hole) = self.holes.front().filter(|hole| hole.through <= self.floor) {
             if hole.lines.is_none() {
@@ -442,7 +507,28 @@ impl Chunk {
             }
             _ => (RECORD_BYTES, Times::NONE),
         };
-        Chunk { first, lines_before, appended, bytes, times, entry }
+        Chunk { first, lines_before, appended, bytes, times, said: 0, entry }
+    }
+
+    /// It comes to the shelf.
+    fn heard(&mut self, words: &mut Words) {
+        match &self.entry {
+            Entry::Lines(lines) => self.said = words.said(self.first, lines),
+            Entry::Source(change) => {
+                words.changed(self.first, change, change.state == SourceState::Ended);
+            }
+            Entry::Rollout(status) => words.rolls(status),
+            _ => {}
+        }
+    }
+
+    /// The shelf forgets it.
+    fn unheard(&self, words: &mut Words) {
+        match &self.entry {
+            Entry::Lines(lines) => words.forget(self.first, self.said, lines),
+            Entry::Source(change) => words.forget_change(self.first, change),
+            _ => {}
+        }
     }
 
     pub(super) fn last(&self) -> u64 {

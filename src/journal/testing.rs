@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::{Journal, Limits, Missed, Shelf};
 use crate::ids::{
-    AttemptKey, Entry, Kind, LineMeta, Lines, Side, Source, SourceChange, SourceState, WorkloadId,
+    AttemptKey, Entry, Kind, LineMeta, Lines, RolloutPhase, RolloutStatus, Side, Source,
+    SourceChange, SourceState, WorkloadId,
 };
 
 pub(super) const LIMITS: Limits =
@@ -62,6 +63,26 @@ pub(super) fn change(source: &Arc<Source>, state: SourceState) -> Entry {
         complete: None,
         lines: None,
         reason: None,
+    }))
+}
+
+pub(super) fn rollout(generation: i64) -> Entry {
+    Entry::Rollout(Arc::new(RolloutStatus {
+        time: 0,
+        phase: RolloutPhase::Progressing,
+        revision: None,
+        previous: None,
+        generation,
+        images: Vec::new(),
+        desired: 1,
+        updated: 1,
+        ready: 1,
+        available: 1,
+        old: 0,
+        started: None,
+        finished: None,
+        deadline_ms: None,
+        message: String::new(),
     }))
 }
 

@@ -129,6 +129,7 @@ fn write_pod(out: &mut Output<'_>, status: &PodStatus) {
         out.maybe_text(container.reason.as_deref());
         out.maybe(container.exit_code.map(i64::from), Output::signed);
     }
+    out.flag(status.quiet);
 }
 
 fn read_pod(input: &mut Input<'_>) -> Result<PodStatus> {
@@ -156,6 +157,7 @@ fn read_pod(input: &mut Input<'_>) -> Result<PodStatus> {
                     .maybe(|input| i32::try_from(input.signed()?).map_err(|_| Malformed))?,
             })
         })?,
+        quiet: input.flag()?,
     })
 }
 

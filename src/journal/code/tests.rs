@@ -127,12 +127,12 @@ fn pod() -> impl Strategy<Value = Entry> {
     (
         (any::<i64>(), name(), name(), maybe(), maybe()),
         (word(&SIDES), word(phases), maybe(), any::<bool>(), any::<u32>()),
-        (maybe(), maybe(), vec(container, 0..4)),
+        (maybe(), maybe(), vec(container, 0..4), any::<bool>()),
     )
         .prop_map(|(who, how, rest)| {
             let (time, pod, uid, node, revision) = who;
             let (side, phase, phase_detail, ready, restarts) = how;
-            let (reason, message, containers) = rest;
+            let (reason, message, containers, quiet) = rest;
             Entry::Pod(Arc::new(PodStatus {
                 time,
                 pod,
@@ -147,6 +147,7 @@ fn pod() -> impl Strategy<Value = Entry> {
                 reason,
                 message,
                 containers,
+                quiet,
             }))
         })
 }
