@@ -19,7 +19,7 @@ use crate::http::{Service, StreamOptions};
 use crate::journal::{Epoch, Journal, Limits};
 use crate::rollout::Model;
 use crate::shutdown::{Restart, Shutdown, Supervisor};
-use crate::tail::{self, Tail, Wiring};
+use crate::tail::{self, Tail, Waters, Wiring};
 use crate::telemetry::Metrics;
 use crate::time;
 use crate::view::Views;
@@ -96,11 +96,13 @@ impl Rooms {
         let _ = Epoch::draw(&mut random);
         let index = Index::new();
         let model = Arc::new(Mutex::new(Model::new()));
+        let waters = Waters::new();
         let tail = Tail::new(
             Wiring {
                 cluster: plan.cluster.clone(),
                 index: index.clone(),
-                sink: sink(journal.clone()),
+                sink: sink(journal.clone(), waters.clone()),
+                waters,
                 metrics: metrics.clone(),
                 tracker: tracker.clone(),
                 shutdown: token.clone(),
@@ -235,9 +237,11 @@ fn look(index: &Index, waiting: &mut Option<Waiting>) {
     }
 }
 
-fn sink(journal: Journal) -> tail::Sink {
+fn sink(journal: Journal, waters: Waters) -> tail::Sink {
     Arc::new(move |workload, entry| {
-        journal.append(workload, entry, time::now());
+        let now = time::now();
+        let low = waters.low(workload).unwrap_or(now);
+        journal.append_with(workload, entry, now, low);
     })
 }
 

@@ -226,13 +226,19 @@ impl Journal {
 
     /// Appends an entry at wall time `now`; gives the sequence number of its first record.
     pub fn append(&self, workload: &Arc<WorkloadId>, entry: Entry, now: i64) -> u64 {
+        self.append_with(workload, entry, now, now)
+    }
+
+    /// As [`Journal::append`], while sources of the workload are behind: nothing older than `low`
+    /// will be appended later on. Not stored: after a restart every source is read again anyway.
+    pub fn append_with(&self, workload: &Arc<WorkloadId>, entry: Entry, now: i64, low: i64) -> u64 {
         let shelf = self.shelf(workload);
         let count = entry.count();
         let mut writer = self.inner.writer.lock();
         let first = writer.next;
         writer.next += count;
         let kept = self.inner.store.as_ref().map(|store| (store, entry.clone()));
-        let (added, lines_before) = shelf.push(first, now, entry);
+        let (added, lines_before) = shelf.push(first, now, low, entry);
         if let Some((store, entry)) = kept {
             let workload = workload.clone();
             store.keep(Record { first, workload, appended: now, lines_before, entry });

@@ -52,6 +52,8 @@ pub(super) struct Chunk {
     pub(super) first: u64,
     pub(super) lines_before: u64,
     pub(super) appended: i64,
+    /// Nothing older comes behind it.
+    low: i64,
     pub(super) bytes: usize,
     /// Of its lines.
     pub(super) times: Times,
@@ -93,6 +95,9 @@ pub struct Slice {
     pub first: u64,
     /// For lines: index of the first line that belongs to the slice.
     pub from: usize,
+    /// Wall time: no line that was appended later is older, as far as was known. Reading the sources
+    /// again from the older of this and a line's own time misses nothing behind it.
+    pub low: i64,
     /// The entry as it was appended.
     pub entry: Entry,
 }
@@ -246,7 +251,8 @@ impl Shelf {
             let from = lines.lines.len() - fits.count();
             if from < lines.lines.len() {
                 let entry = Entry::Lines(lines);
-                slices.push_front(Slice { first: first + from as u64, from, entry });
+                let first = first + from as u64;
+                slices.push_front(Slice { first, from, low: i64::MAX, entry });
             }
             if room == 0 || from > 0 {
                 break;
@@ -319,6 +325,7 @@ impl Shelf {
             slices.push(Slice {
                 first: chunk.first + from as u64,
                 from,
+                low: chunk.low,
                 entry: chunk.entry.clone(),
             });
             bytes += chunk.bytes;
@@ -401,8 +408,9 @@ impl Shelf {
     /// Puts an entry on the shelf. Only the journal calls this, in sequence order.
     ///
     /// Gives the bytes that it costs, and how many lines the workload had before it.
-    pub(super) fn push(&self, first: u64, appended: i64, entry: Entry) -> (usize, u64) {
+    pub(super) fn push(&self, first: u64, appended: i64, low: i64, entry: Entry) -> (usize, u64) {
         let mut chunk = Chunk::new(first, appended, 0, entry);
+        chunk.low = low.min(appended);
         let (bytes, last) = (chunk.bytes, chunk.last());
         let mut state = self.state.lock();
         let lines_before = state.lines;
@@ -499,7 +507,8 @@ impl Chunk {
             }
             _ => (RECORD_BYTES, Times::NONE),
         };
-        Chunk { first, lines_before, appended, bytes, times, said: 0, entry }
+        let low = appended;
+        Chunk { first, lines_before, appended, low, bytes, times, said: 0, entry }
     }
 
     /// It comes to the shelf.

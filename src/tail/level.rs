@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use crate::ids::SourceState;
+use crate::ids::{SourceState, WorkloadId};
 
 /// How far the sources of one workload that are not read live had come.
 #[derive(Debug, Default)]
@@ -20,6 +20,12 @@ pub(super) struct Water {
     behind: AtomicUsize,
     sources: Mutex<HashMap<u64, Arc<AtomicI64>>>,
     numbers: AtomicU64,
+}
+
+/// How far the sources of every leased workload are surely read. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Waters {
+    by_workload: Arc<RwLock<HashMap<Arc<WorkloadId>, Arc<Water>>>>,
 }
 
 /// One wanted source.
@@ -46,6 +52,32 @@ pub(super) struct Seen {
     pub(super) from_start: Option<bool>,
     pub(super) first_time: Option<i64>,
     pub(super) tail_cut: bool,
+}
+
+// === impl Waters ===
+
+impl Waters {
+    /// Nothing is read yet.
+    pub fn new() -> Self {
+        Waters::default()
+    }
+
+    /// The oldest stamp up to which a source of this workload was handed on that is wanted but not
+    /// read live at present; `None` if all are. See [`Tail::low_water`](super::Tail::low_water).
+    pub fn low(&self, workload: &WorkloadId) -> Option<i64> {
+        self.by_workload.read().get(workload)?.low()
+    }
+
+    pub(super) fn of(&self, workload: &Arc<WorkloadId>) -> Arc<Water> {
+        if let Some(water) = self.by_workload.read().get(workload) {
+            return water.clone();
+        }
+        self.by_workload.write().entry(workload.clone()).or_default().clone()
+    }
+
+    pub(super) fn forget(&self, workload: &WorkloadId) {
+        self.by_workload.write().remove(workload);
+    }
 }
 
 // === impl Water ===

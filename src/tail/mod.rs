@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use demand::Lease;
+pub use level::Waters;
 pub use status::{SourceStatus, TailStatus};
 pub use supervisor::{Tail, Wiring};
 

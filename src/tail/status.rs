@@ -48,6 +48,20 @@ pub struct TailStatus {
     pub remembered: usize,
 }
 
+// === impl SourceStatus ===
+
+impl SourceStatus {
+    /// Whether what the source said from `time` on is proven to have been read here: it was read from
+    /// its first line, or from a line that is no younger. A log that was read whole and is empty has
+    /// nothing to miss.
+    pub fn covers(&self, time: i64) -> bool {
+        let empty = self.first_time.is_none()
+            && !self.tail_cut
+            && matches!(self.state, SourceState::Following | SourceState::Ended);
+        self.from_start == Some(true) || empty || self.first_time.is_some_and(|first| first <= time)
+    }
+}
+
 // === impl Tail ===
 
 impl Tail {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,7 @@ use super::align::Fingerprint;
 use super::attempts::{self, Attempt};
 use super::demand::{Demand, Lease, Need};
 use super::follower::{Follower, Known, Memory};
-use super::level::{Level, Water};
+use super::level::{Level, Waters};
 use super::merge::{MERGE_TIME, Merge};
 use super::nodes::Nodes;
 use super::pace::Pace;
@@ -43,6 +43,8 @@ pub struct Wiring {
     pub index: Index,
     /// Where records go.
     pub sink: Sink,
+    /// How far the workloads are surely read; the sink may ask it.
+    pub waters: Waters,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where tasks live.
@@ -63,8 +65,6 @@ pub(super) struct Inner {
     pub(super) pace: Arc<Pace>,
     pub(super) nodes: Nodes,
     pub(super) state: Mutex<State>,
-    /// Apart from the state, for it is asked from within the sink. One for each leased workload.
-    waters: RwLock<HashMap<Arc<WorkloadId>, Arc<Water>>>,
 }
 
 #[derive(Default)]
@@ -117,7 +117,6 @@ impl Tail {
             options: Arc::new(options),
             wiring,
             state: Mutex::default(),
-            waters: RwLock::default(),
         });
         let tail = Tail { inner };
         let (pace, shutdown) = (tail.inner.pace.clone(), tail.inner.wiring.shutdown.clone());
@@ -150,7 +149,7 @@ impl Tail {
 
     fn need(&self, workload: &Arc<WorkloadId>, demand: Demand) -> Lease {
         let mut state = self.inner.state.lock();
-        self.inner.waters.write().entry(workload.clone()).or_default();
+        self.inner.wiring.waters.of(workload);
         state.leases.entry(workload.clone()).or_default().add(demand);
         self.reconcile(&mut state, workload);
         Lease::new(self.clone(), workload.clone(), demand)
@@ -161,7 +160,7 @@ impl Tail {
     /// live. Before the first line of a source it is the time at which its container began. Cheap,
     /// and may be called from within the sink.
     pub fn low_water(&self, workload: &WorkloadId) -> Option<i64> {
-        self.inner.waters.read().get(workload)?.low()
+        self.inner.wiring.waters.low(workload)
     }
 
     /// Takes in that pods are new, different or gone, and on which side of a rollout they stand.
@@ -403,8 +402,7 @@ impl Tail {
     }
 
     fn level(&self, state: &State, wanted: &Wanted, reason: Option<&'static str>) -> Arc<Level> {
-        let water =
-            self.inner.waters.write().entry(wanted.source.workload.clone()).or_default().clone();
+        let water = self.inner.wiring.waters.of(&wanted.source.workload);
         let memory = state.memories.get(&wanted.source.key);
         let last = memory.and_then(|memory| memory.fingerprint.last_time());
         let level = Level::new(&water, last.unwrap_or(wanted.began), reason);
@@ -567,7 +565,7 @@ impl Tail {
                 for pod in self.inner.wiring.index.pods_of(workload) {
                     state.newest.remove(&pod.uid);
                 }
-                self.inner.waters.write().remove(workload);
+                self.inner.wiring.waters.forget(workload);
             }
         }
     }

@@ -16,6 +16,7 @@ mod oracle;
 mod program;
 mod reopen;
 mod requests;
+mod restart;
 mod resume;
 mod rights;
 mod sharing;
