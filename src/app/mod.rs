@@ -7,6 +7,7 @@ mod demo;
 mod director;
 mod history;
 mod memory;
+mod recorder;
 mod rooms;
 mod serve;
 

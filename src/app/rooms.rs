@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::director::Director;
 use super::history;
 use super::memory::{self, Budget, Valves};
+use super::recorder::{Policy, Recorder};
 use crate::admin::{Admin, Waiting};
 use crate::cluster::Cluster;
 use crate::config;
@@ -60,6 +61,7 @@ pub struct Rooms {
     /// What handlers use.
     pub service: Service,
     supervisor: Supervisor,
+    recorder: Arc<Mutex<Recorder>>,
 }
 
 // === impl Plan ===
@@ -162,7 +164,10 @@ impl Rooms {
             )
         });
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
-        let director = Director { index, model, journal: journal.clone(), tail };
+        let policy = Policy { record: plan.logs.record, sources: plan.logs.record_sources };
+        let recorder = Arc::new(Mutex::new(Recorder::new(tail.clone(), policy)));
+        let recording = recorder.clone();
+        let director = Director { index, model, journal: journal.clone(), tail, recorder };
         supervisor.keep("director", Restart::AfterPanic, move |_| {
             let (receiver, director) = (receiver.clone(), director.clone());
             async move {
@@ -175,7 +180,7 @@ impl Rooms {
         supervisor.for_room("journal").keep("janitor", Restart::AfterPanic, move |_| {
             janitor(journal.clone(), metrics.clone())
         });
-        Rooms { service, supervisor }
+        Rooms { service, supervisor, recorder: recording }
     }
 
     /// Tells operators how the rooms stand: ready when the cluster was read, alive while its
@@ -214,6 +219,11 @@ impl Rooms {
                 let (open, pressure) = (limits.open(), limits.pressure().as_str());
                 serde_json::json!({"streams": open, "memory_pressure": pressure})
             }),
+        );
+        let recorder = self.recorder.clone();
+        admin.show(
+            "recorder",
+            Arc::new(move || serde_json::json!({"workloads": recorder.lock().count()})),
         );
         admin.show("tail", Arc::new(move || serde_json::json!(tail.status())));
     }

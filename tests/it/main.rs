@@ -14,6 +14,7 @@ mod limits;
 mod nodes;
 mod oracle;
 mod program;
+mod recorder;
 mod reopen;
 mod requests;
 mod restart;

@@ -12,12 +12,23 @@ use crate::world::{STREAM, World, web};
 
 const QUIET: Duration = Duration::from_secs(20);
 
-/// Reads `lines` lines from a server that then goes away; gives them and the last id.
+/// Reads until it has caught up, and `lines` lines more, from a server that then goes away; gives all
+/// of them and the last id.
 async fn before(world: &World, lines: usize) -> (Vec<Event>, String) {
     let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
     let mut events = Vec::new();
-    while events.iter().filter(|event: &&Event| event.name == "log").count() < lines {
-        events.push(client.next().await.unwrap());
+    let mut live = None;
+    loop {
+        let event = client.next().await.unwrap();
+        if event.name == "live" {
+            live = Some(lines);
+        } else if event.name == "log" {
+            live = live.map(|left| left - 1);
+        }
+        events.push(event);
+        if live == Some(0) {
+            break;
+        }
     }
     let id = client.last_id.clone().unwrap();
     (events, id)
@@ -48,7 +59,7 @@ async fn running(seed: u64) -> (Sim, World) {
 async fn what_a_restart_repeats_is_little_and_known_by_its_key() {
     for seed in 700..720 {
         let (sim, world) = running(seed).await;
-        let (mut events, id) = before(&world, 1_500 + seed as usize % 500).await;
+        let (mut events, id) = before(&world, 300 + seed as usize % 50 * 10).await;
         world.shutdown.stop();
         drop(world);
         let ms: i64 = id.split('-').nth(2).unwrap().parse().unwrap();
@@ -77,7 +88,7 @@ async fn what_a_restart_repeats_is_little_and_known_by_its_key() {
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_not_read_back_far_enough_has_its_gap() {
     let (sim, world) = running(730).await;
-    let (_, id) = before(&world, 1_200).await;
+    let (_, id) = before(&world, 400).await;
     world.shutdown.stop();
     drop(world);
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -98,7 +109,7 @@ async fn a_log_that_is_not_read_back_far_enough_has_its_gap() {
 #[tokio::test(start_paused = true)]
 async fn pods_that_were_replaced_meanwhile_are_not_passed_over() {
     let (sim, world) = running(740).await;
-    let (_, id) = before(&world, 1_200).await;
+    let (_, id) = before(&world, 400).await;
     world.shutdown.stop();
     drop(world);
     sim.register_image("shop/web:2", Default::default());

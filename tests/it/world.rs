@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use rollcast::app::{Plan, Rooms};
 use rollcast::cluster::Cluster;
-use rollcast::config::Logs;
+use rollcast::config::{Logs, Record};
 use rollcast::http::auth::Gate;
 use rollcast::http::edge::{Doors, Edge};
 use rollcast::http::{StreamOptions, routes};
@@ -38,6 +38,8 @@ pub const LOGS: Logs = Logs {
     max_followers_per_node: 5_000,
     opens_per_second: 500,
     linger: Duration::from_secs(30),
+    record: Record::Off,
+    record_sources: 20,
 };
 
 impl World {
