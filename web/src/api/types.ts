@@ -45,8 +45,11 @@ export interface Rollout {
   ready?: number | null;
   available?: number | null;
   old?: number | null;
-  /** When it began, where the server says so. */
+  /** When it began, in whole seconds; null if that is not known. */
   started?: string | null;
+  /** When it was over. */
+  finished?: string | null;
+  /** How long it ran when this was said, in whole seconds; final once it is over. */
   elapsed_ms?: number | null;
   deadline_ms?: number | null;
   by?: string | null;

@@ -10,7 +10,7 @@ import { Store } from '../log/store';
 import type { LogView } from '../log/view';
 import { LINE } from '../log/batch';
 import { RolloutModel } from '../rollout/model';
-import { now } from './clock';
+import { now, setAhead } from './clock';
 import { announce } from './status';
 
 /** A hidden tab keeps its stream this long: HTTP/1.1 has six connections for all tabs together. */
@@ -82,9 +82,8 @@ export class Watch {
 
   /** When the newest rollout began, if it is known. */
   began(): number | null {
-    const rollout = this.rollout.value;
-    if (rollout?.started) return Date.parse(rollout.started);
-    return rollout && typeof rollout.elapsed_ms === 'number' ? Date.parse(rollout.time) - rollout.elapsed_ms : null;
+    const started = this.rollout.value?.started;
+    return started ? Date.parse(started) : null;
   }
 
   tryNow(): void {
@@ -138,6 +137,7 @@ export class Watch {
             break;
           case 'clock':
             this.#ahead = change.ahead;
+            setAhead(change.ahead);
             break;
           case 'result':
             this.result.value = change.result;
