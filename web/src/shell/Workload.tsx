@@ -2,7 +2,7 @@
 
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
-import { count, plural } from '../format';
+import { count, duration, plural } from '../format';
 import { stateOf } from '../rollout/state';
 import { Bar, type Freshness } from './Bar';
 import { Head } from './Head';
@@ -81,7 +81,10 @@ function freshness(watch: Watch): Freshness {
       return { tone: 'ok', glyph: '●', text: 'live' };
     case 'reconnecting': {
       const left = Math.max(0, Math.ceil((link.until - now.value) / 1_000));
-      return { tone: 'warn', glyph: '↻', text: left > 0 ? `reconnecting in ${left} s` : 'reconnecting', title: link.why, retry: left > 2 ? tryNow : undefined };
+      const soon = left > 0 ? ` in ${duration(left * 1_000)}` : '';
+      // The server said when; to ask sooner would gain nothing.
+      if (link.limited) return { tone: 'warn', glyph: '‖', text: `limited, again${soon}`, title: link.why };
+      return { tone: 'warn', glyph: '↻', text: `reconnecting${soon}`, title: link.why, retry: left > 2 ? tryNow : undefined };
     }
     case 'asleep':
       return { tone: 'idle', glyph: '☾', text: 'asleep', title: 'closed while the tab was hidden' };

@@ -112,7 +112,8 @@ export class Watch {
         this.model.endSnapshot(Date.now() + this.#ahead);
         this.pods.value++;
         announce('Live', true);
-      } else if (message.link.state === 'reconnecting' && was.state === 'live') announce(`Connection lost: ${message.link.why}`, true);
+      } else if (message.link.state === 'reconnecting' && message.link.limited && !(was.state === 'reconnecting' && was.limited)) announce(`The server limits what it serves: ${message.link.why}`, true);
+      else if (message.link.state === 'reconnecting' && was.state === 'live') announce(`Connection lost: ${message.link.why}`, true);
       return;
     }
     this.#stream?.send({ type: 'ack' });
