@@ -93,7 +93,10 @@ export interface LogLine {
   key?: string | null;
   truncated_bytes?: number | null;
   lossy?: boolean | null;
+  /** No line end came before the clean end of the log. */
   partial?: boolean | null;
+  /** The first that could be read; its beginning may be missing. */
+  partial_head?: boolean | null;
 }
 
 export interface KubeEvent {

@@ -2,7 +2,7 @@
 
 import type { Gap, Hello, KubeEvent, LogLine, Pod, Result, Rollout, SourceChange } from '../api/types';
 import { split } from '../log/ansi';
-import { BatchBuilder, ERROR, EVENT, GAP, LINE, LOSSY, NO_SOURCE, NOTE, OLD_SIDE, PARTIAL, POD, SOURCE, TRUNCATED, WARN, levelOf, timeOf } from '../log/batch';
+import { BatchBuilder, ERROR, EVENT, GAP, LINE, LOSSY, NO_SOURCE, NOTE, OLD_SIDE, PARTIAL, PARTIAL_HEAD, POD, SOURCE, TRUNCATED, WARN, levelOf, timeOf } from '../log/batch';
 import { tellEvent, tellGap, tellPod, tellResult, tellRollout, tellSource } from './tell';
 import { SeenKeys } from './seen';
 import type { SseEvent } from './sse';
@@ -122,7 +122,7 @@ export class Decoder {
       }
     }
     const { text, spans } = split(line.text);
-    const flags = (line.truncated_bytes ? TRUNCATED : 0) | (line.lossy ? LOSSY : 0) | (line.partial ? PARTIAL : 0) | (line.side === 'old' ? OLD_SIDE : 0);
+    const flags = (line.truncated_bytes ? TRUNCATED : 0) | (line.lossy ? LOSSY : 0) | (line.partial ? PARTIAL : 0) | (line.partial_head ? PARTIAL_HEAD : 0) | (line.side === 'old' ? OLD_SIDE : 0);
     const suffix = line.truncated_bytes ? ` … cut, ${line.truncated_bytes.toLocaleString('en')} bytes in all` : '';
     this.batch.add(LINE, timeOf(line.time), levelOf(line.level), flags, this.batch.source(line.pod, line.container, line.attempt), text + suffix, spans);
   }
