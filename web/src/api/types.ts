@@ -123,6 +123,8 @@ export interface SourceChange {
 export interface Gap {
   time: string;
   reason: string;
+  /** In a stream over several workloads. */
+  workload?: string | null;
   pod?: string | null;
   container?: string | null;
   attempt?: number | null;

@@ -109,6 +109,7 @@ function Foot({ watch }: { watch: Watch }) {
       <span><b data-lines={facts.lines}>{count(facts.lines)}</b> {facts.lines === 1 ? 'line' : 'lines'}</span>
       <span class={facts.gaps > 0 ? 'gaps' : ''}>{facts.gaps > 0 && <span aria-hidden="true">⚠ </span>}<b data-gaps={facts.gaps}>{count(facts.gaps)}</b> {facts.gaps === 1 ? 'gap' : 'gaps'}</span>
       {facts.forgotten > 0 && <span title="This tab keeps the newest million rows">oldest {count(facts.forgotten)} rows let go</span>}
+      {facts.repeated > 0 && <span class="wide" title="Lines that a restarted server or another replica sent again"><b data-repeated={facts.repeated}>{count(facts.repeated)}</b> repeats left out</span>}
       <span class="wide">{plural(pods, 'pod')}, {plural(facts.sources, 'container')} read</span>
       <span class="grow" />
       <span>

@@ -25,6 +25,8 @@ export interface Facts {
   gaps: number;
   /** Lines let go by this page. */
   forgotten: number;
+  /** Lines that came again after a restart and are shown once. */
+  repeated: number;
   /** Lines a second lately. */
   rate: number;
   /** Age of the newest line when it came, in ms; null when nothing came lately. */
@@ -38,7 +40,7 @@ export class Watch {
   readonly link = signal<Link>({ state: 'connecting' });
   readonly rollout = signal<Rollout | null>(null);
   readonly result = signal<Result | null>(null);
-  readonly facts = signal<Facts>({ lines: 0, errors: 0, warnings: 0, gaps: 0, forgotten: 0, rate: 0, lag: null, sources: 0, since: null });
+  readonly facts = signal<Facts>({ lines: 0, errors: 0, warnings: 0, gaps: 0, forgotten: 0, repeated: 0, rate: 0, lag: null, sources: 0, since: null });
   /** Counts changes of pods; the model itself is not a signal. */
   readonly pods = signal(0);
 
@@ -52,6 +54,7 @@ export class Watch {
   #factsTimer = 0;
   #arrivals: Array<[at: number, lines: number]> = [];
   #lag: number | null = null;
+  #repeated = 0;
   readonly #stop = new AbortController();
 
   constructor(
@@ -146,6 +149,7 @@ export class Watch {
         }
       }
       const { batch } = message;
+      this.#repeated = message.dropped;
       if (batch.rows > 0) {
         this.model.lines(batch);
         this.store.append(batch);
@@ -185,6 +189,7 @@ export class Watch {
         warnings: store.warnings,
         gaps: store.gaps,
         forgotten: store.first,
+        repeated: this.#repeated,
         rate: this.link.value.state === 'live' ? Math.round(lately / (RATE_MS / 1_000)) : 0,
         lag: lately > 0 && this.link.value.state === 'live' ? this.#lag : null,
         sources: new Set(store.sources.filter((source) => source.container).map((source) => `${source.pod}/${source.container}`)).size,

@@ -137,7 +137,7 @@ export class Session {
       (event) => {
         switch (event.type) {
           case 'hello': {
-            const hello = this.#decoder.hello(event, resuming);
+            const hello = this.#decoder.hello(event, resuming, this.world.now());
             this.#silentMs = Math.max(2_000, (hello.heartbeat_ms ?? DEFAULT_HEARTBEAT_MS) * SILENT_HEARTBEATS);
             return this.#take({ type: 'hello' });
           }
