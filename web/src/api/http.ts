@@ -2,6 +2,7 @@
 // never enters a URL, a cookie or another tab.
 
 import { signal } from '@preact/signals';
+import { retryAfter } from '../stream/link';
 import type { Problem } from './types';
 
 const KEY = 'rollcast.token';
@@ -44,8 +45,7 @@ export async function getJson<T>(path: string, signal: AbortSignal): Promise<T> 
   const json = (answer.headers.get('content-type') ?? '').includes('json');
   if (!answer.ok) {
     const problem = json ? ((await answer.json().catch(() => ({}))) as Problem) : {};
-    const after = Number(answer.headers.get('retry-after') ?? Number.NaN);
-    throw new HttpError(answer.status, problem.detail ?? problem.title ?? '', Number.isFinite(after) ? after * 1_000 : null);
+    throw new HttpError(answer.status, problem.detail ?? problem.title ?? '', retryAfter(answer.headers.get('retry-after'), Date.now()));
   }
   if (!json) throw new HttpError(502, 'something between here and the server answered, not rollcast', null);
   return (await answer.json()) as T;

@@ -45,8 +45,11 @@ export interface Rollout {
   ready?: number | null;
   available?: number | null;
   old?: number | null;
-  /** When it began, where the server says so. */
+  /** When it began, in whole seconds; null if that is not known. */
   started?: string | null;
+  /** When it was over. */
+  finished?: string | null;
+  /** How long it ran when this was said, in whole seconds; final once it is over. */
   elapsed_ms?: number | null;
   deadline_ms?: number | null;
   by?: string | null;
@@ -90,7 +93,10 @@ export interface LogLine {
   key?: string | null;
   truncated_bytes?: number | null;
   lossy?: boolean | null;
+  /** No line end came before the clean end of the log. */
   partial?: boolean | null;
+  /** The first that could be read; its beginning may be missing. */
+  partial_head?: boolean | null;
 }
 
 export interface KubeEvent {
@@ -117,6 +123,8 @@ export interface SourceChange {
 export interface Gap {
   time: string;
   reason: string;
+  /** In a stream over several workloads. */
+  workload?: string | null;
   pod?: string | null;
   container?: string | null;
   attempt?: number | null;

@@ -1,7 +1,7 @@
 // The list of workloads, kept fresh by asking again while somebody looks.
 
 import { signal } from '@preact/signals';
-import { backoff } from '../stream/link';
+import { asked, backoff } from '../stream/link';
 import { HttpError, getJson, token } from './http';
 import type { Workload } from './types';
 
@@ -25,6 +25,8 @@ export function watchWorkloads(): () => void {
   let timer = 0;
   let failures = 0;
   let busy = false;
+  /** Not before then: the server asked for it. */
+  let until = 0;
 
   const again = (ms: number) => {
     clearTimeout(timer);
@@ -33,6 +35,7 @@ export function watchWorkloads(): () => void {
 
   async function run(): Promise<void> {
     if (busy || document.hidden || stop.signal.aborted) return;
+    if (Date.now() < until) return again(until - Date.now());
     busy = true;
     try {
       const found = await readAll(stop.signal);
@@ -50,8 +53,9 @@ export function watchWorkloads(): () => void {
         listState.value = { state: 'refused', why: error.message };
         return;
       }
-      const asked = error instanceof HttpError ? error.retryAfterMs : null;
-      const ms = asked ?? backoff(1_000, failures++, Math.random());
+      const wish = error instanceof HttpError ? error.retryAfterMs : null;
+      const ms = wish === null ? backoff(1_000, failures++, Math.random()) : asked(wish, Math.random());
+      if (wish !== null) until = Date.now() + ms;
       const why = error instanceof HttpError ? error.message : 'the server cannot be reached';
       listState.value = { state: 'stale', until: Date.now() + ms, why };
       again(ms);
@@ -67,6 +71,7 @@ export function watchWorkloads(): () => void {
   window.addEventListener('online', look, { signal: stop.signal });
   const forget = token.subscribe(() => {
     failures = 0;
+    until = 0;
     void run();
   });
   return () => {

@@ -19,6 +19,7 @@ export const TRUNCATED = 1;
 export const LOSSY = 2;
 export const PARTIAL = 4;
 export const OLD_SIDE = 8;
+export const PARTIAL_HEAD = 16;
 
 /** No source: rows that concern the whole selection. */
 export const NO_SOURCE = 0xffffffff;

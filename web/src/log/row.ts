@@ -2,7 +2,7 @@
 
 import { fullTime, shortPod, timeOfDay } from '../format';
 import { classesOf } from './ansi';
-import { ERROR, GAP, LEVELS, LINE, NO_SOURCE, WARN } from './batch';
+import { ERROR, GAP, LEVELS, LINE, LOSSY, NO_SOURCE, PARTIAL, PARTIAL_HEAD, WARN } from './batch';
 import type { Store } from './store';
 
 /** Longer texts are cut on screen; the whole line is one key away. Layout of a 256 KiB line costs
@@ -11,6 +11,8 @@ export const SHOWN_CHARS = 4_000;
 
 /** JSON beyond this is shown without colours. */
 const MAX_JSON_CHARS = 4_000;
+
+const MARKED = PARTIAL_HEAD | LOSSY | PARTIAL;
 
 export interface Paint {
   kind: string;
@@ -73,6 +75,19 @@ export class Row {
       more.textContent = ` … ${(text.length - shown.length).toLocaleString('en')} more characters (Enter shows all)`;
       this.#text.append(more);
     }
+    const flags = store.flags(id);
+    if (flags & MARKED) this.#mark(flags);
+  }
+
+  /** What is to be known about the text and is not part of it. */
+  #mark(flags: number): void {
+    if (flags & PARTIAL_HEAD) {
+      const head = mark('… beginning may be missing', 'the first that could be read: the file may have begun inside this line');
+      head.classList.add('mh');
+      this.#text.prepend(head);
+    }
+    if (flags & LOSSY) this.#text.append(mark('not UTF-8', 'bytes that are no UTF-8 were replaced by �'));
+    if (flags & PARTIAL) this.#text.append(mark('no line end', 'the log ended inside this line'));
   }
 
   place(index: number, top: number): void {
@@ -94,6 +109,13 @@ export class Row {
 function span(name: string): HTMLSpanElement {
   const made = document.createElement('span');
   made.className = name;
+  return made;
+}
+
+function mark(words: string, title: string): HTMLSpanElement {
+  const made = span('mk');
+  made.textContent = words;
+  made.title = title;
   return made;
 }
 

@@ -1,6 +1,6 @@
 // One word for how a workload stands: glyph, text and tone always go together.
 
-import type { RolloutPhase } from '../api/types';
+import type { Rollout, RolloutPhase } from '../api/types';
 
 export type Tone = 'ok' | 'bad' | 'warn' | 'idle';
 
@@ -29,4 +29,19 @@ export function stateOf(phase: string | null | undefined, trouble: boolean): Sta
   if (trouble && (phase === 'progressing' || phase === 'waiting' || phase === 'complete')) return FAILING;
   if (phase && Object.hasOwn(STATES, phase)) return STATES[phase as RolloutPhase];
   return phase ? { ...UNKNOWN, text: phase.replaceAll('_', ' ') } : UNKNOWN;
+}
+
+const OVER: readonly string[] = ['complete', 'scaled_to_zero', 'deleted'];
+
+/** Whether a rollout's time still runs. */
+export const runs = (rollout: Rollout): boolean => !rollout.finished && !OVER.includes(rollout.phase);
+
+/** How long a rollout has run at `now`, or took, in ms; null if unknown. In whole seconds of the
+ * server's clock, as the server counts: a fraction of another clock would make it jump. */
+export function elapsedOf(rollout: Rollout, now: number): number | null {
+  const told = rollout.elapsed_ms ?? null;
+  if (!runs(rollout) || !rollout.started) return told;
+  const second = (ms: number) => Math.floor(ms / 1_000) * 1_000;
+  // What it was when it was said, it is at least.
+  return Math.max(0, told ?? 0, second(now) - second(Date.parse(rollout.started)));
 }

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from 'preact/hooks';
 import { fullTime } from '../format';
-import { LINE, LOSSY, NO_SOURCE, PARTIAL, TRUNCATED } from '../log/batch';
+import { LINE, LOSSY, NO_SOURCE, PARTIAL, PARTIAL_HEAD, TRUNCATED } from '../log/batch';
 import { paintText } from '../log/row';
 import type { Store } from '../log/store';
 
@@ -22,6 +22,7 @@ export function Details({ store, id, onClose }: { store: Store; id: number; onCl
   const source = store.sourceIndex(id) === NO_SOURCE ? undefined : store.source(id);
   const flags = store.flags(id);
   const notes = [
+    flags & PARTIAL_HEAD ? 'its beginning may be missing' : '',
     flags & TRUNCATED ? 'cut at the size limit' : '',
     flags & LOSSY ? 'held invalid UTF-8, which was replaced' : '',
     flags & PARTIAL ? 'has no line end' : '',

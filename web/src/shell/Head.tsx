@@ -2,16 +2,15 @@
 
 import type { Rollout } from '../api/types';
 import { duration, shortImage, shortPod } from '../format';
-import type { State } from '../rollout/state';
+import { type State, elapsedOf, runs } from '../rollout/state';
 import type { Watch } from './watch';
 
 export function Head({ watch, state, failing }: { watch: Watch; state: State; failing: number }) {
   const rollout = watch.rollout.value;
   const images = changesOf(rollout?.images);
-  const running = rollout?.phase === 'progressing' || rollout?.phase === 'stalled' || rollout?.phase === 'waiting';
-  const began = watch.began();
-  const elapsed = running && began !== null ? watch.now() - began : (rollout?.elapsed_ms ?? null);
-  const left = running && elapsed !== null && typeof rollout?.deadline_ms === 'number' ? rollout.deadline_ms - elapsed : null;
+  const running = rollout !== null && runs(rollout);
+  const elapsed = rollout && elapsedOf(rollout, watch.now());
+  const left = running && rollout.phase !== 'paused' && elapsed !== null && typeof rollout?.deadline_ms === 'number' ? rollout.deadline_ms - elapsed : null;
   return (
     <>
       <section class="head">

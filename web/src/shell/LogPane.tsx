@@ -122,7 +122,7 @@ export function LogPane({ watch, seek }: { watch: Watch; seek: { current: ((ms: 
       <div class="logbox">
         <canvas class="map" ref={map} aria-hidden="true" onClick={(event) => view?.goToPart(event.offsetY / event.currentTarget.clientHeight)} />
         <div class="log" ref={host} role="log" aria-live="off" aria-label={`Merged log of ${watch.name}`} tabindex={0} />
-        {facts.lines === 0 && watch.store.end === 0 && <p class="empty quiet">{watch.link.value.state === 'live' ? 'No lines yet. What the pods write appears here.' : watch.link.value.state === 'reconnecting' ? 'Not connected.' : 'Asking for lines …'}</p>}
+        {facts.lines === 0 && watch.store.end === 0 && <p class="empty quiet">{watch.link.value.state === 'live' ? 'No lines yet. What the pods write appears here.' : watch.link.value.state === 'reconnecting' ? `Not connected: ${watch.link.value.why}. This page tries again by itself.` : 'Asking for lines …'}</p>}
         {view && watch.store.end > 0 && view.selection.length === 0 && <p class="empty quiet">No line passes the filter.</p>}
         {!follow && (
           <button type="button" class="pill" onClick={() => view?.setFollow(true)}>

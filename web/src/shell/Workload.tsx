@@ -2,7 +2,7 @@
 
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
-import { count, plural } from '../format';
+import { count, duration, plural } from '../format';
 import { stateOf } from '../rollout/state';
 import { Bar, type Freshness } from './Bar';
 import { Head } from './Head';
@@ -81,7 +81,10 @@ function freshness(watch: Watch): Freshness {
       return { tone: 'ok', glyph: '●', text: 'live' };
     case 'reconnecting': {
       const left = Math.max(0, Math.ceil((link.until - now.value) / 1_000));
-      return { tone: 'warn', glyph: '↻', text: left > 0 ? `reconnecting in ${left} s` : 'reconnecting', title: link.why, retry: left > 2 ? tryNow : undefined };
+      const soon = left > 0 ? ` in ${duration(left * 1_000)}` : '';
+      // The server said when; to ask sooner would gain nothing.
+      if (link.limited) return { tone: 'warn', glyph: '‖', text: `limited, again${soon}`, title: link.why };
+      return { tone: 'warn', glyph: '↻', text: `reconnecting${soon}`, title: link.why, retry: left > 2 ? tryNow : undefined };
     }
     case 'asleep':
       return { tone: 'idle', glyph: '☾', text: 'asleep', title: 'closed while the tab was hidden' };
@@ -106,6 +109,7 @@ function Foot({ watch }: { watch: Watch }) {
       <span><b data-lines={facts.lines}>{count(facts.lines)}</b> {facts.lines === 1 ? 'line' : 'lines'}</span>
       <span class={facts.gaps > 0 ? 'gaps' : ''}>{facts.gaps > 0 && <span aria-hidden="true">⚠ </span>}<b data-gaps={facts.gaps}>{count(facts.gaps)}</b> {facts.gaps === 1 ? 'gap' : 'gaps'}</span>
       {facts.forgotten > 0 && <span title="This tab keeps the newest million rows">oldest {count(facts.forgotten)} rows let go</span>}
+      {facts.repeated > 0 && <span class="wide" title="Lines that a restarted server or another replica sent again"><b data-repeated={facts.repeated}>{count(facts.repeated)}</b> repeats left out</span>}
       <span class="wide">{plural(pods, 'pod')}, {plural(facts.sources, 'container')} read</span>
       <span class="grow" />
       <span>

@@ -4,9 +4,22 @@ import { signal } from '@preact/signals';
 
 export const now = signal(Date.now());
 
-setInterval(() => {
+/** How far the server's clock is ahead, in ms. */
+let ahead = 0;
+/** After a second of the server began, so that a late or early timer skips and repeats none. */
+const INTO_SECOND_MS = 50;
+
+export function setAhead(ms: number): void {
+  ahead = ms;
+}
+
+function tick(): void {
   if (!document.hidden) now.value = Date.now();
-}, 1_000);
+  const into = (((Date.now() + ahead) % 1_000) + 1_000) % 1_000;
+  setTimeout(tick, 1_000 - into + INTO_SECOND_MS);
+}
+
+tick();
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) now.value = Date.now();
 });

@@ -10,7 +10,7 @@ import { Store } from '../log/store';
 import type { LogView } from '../log/view';
 import { LINE } from '../log/batch';
 import { RolloutModel } from '../rollout/model';
-import { now } from './clock';
+import { now, setAhead } from './clock';
 import { announce } from './status';
 
 /** A hidden tab keeps its stream this long: HTTP/1.1 has six connections for all tabs together. */
@@ -25,6 +25,8 @@ export interface Facts {
   gaps: number;
   /** Lines let go by this page. */
   forgotten: number;
+  /** Lines that came again after a restart and are shown once. */
+  repeated: number;
   /** Lines a second lately. */
   rate: number;
   /** Age of the newest line when it came, in ms; null when nothing came lately. */
@@ -38,7 +40,7 @@ export class Watch {
   readonly link = signal<Link>({ state: 'connecting' });
   readonly rollout = signal<Rollout | null>(null);
   readonly result = signal<Result | null>(null);
-  readonly facts = signal<Facts>({ lines: 0, errors: 0, warnings: 0, gaps: 0, forgotten: 0, rate: 0, lag: null, sources: 0, since: null });
+  readonly facts = signal<Facts>({ lines: 0, errors: 0, warnings: 0, gaps: 0, forgotten: 0, repeated: 0, rate: 0, lag: null, sources: 0, since: null });
   /** Counts changes of pods; the model itself is not a signal. */
   readonly pods = signal(0);
 
@@ -52,6 +54,7 @@ export class Watch {
   #factsTimer = 0;
   #arrivals: Array<[at: number, lines: number]> = [];
   #lag: number | null = null;
+  #repeated = 0;
   readonly #stop = new AbortController();
 
   constructor(
@@ -82,9 +85,8 @@ export class Watch {
 
   /** When the newest rollout began, if it is known. */
   began(): number | null {
-    const rollout = this.rollout.value;
-    if (rollout?.started) return Date.parse(rollout.started);
-    return rollout && typeof rollout.elapsed_ms === 'number' ? Date.parse(rollout.time) - rollout.elapsed_ms : null;
+    const started = this.rollout.value?.started;
+    return started ? Date.parse(started) : null;
   }
 
   tryNow(): void {
@@ -113,7 +115,8 @@ export class Watch {
         this.model.endSnapshot(Date.now() + this.#ahead);
         this.pods.value++;
         announce('Live', true);
-      } else if (message.link.state === 'reconnecting' && was.state === 'live') announce(`Connection lost: ${message.link.why}`, true);
+      } else if (message.link.state === 'reconnecting' && message.link.limited && !(was.state === 'reconnecting' && was.limited)) announce(`The server limits what it serves: ${message.link.why}`, true);
+      else if (message.link.state === 'reconnecting' && was.state === 'live') announce(`Connection lost: ${message.link.why}`, true);
       return;
     }
     this.#stream?.send({ type: 'ack' });
@@ -138,6 +141,7 @@ export class Watch {
             break;
           case 'clock':
             this.#ahead = change.ahead;
+            setAhead(change.ahead);
             break;
           case 'result':
             this.result.value = change.result;
@@ -145,6 +149,7 @@ export class Watch {
         }
       }
       const { batch } = message;
+      this.#repeated = message.dropped;
       if (batch.rows > 0) {
         this.model.lines(batch);
         this.store.append(batch);
@@ -184,6 +189,7 @@ export class Watch {
         warnings: store.warnings,
         gaps: store.gaps,
         forgotten: store.first,
+        repeated: this.#repeated,
         rate: this.link.value.state === 'live' ? Math.round(lately / (RATE_MS / 1_000)) : 0,
         lag: lately > 0 && this.link.value.state === 'live' ? this.#lag : null,
         sources: new Set(store.sources.filter((source) => source.container).map((source) => `${source.pod}/${source.container}`)).size,

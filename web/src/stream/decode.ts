@@ -2,9 +2,9 @@
 
 import type { Gap, Hello, KubeEvent, LogLine, Pod, Result, Rollout, SourceChange } from '../api/types';
 import { split } from '../log/ansi';
-import { BatchBuilder, ERROR, EVENT, GAP, LINE, LOSSY, NO_SOURCE, NOTE, OLD_SIDE, PARTIAL, POD, SOURCE, TRUNCATED, WARN, levelOf, timeOf } from '../log/batch';
+import { BatchBuilder, ERROR, EVENT, GAP, LINE, LOSSY, NO_SOURCE, NOTE, OLD_SIDE, PARTIAL, PARTIAL_HEAD, POD, SOURCE, TRUNCATED, WARN, levelOf, timeOf } from '../log/batch';
 import { tellEvent, tellGap, tellPod, tellResult, tellRollout, tellSource } from './tell';
-import { SeenKeys } from './seen';
+import { SeenKeys, hash } from './seen';
 import type { SseEvent } from './sse';
 
 /** A change of state, beside the rows. */
@@ -18,6 +18,13 @@ export type Change =
 
 /** At most this many gone pods are remembered, to tell what changed about them. */
 const MAX_PODS = 5_000;
+/** A clock that seems to fall back by less was seen through a slow answer; by more, it was set. */
+const CLOCK_SET_MS = 10_000;
+
+/** How far the server's clock is ahead, from what was known and a time it sent just now. What is under
+ * way for long looks like a clock that is behind: the greatest is the nearest to the truth. */
+export const clockAhead = (was: number | null, seen: number): number =>
+  was === null || seen > was || seen < was - CLOCK_SET_MS ? seen : was;
 
 export class Decoder {
   readonly batch = new BatchBuilder();
@@ -27,9 +34,11 @@ export class Decoder {
 
   #kind: string;
   #seen = new SeenKeys();
-  #dedupe = false;
   #helloId = '';
   #began = false;
+  #ahead: number | null = null;
+  /** The state that each source was last told to be in, and why, by its number. */
+  #sources: string[] = [];
   /** Pods as their last events told them, and as the connection's snapshot did. */
   #pods = new Map<string, Pod>();
   #standing = new Map<string, Pod>();
@@ -40,14 +49,20 @@ export class Decoder {
   }
 
   /** `resuming` is whether this connection sent an id. Returns hello and bye for the link. */
-  hello(event: SseEvent, resuming: boolean): Hello {
+  hello(event: SseEvent, resuming: boolean, now: number): Hello {
     const hello = JSON.parse(event.data) as Hello;
     this.#helloId = event.id;
     this.#standing.clear();
-    this.#dedupe = resuming && hello.resumed !== 'exact';
-    if (resuming && hello.resumed === 'none' && this.#began) {
-      // Our place was not found and no gap may follow: say that nothing is known.
-      this.batch.add(GAP, Date.now(), 0, 0, NO_SOURCE, '⚠ Lines may be missing here: the server did not know where this page had stopped and began anew', null);
+    if (resuming && hello.resumed !== 'exact') this.#seen.overlap();
+    if (resuming && this.#began) {
+      const at = now + (this.#ahead ?? 0);
+      if (hello.resumed === 'approximate') {
+        // What it could not read again it says itself, with gaps.
+        this.batch.add(NOTE, at, 0, 0, NO_SOURCE, '◆ the server was restarted or another replica answers: it reads again from a little before here, and what is above is not repeated', null);
+      } else if (hello.resumed === 'none') {
+        // Our place was not found and no gap may follow: say that nothing is known.
+        this.batch.add(GAP, at, 0, 0, NO_SOURCE, '⚠ Lines may be missing here: the server did not know where this page had stopped and began anew', null);
+      }
     }
     this.changes.push({ type: 'hello', hello });
     return hello;
@@ -55,8 +70,10 @@ export class Decoder {
 
   /** History is over; the event's time is the server's now. */
   live(event: SseEvent, now: number): void {
-    const ahead = Date.parse((JSON.parse(event.data) as { time?: string }).time ?? '') - now;
-    if (Number.isFinite(ahead)) this.changes.push({ type: 'clock', ahead });
+    const seen = Date.parse((JSON.parse(event.data) as { time?: string }).time ?? '') - now;
+    if (!Number.isFinite(seen)) return;
+    this.#ahead = clockAhead(this.#ahead, seen);
+    this.changes.push({ type: 'clock', ahead: this.#ahead });
   }
 
   /** One event that is neither `hello`, `live` nor `bye`. Unknown types are ignored. */
@@ -86,12 +103,18 @@ export class Decoder {
       }
       case 'event': {
         const happened = JSON.parse(event.data) as KubeEvent;
+        if (!this.#seen.take(hash(event.data), timeOf(happened.time))) return;
         const source = happened.object?.kind === 'pod' ? this.batch.source(happened.object.name, '', 0) : NO_SOURCE;
         return this.#row(EVENT, happened.time, happened.type === 'Warning' ? WARN : 0, source, tellEvent(happened, this.#kind));
       }
       case 'source': {
         const change = JSON.parse(event.data) as SourceChange;
-        return this.#row(SOURCE, change.time, 0, this.batch.source(change.pod, change.container, change.attempt), tellSource(change, this.#kind));
+        const source = this.batch.source(change.pod, change.container, change.attempt);
+        // A restarted server begins to read, or ends, what this page saw begin or end.
+        const told = `${change.state} ${change.reason ?? ''}`;
+        if (this.#sources[source] === told) return;
+        this.#sources[source] = told;
+        return this.#row(SOURCE, change.time, 0, source, tellSource(change, this.#kind));
       }
       case 'gap': {
         const gap = JSON.parse(event.data) as Gap;
@@ -101,6 +124,7 @@ export class Decoder {
       case 'result': {
         const result = JSON.parse(event.data) as Result;
         this.changes.push({ type: 'result', result });
+        if (!this.#seen.take(hash(event.data), timeOf(result.time))) return;
         return this.#row(NOTE, result.time, result.outcome === 'succeeded' ? 0 : ERROR, NO_SOURCE, tellResult(result));
       }
     }
@@ -114,17 +138,15 @@ export class Decoder {
 
   #log(line: LogLine): void {
     this.#began = true;
-    if (line.key) {
-      const fresh = this.#seen.add(line.key);
-      if (!fresh && this.#dedupe) {
-        this.dropped++;
-        return;
-      }
+    const time = timeOf(line.time);
+    if (line.key && !this.#seen.take(hash(line.key), time)) {
+      this.dropped++;
+      return;
     }
     const { text, spans } = split(line.text);
-    const flags = (line.truncated_bytes ? TRUNCATED : 0) | (line.lossy ? LOSSY : 0) | (line.partial ? PARTIAL : 0) | (line.side === 'old' ? OLD_SIDE : 0);
+    const flags = (line.truncated_bytes ? TRUNCATED : 0) | (line.lossy ? LOSSY : 0) | (line.partial ? PARTIAL : 0) | (line.partial_head ? PARTIAL_HEAD : 0) | (line.side === 'old' ? OLD_SIDE : 0);
     const suffix = line.truncated_bytes ? ` … cut, ${line.truncated_bytes.toLocaleString('en')} bytes in all` : '';
-    this.batch.add(LINE, timeOf(line.time), levelOf(line.level), flags, this.batch.source(line.pod, line.container, line.attempt), text + suffix, spans);
+    this.batch.add(LINE, time, levelOf(line.level), flags, this.batch.source(line.pod, line.container, line.attempt), text + suffix, spans);
   }
 
   #row(kind: number, time: string, level: number, source: number, text: string): void {

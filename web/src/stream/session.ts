@@ -5,7 +5,7 @@
 import type { Bye, Problem } from '../api/types';
 import { buffersOf } from '../log/batch';
 import { Decoder } from './decode';
-import { type Input, type Link, type Memory, initial, step } from './link';
+import { type Input, type Link, type Memory, initial, retryAfter, step } from './link';
 import { SseParser } from './sse';
 import type { ToPage } from './protocol';
 
@@ -107,15 +107,15 @@ export class Session {
       if (!current()) return;
       const stream = answer.status === 200 && (answer.headers.get('content-type') ?? '').startsWith('text/event-stream');
       if (!stream || !answer.body) {
-        const detail = await problemOf(answer);
+        const { detail, limited } = await problemOf(answer);
         if (current()) {
           // A 200 that is not a stream is some proxy's page: try again, and say what came.
           const status = answer.status === 200 ? 502 : answer.status;
-          this.#take({ type: 'answer', status, detail: answer.status === 200 ? 'something between here and the server answered, not rollcast' : detail, retryAfterMs: retryAfter(answer) });
+          this.#take({ type: 'answer', status, detail: answer.status === 200 ? 'something between here and the server answered, not rollcast' : detail, limited, retryAfterMs: retryAfter(answer.headers.get('retry-after'), this.world.now()) });
         }
         return;
       }
-      this.#take({ type: 'answer', status: 200, detail: '', retryAfterMs: null });
+      this.#take({ type: 'answer', status: 200, detail: '', limited: false, retryAfterMs: null });
       await this.#read(answer.body, abort, current);
     } catch (error) {
       why = abort.signal.reason instanceof Silence ? 'nothing was heard from the server' : error instanceof TypeError || abort.signal.aborted ? 'the connection was lost' : String(error);
@@ -137,7 +137,7 @@ export class Session {
       (event) => {
         switch (event.type) {
           case 'hello': {
-            const hello = this.#decoder.hello(event, resuming);
+            const hello = this.#decoder.hello(event, resuming, this.world.now());
             this.#silentMs = Math.max(2_000, (hello.heartbeat_ms ?? DEFAULT_HEARTBEAT_MS) * SILENT_HEARTBEATS);
             return this.#take({ type: 'hello' });
           }
@@ -193,17 +193,13 @@ export class Session {
 
 class Silence extends Error {}
 
-async function problemOf(answer: Response): Promise<string> {
+async function problemOf(answer: Response): Promise<{ detail: string; limited: boolean }> {
+  const limited = answer.status === 429;
   try {
-    if (!(answer.headers.get('content-type') ?? '').includes('json')) return '';
+    if (!(answer.headers.get('content-type') ?? '').includes('json')) return { detail: '', limited };
     const problem = (await answer.json()) as Problem;
-    return problem.detail ?? problem.title ?? '';
+    return { detail: problem.detail ?? problem.title ?? '', limited: limited || problem.type === 'urn:rollcast:problem:limited' };
   } catch {
-    return '';
+    return { detail: '', limited };
   }
-}
-
-function retryAfter(answer: Response): number | null {
-  const seconds = Number(answer.headers.get('retry-after') ?? Number.NaN);
-  return Number.isFinite(seconds) ? seconds * 1_000 : null;
 }

@@ -11,7 +11,7 @@ const GAP_CAUSES: Record<string, string> = {
   node_unreachable: 'the node could not be reached',
   viewer_too_slow: 'this page read more slowly than the server forgets',
   history_evicted: 'older than what the server keeps',
-  server_restart: 'the server was restarted',
+  server_restart: 'the server was restarted, and nothing proves that it read them all again',
   limit_reached: 'a configured limit was reached',
   clock_step: "the node's clock stepped back",
   upstream_error: 'the API server failed while they were read',
@@ -19,12 +19,13 @@ const GAP_CAUSES: Record<string, string> = {
 
 export function tellGap(gap: Gap, kind: string): string {
   const what = gap.count === 1 ? '1 line' : typeof gap.count === 'number' ? `${gap.count.toLocaleString('en')} lines` : 'Lines';
-  const whose = gap.pod ? ` of ${shortPod(gap.pod, kind)}${gap.container ? `/${gap.container}` : ''}` : '';
+  const whose = gap.pod ? ` of ${shortPod(gap.pod, kind)}${gap.container ? `/${gap.container}` : ''}` : gap.workload ? ` of ${gap.workload}` : '';
   // The zone is named: this sentence is made once, the page's choice of zone may change later.
   const range = gap.from && gap.to && Date.parse(gap.to) > Date.parse(gap.from)
     ? ` between ${clock(gap.from)} and ${clock(gap.to)} UTC`
     : gap.from ? ` after ${clock(gap.from)} UTC` : gap.to ? ` before ${clock(gap.to)} UTC` : '';
-  return `⚠ ${what}${whose} ${gap.count === 1 ? 'is' : 'are'} missing${range}: ${GAP_CAUSES[gap.reason] ?? gap.reason.replaceAll('_', ' ')}`;
+  const are = gap.reason === 'server_restart' && typeof gap.count !== 'number' ? 'may be' : gap.count === 1 ? 'is' : 'are';
+  return `⚠ ${what}${whose} ${are} missing${range}: ${GAP_CAUSES[gap.reason] ?? gap.reason.replaceAll('_', ' ')}`;
 }
 
 export function tellSource(source: SourceChange, kind: string): string {

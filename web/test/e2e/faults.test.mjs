@@ -120,6 +120,146 @@ test('lines that an approximate resume brings again are shown once', async () =>
   await page.context().close();
 });
 
+test('over a restart each line is shown once and in order, and what may be missing is told', async () => {
+  const job = fixture.add({ name: 'restarted' });
+  const pods = ['restarted-1-aaaaa', 'restarted-1-bbbbb'];
+  let n = 0;
+  const begin = Date.now() - 60_000;
+  for (const pod of pods) {
+    job.pod(pod, 'ready', {}, begin);
+    job.append('source', { pod, container: 'app', attempt: 1, state: 'following', from_start: true }, begin);
+  }
+  // Pairs of lines with one stamp and one text: only their keys tell them apart.
+  const write = (count) => {
+    for (let i = 0; i < count; i++) job.log(pods[n % 2], `n=${++n} ${'same text '.repeat(3)}`, 'info', begin + Math.floor(n / 2) * 40);
+  };
+  write(380);
+  const page = await open(browser);
+  await page.goto(`${base}/w/shop/deployment/restarted`);
+  await state(page, 'live');
+  await lines(page, n);
+  fixture.mode = { gaps: [{ pod: pods[1], container: 'app', attempt: 1, from: new Date(begin + 6_000).toISOString(), to: new Date(begin + 8_000).toISOString() }] };
+  // A server that restarts says anew that it reads.
+  for (const pod of pods) job.append('source', { pod, container: 'app', attempt: 1, state: 'following', from_start: false }, begin + 7_600);
+  job.restart('fixture2');
+  await state(page, 'reconnecting');
+  write(50);
+  await state(page, 'live');
+  write(50);
+  await lines(page, n);
+  const rows = await readRows(page);
+  assert.deepEqual(numbers(rows), upTo(n));
+  const repeated = Number(await page.getAttribute('.foot b[data-repeated]', 'data-repeated'));
+  assert.ok(repeated > 90 && repeated < 150, `two seconds came again: ${repeated} lines`);
+  const notes = rows.filter((row) => !row.line).map((row) => row.text);
+  assert.equal(notes.filter((text) => text.includes('restarted or another replica answers')).length, 1);
+  assert.equal(notes.filter((text) => /^⚠ Lines of bbbbb\/app may be missing between/.test(text)).length, 1);
+  assert.equal(notes.filter((text) => text.startsWith('▸ reading')).length, 2, 'each source begins once');
+  await page.locator('.log').evaluate((log) => (log.scrollTop = 20 * 370));
+  await page.waitForTimeout(300);
+  await shot(page, 'work-restarted');
+  // A second restart, and the lines of the first overlap come once more.
+  fixture.mode = {};
+  job.restart('fixture3', (a, b) => Date.parse(a.data.time) - Date.parse(b.data.time) || b.seq - a.seq);
+  await state(page, 'reconnecting');
+  write(10);
+  await lines(page, n);
+  assert.deepEqual(numbers(await readRows(page)), upTo(n));
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('what a line is not sure of stands beside it, in both themes', async () => {
+  const job = fixture.add({ name: 'unsure' });
+  const pod = 'unsure-1-aaaaa';
+  const log = (text, more, level = 'info') => job.log(pod, text, level, Date.now(), 'app', 1, more);
+  log('ion refused by redis:6379, running without', { partial_head: true }, 'warn');
+  log('an ordinary line', {});
+  log('caf\ufffd au lait', { lossy: true });
+  log(`${'x'.repeat(40)}`, { truncated_bytes: 1_048_577 });
+  log('{"level":"error","msg":"cut off', { partial: true, partial_head: true, lossy: true }, 'error');
+  for (const theme of ['light', 'dark']) {
+    const page = await open(browser, { theme });
+    await page.goto(`${base}/w/shop/deployment/unsure${theme === 'dark' ? '?wrap=1' : ''}`);
+    await lines(page, 5);
+    await page.waitForSelector('.r >> text=cut off');
+    const marks = await page.$$eval('.sheet > .r:not([hidden])', (rows) => rows.map((row) => [...row.querySelectorAll('.mk')].map((mark) => mark.textContent)));
+    assert.deepEqual(marks, [['… beginning may be missing'], [], ['not UTF-8'], [], ['… beginning may be missing', 'not UTF-8', 'no line end']]);
+    const heights = await page.$$eval('.sheet > .r:not([hidden])', (rows) => rows.map((row) => row.offsetHeight));
+    assert.deepEqual(heights, [20, 20, 20, 20, 20], 'a mark makes no row higher');
+    // A mark is no part of the text: it is not copied with it.
+    await page.locator('.r:not([hidden]) .m').first().evaluate((text) => getSelection().selectAllChildren(text));
+    assert.equal(await page.evaluate(() => getSelection().toString().trim()), 'ion refused by redis:6379, running without');
+    await page.focus('.log');
+    await page.keyboard.press('Home');
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.details');
+    await shot(page, `work-unsure-${theme}`);
+    assert.deepEqual(page.wrongs, []);
+    await page.context().close();
+  }
+});
+
+test('a server at its limit is said to be, asked again when it said, and found again', async () => {
+  const job = fixture.add({ name: 'limited' });
+  job.log('limited-1-aaaaa', 'n=1');
+  fixture.mode = { refuse: [503, 'limited', 'Overloaded', 'this replica is short of memory and takes no further stream; try again later', { 'retry-after': '4' }] };
+  const page = await open(browser);
+  await page.goto(`${base}/w/shop/deployment/limited`);
+  await page.waitForSelector('.conn >> text=/limited, again in [1-5] s/');
+  await page.waitForSelector('.empty >> text=short of memory');
+  await shot(page, 'work-limited');
+  assert.equal(await page.locator('.conn button').count(), 0, 'nothing to press: the server said when');
+  fixture.mode = {};
+  await lines(page, 1);
+  await state(page, 'live');
+  const [first, second, ...more] = fixture.requests.filter((request) => request.path.includes('/limited/')).map((request) => request.at);
+  assert.ok(second - first >= 4_000, `asked again after ${second - first} ms`);
+  assert.deepEqual(more, []);
+  [...job.streams][0].bye('limit', 500);
+  await page.waitForSelector('.conn >> text=/limited, again in/');
+  await page.waitForSelector('.foot >> text=asked this page to come back later');
+  await shot(page, 'work-shed');
+  job.log('limited-1-aaaaa', 'n=2');
+  await lines(page, 2);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('the time of a rollout rises with every second and stands when it is over', async () => {
+  const job = fixture.add({ name: 'timed' });
+  job.pod('timed-1-aaaaa', 'starting');
+  const started = Math.floor(Date.now() / 1_000) * 1_000 - 20_000;
+  const rollout = (more = {}) => {
+    const elapsed_ms = Math.floor((Date.now() - started) / 1_000) * 1_000;
+    job.append('rollout', { phase: 'progressing', revision: '2', desired: 2, updated: 1, ready: 0, started: new Date(started).toISOString(), finished: null, elapsed_ms, deadline_ms: 600_000, ...more });
+  };
+  rollout();
+  const page = await open(browser);
+  await page.goto(`${base}/w/shop/deployment/timed`);
+  await state(page, 'live');
+  const seen = page.evaluate(() => new Promise((done) => {
+    const shown = [];
+    const look = setInterval(() => {
+      const seconds = Number(/running (\d+) s/.exec(document.querySelector('.facts')?.textContent)?.[1]);
+      if (seconds !== shown.at(-1)) shown.push(seconds);
+    }, 20);
+    setTimeout(() => (clearInterval(look), done(shown)), 6_500);
+  }));
+  for (let n = 0; n < 20; n++) {
+    await page.waitForTimeout(310);
+    rollout({ ready: n % 2 });
+  }
+  const shown = await seen;
+  assert.ok(shown.length >= 4 && shown.every((seconds, i) => i === 0 || seconds > shown[i - 1]), shown.join());
+  rollout({ phase: 'complete', ready: 2, finished: new Date(started + 27_000).toISOString(), elapsed_ms: 27_000 });
+  await page.waitForSelector('.facts >> text=took 27 s');
+  rollout({ phase: 'complete', ready: 2, finished: null, elapsed_ms: null });
+  await page.waitForFunction(() => !/took|running/.test(document.querySelector('.facts').textContent));
+  await page.context().close();
+});
+
 test('a server that is away is said to be away, and found again', async () => {
   const job = fixture.add({ name: 'away' });
   job.log('away-1-aaaaa', 'n=1');

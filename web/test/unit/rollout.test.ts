@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod, PodPhase } from '../../src/api/types';
+import type { Pod, PodPhase, Rollout } from '../../src/api/types';
 import { LANE_ROWS, laneOf, ticks, windowOf } from '../../src/rollout/layout';
 import { RolloutModel } from '../../src/rollout/model';
-import { stateOf } from '../../src/rollout/state';
+import { elapsedOf, runs, stateOf } from '../../src/rollout/state';
+import { clockAhead } from '../../src/stream/decode';
 import { tellGap, tellPod } from '../../src/stream/tell';
 import { shortImage, shortPod } from '../../src/format';
 
@@ -100,6 +101,8 @@ test('a gap says whose lines are missing, from when to when, and why', () => {
     '⚠ Lines of r4t8c/app are missing between 14:03:14.2 and 14:03:22.8 UTC: its log was rotated before they could be read',
   );
   assert.equal(tellGap({ time: '', reason: 'history_evicted', count: 1 }, 'deployment'), '⚠ 1 line is missing: older than what the server keeps');
+  assert.match(tellGap({ time: '', reason: 'server_restart', workload: 'shop/deployment/web', from: '2026-11-22T14:03:14.2Z', count: null }, 'deployment'), /^⚠ Lines of shop\/deployment\/web may be missing after 14:03:14.2 UTC: /);
+  assert.equal(tellGap({ time: '', reason: 'some_new_reason', pod: 'web-6c9f-r4t8c', count: 3 }, 'deployment'), '⚠ 3 lines of r4t8c are missing: some new reason');
 });
 
 test('a pod is told once for each change', () => {
@@ -119,4 +122,26 @@ test('images lose their host and most of a digest, nothing that tells them apart
   assert.equal(shortImage('localhost:5000/web:1'), 'web:1');
   assert.equal(shortImage('shop/web:1.9.0'), 'shop/web:1.9.0');
   assert.equal(shortImage(`web@sha256:${'0123456789abcdef'.repeat(4)}`), 'web@01234567…');
+});
+
+test('a rollout’s time runs in whole seconds of the server, never back, and stands when it is over', () => {
+  const rollout = (more: Partial<Rollout>): Rollout => ({ time: '', phase: 'progressing', started: new Date(T).toISOString(), ...more });
+  const shown: Array<number | null> = [];
+  // The event says 3 s while this page's clock is half a second late.
+  for (const [at, told] of [[2_950, 2_000], [2_960, 3_000], [3_400, 3_000], [3_999, 3_000], [4_050, 3_000], [5_049, 3_000]] as const) {
+    shown.push(elapsedOf(rollout({ elapsed_ms: told }), T + at));
+  }
+  assert.deepEqual(shown, [2_000, 3_000, 3_000, 3_000, 4_000, 5_000]);
+  const over = rollout({ phase: 'complete', finished: new Date(T + 31_000).toISOString(), elapsed_ms: 31_000 });
+  assert.ok(!runs(over));
+  for (const at of [0, 31_900, 9e9]) assert.equal(elapsedOf(over, T + at), 31_000);
+  assert.equal(elapsedOf(rollout({ phase: 'complete', elapsed_ms: null }), T + 5_000), null, 'nobody knows when it ended');
+  assert.equal(elapsedOf(rollout({ started: null, elapsed_ms: null }), T), null);
+});
+
+test('a slow answer is not taken for a clock that fell back, a clock that was set is', () => {
+  assert.equal(clockAhead(null, -40), -40);
+  assert.equal(clockAhead(-40, -900), -40);
+  assert.equal(clockAhead(-40, -10), -10);
+  assert.equal(clockAhead(-10, -3_600_000), -3_600_000);
 });

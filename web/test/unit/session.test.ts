@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ToPage } from '../../src/stream/protocol';
 import { Session, type World } from '../../src/stream/session';
-import { LINE } from '../../src/log/batch';
+import { EVENT, GAP, LINE, LOSSY, NOTE, PARTIAL, PARTIAL_HEAD, SOURCE, TRUNCATED } from '../../src/log/batch';
 import { Store } from '../../src/log/store';
 
 /** A world with a clock moved by hand and a server played by the test. */
@@ -78,10 +78,19 @@ class Stage implements World {
     return links.at(-1)?.link.state ?? '';
   }
 
-  texts(): string[] {
+  get store(): Store {
     const store = new Store();
     for (const message of this.messages) if (message.type === 'batch') store.append(message.batch);
-    return Array.from({ length: store.end }, (_, id) => id).filter((id) => store.kind(id) === LINE).map((id) => store.text(id));
+    return store;
+  }
+
+  rows(kind: number): string[] {
+    const { store } = this;
+    return Array.from({ length: store.end }, (_, id) => id).filter((id) => store.kind(id) === kind).map((id) => store.text(id));
+  }
+
+  texts(): string[] {
+    return this.rows(LINE);
   }
 }
 
@@ -122,6 +131,107 @@ test('after an approximate resume lines that were shown are dropped by their key
   stage.last.write(hello('f-0-1', 'approximate') + line(2, 'f-1-1') + line(3, 'f-2-1') + line(4, 'f-3-1'));
   await stage.pass(100);
   assert.deepEqual(stage.texts(), ['line 1', 'line 2', 'line 3', 'line 4']);
+});
+
+/** A line with a text, stamp and key of its own. */
+const said = (text: string, second: number, key: string, id: string, more = '') =>
+  `event: log\nid: ${id}\ndata: {"time":"2026-11-22T14:02:${String(second).padStart(2, '0')}Z","pod":"web-1","container":"app","attempt":1,"text":"${text}"${more},"key":"${key}"}\n\n`;
+
+test('a restart tells thousands of lines again: each is shown once, and the restart is told', async () => {
+  const { stage, session } = await started();
+  const first = Array.from({ length: 3_000 }, (_, n) => line(n, `e-${n + 1}-1`));
+  stage.last.write(hello('e-0-1', 'none') + first.join(''));
+  await stage.pass(100);
+  session.ack();
+  stage.last.fail();
+  await stage.pass(1_100);
+  const again = Array.from({ length: 2_500 }, (_, n) => line(n + 1_000, `f-${n + 1}-1`));
+  stage.last.write(hello('f-0-1', 'approximate') + again.join(''));
+  await stage.pass(100);
+  assert.deepEqual(stage.texts(), Array.from({ length: 3_500 }, (_, n) => `line ${n}`));
+  assert.deepEqual(stage.rows(NOTE).filter((text) => text.includes('restarted')).length, 1);
+  assert.equal(stage.rows(GAP).length, 0);
+});
+
+test('equal texts at equal times with keys of their own are all kept', async () => {
+  const { stage } = await started();
+  stage.last.write(hello('e-0-1', 'none') + said('tick', 1, 'k.1.0', 'e-1-1') + said('tick', 1, 'k.1.1', 'e-2-1'));
+  await stage.settle();
+  stage.last.end();
+  await stage.pass(1_100);
+  stage.last.write(hello('f-0-1', 'approximate') + said('tick', 1, 'k.1.0', 'f-1-1') + said('tick', 1, 'k.1.1', 'f-2-1') + said('tick', 1, 'k.1.2', 'f-3-1') + said('tick', 2, 'k.2.0', 'f-4-1'));
+  await stage.pass(100);
+  assert.deepEqual(stage.texts(), ['tick', 'tick', 'tick', 'tick']);
+});
+
+test('a line of a slow source that is older than what was shown and new is kept', async () => {
+  const { stage } = await started();
+  stage.last.write(hello('e-0-1', 'none') + said('fast', 9, 'a.9', 'e-1-1'));
+  await stage.settle();
+  stage.last.end();
+  await stage.pass(1_100);
+  stage.last.write(hello('f-0-1', 'approximate') + said('slow', 3, 'b.3', 'f-1-1') + said('fast', 9, 'a.9', 'f-2-1'));
+  await stage.pass(100);
+  assert.deepEqual(stage.texts(), ['fast', 'slow']);
+});
+
+test('an overlap that is cut goes on after an exact resume', async () => {
+  const { stage } = await started();
+  stage.last.write(hello('e-0-1', 'none') + line(1) + line(2) + line(3));
+  await stage.settle();
+  stage.last.end();
+  await stage.pass(1_100);
+  stage.last.write(hello('f-0-1', 'approximate') + line(1, 'f-1-1'));
+  await stage.settle();
+  stage.last.fail();
+  await stage.pass(1_100);
+  assert.equal(stage.last.headers['last-event-id'], 'f-1-1');
+  stage.last.write(hello('f-1-1', 'exact') + line(2, 'f-2-1') + line(3, 'f-3-1') + line(4, 'f-4-1'));
+  await stage.pass(100);
+  assert.deepEqual(stage.texts(), ['line 1', 'line 2', 'line 3', 'line 4']);
+});
+
+test('cluster events and the begin of a reading are not told again by a restarted server', async () => {
+  const { stage } = await started();
+  const event = (id: string, count: number) => `event: event\nid: ${id}\ndata: {"time":"2026-11-22T14:02:38Z","type":"Warning","reason":"Unhealthy","message":"m","count":${count}}\n\n`;
+  const source = (id: string, start: boolean) => `event: source\nid: ${id}\ndata: {"time":"2026-11-22T14:02:38Z","pod":"web-1","container":"app","attempt":1,"state":"following","from_start":${start}}\n\n`;
+  stage.last.write(hello('e-0-1', 'none') + source('e-1-1', true) + event('e-2-1', 3));
+  await stage.settle();
+  stage.last.end();
+  await stage.pass(1_100);
+  stage.last.write(hello('f-0-1', 'approximate') + source('f-1-1', false) + event('f-2-1', 3) + event('f-3-1', 4));
+  await stage.pass(100);
+  assert.equal(stage.rows(SOURCE).length, 1);
+  assert.equal(stage.rows(EVENT).length, 2);
+});
+
+test('what a line is not sure of is kept with it', async () => {
+  const { stage } = await started();
+  stage.last.write(hello('e-0-1', 'none') + said('a', 1, 'k1', 'e-1-1', ',"partial_head":true') + said('b', 2, 'k2', 'e-2-1', ',"partial":true,"lossy":true') + said('c', 3, 'k3', 'e-3-1', ',"truncated_bytes":300000') + said('d', 4, 'k4', 'e-4-1'));
+  await stage.pass(100);
+  const { store } = stage;
+  assert.deepEqual([0, 1, 2, 3].map((id) => store.flags(id)), [PARTIAL_HEAD, PARTIAL | LOSSY, TRUNCATED, 0]);
+  assert.equal(store.text(2), 'c … cut, 300,000 bytes in all');
+});
+
+test('a limited server is asked again when it said, and not sooner for somebody who looks', async () => {
+  const stage = new Stage();
+  stage.answer = { status: 503, body: '{"type":"urn:rollcast:problem:limited","title":"Overloaded","detail":"this replica is short of memory"}', headers: { 'content-type': 'application/problem+json', 'retry-after': '15' } };
+  const session = new Session(stage, '/stream', 'deployment', null);
+  session.start();
+  await stage.settle();
+  const link = stage.messages.findLast((message) => message.type === 'link')?.link;
+  assert.ok(link?.state === 'reconnecting' && link.limited);
+  assert.equal(link.why, 'this replica is short of memory');
+  session.wake();
+  await stage.pass(10_000);
+  session.sleep();
+  session.wake();
+  await stage.pass(4_900);
+  assert.equal(stage.requests.length, 1);
+  stage.answer = null;
+  await stage.pass(3_000);
+  assert.equal(stage.requests.length, 2);
 });
 
 test('after an exact resume nothing is dropped: the server is believed', async () => {
