@@ -247,6 +247,12 @@ fn a_proof_closes_the_hole_of_a_kill<M: Maker>(mut maker: M) {
     assert_eq!(read_all(&journal.shelf(&web), 0).1.len(), 1);
     journal.proven(&web, &sources[1].key);
     assert_eq!(read_all(&journal.shelf(&web), 0), ((0..7).collect(), vec![]));
+    // Killed again: these logs were not heard of, so nothing of them can be lost this time.
+    let before = journal.restart().unwrap().through;
+    maker.end(journal, false);
+    let journal = maker.open(LIMITS);
+    let restart = journal.restart().unwrap();
+    assert!(restart.workloads.is_empty() && restart.through > before);
 }
 
 /// The last words of an attempt are there although its siblings pushed out what it said, and after a

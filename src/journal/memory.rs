@@ -1,6 +1,6 @@
 //! The journal in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::epoch::Epoch;
-use super::forgotten::Older;
+use super::missed::Slice;
 use super::restore::{Loading, Restored};
-use super::shelf::{Freed, Past, Shelf, Slice};
+use super::shelf::{Freed, Shelf};
+use super::shelves::Shelves;
 use super::store::{Attempt, Holds, Opened, Record, Restart, Status, Store};
-use super::words::Budget;
 use crate::ids::{AttemptKey, Entry, WorkloadId};
 
 /// How much is kept.
@@ -58,25 +58,6 @@ struct Before {
     restart: Option<Restart>,
     attempts: Vec<Attempt>,
 }
-
-#[derive(Debug, Default)]
-struct Shelves {
-    live: HashMap<Arc<WorkloadId>, Arc<Shelf>>,
-    /// What is known of workloads whose shelves were removed, so that one that is made anew can say
-    /// what it missed.
-    past: HashMap<Arc<WorkloadId>, Past>,
-    /// The newest sequence number of those of which nothing is known any more.
-    unknown: u64,
-    /// For last words.
-    budget: Arc<Budget>,
-}
-
-/// Of the journal's memory so much is for last words that are no longer on a shelf, beside the rest.
-const WORDS_PART: usize = 8;
-
-/// Workloads without a shelf whose past is known, some 150 bytes each. When there are more, the
-/// older half is forgotten.
-const MAX_PAST: usize = 4096;
 
 #[derive(Debug)]
 struct Writer {
@@ -298,8 +279,8 @@ impl Inner {
             unstored: None,
             before: Before::default(),
             bytes: AtomicU64::new(0),
-            bound: AtomicU64::new(limits.total_bytes as u64),
             evicted: AtomicU64::new(0),
+            bound: AtomicU64::new(limits.total_bytes as u64),
             head: watch::Sender::new(0),
         }
     }
@@ -309,68 +290,6 @@ impl Holds for Inner {
     fn holds(&self, workload: &WorkloadId, first: u64) -> bool {
         let shelf = self.shelves.read().live.get(workload).cloned();
         shelf.is_some_and(|shelf| shelf.holds(first))
-    }
-}
-
-// === impl Shelves ===
-
-impl Shelves {
-    fn new(limits: Limits) -> Self {
-        let budget = Arc::new(Budget::new(limits.total_bytes / WORDS_PART));
-        Shelves { budget, ..Shelves::default() }
-    }
-
-    /// Makes room for last words, those of the attempts that were heard last longest ago first.
-    fn trim_words(&self) {
-        let mut excess = self.budget.excess();
-        if excess == 0 {
-            return;
-        }
-        let ages = |shelf: &Arc<Shelf>| -> Vec<_> {
-            shelf.ages_of_words().into_iter().map(|age| (age, shelf.clone())).collect()
-        };
-        let mut oldest: Vec<_> = self.live.values().flat_map(ages).collect();
-        oldest.sort_unstable_by_key(|(age, _)| *age);
-        for (_, shelf) in oldest {
-            excess = excess.saturating_sub(shelf.remove_oldest_words());
-            if excess == 0 {
-                return;
-            }
-        }
-    }
-
-    fn shelf(&mut self, workload: &Arc<WorkloadId>) -> Arc<Shelf> {
-        if let Some(shelf) = self.live.get(workload) {
-            return shelf.clone();
-        }
-        let past = self.past.remove(workload).unwrap_or_else(|| match self.unknown {
-            0 => Past::default(),
-            floor => Past { floor, lines: 0, older: Older::Unknown },
-        });
-        let shelf = Arc::new(Shelf::new(workload.clone(), past, self.budget.clone()));
-        self.live.insert(workload.clone(), shelf.clone());
-        shelf
-    }
-
-    /// Removes shelves that are empty and not in use.
-    fn clear_away(&mut self) {
-        let past = &mut self.past;
-        self.live.retain(|workload, shelf| {
-            if Arc::strong_count(shelf) > 1 {
-                return true;
-            }
-            let Some(left) = shelf.past() else { return true };
-            if left.lines > 0 || left.older != Older::Nothing {
-                past.insert(workload.clone(), left);
-            }
-            false
-        });
-        if self.past.len() > MAX_PAST {
-            let mut floors: Vec<u64> = self.past.values().map(|past| past.floor).collect();
-            let (_, middle, _) = floors.select_nth_unstable(MAX_PAST / 2);
-            self.unknown = self.unknown.max(*middle);
-            self.past.retain(|_, past| past.floor > self.unknown);
-        }
     }
 }
 
@@ -389,6 +308,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{AttemptKey, Kind, LineMeta, Lines, Side, Source};
+    use crate::journal::shelves::MAX_PAST;
     use crate::journal::{Loss, Missed};
 
     const LIMITS: Limits =

@@ -15,15 +15,19 @@
 //!
 //! It may use `ids`, `time` and `telemetry`; it knows neither who writes nor who reads.
 
+mod chunk;
 mod code;
 #[cfg(test)]
 mod conformance;
 mod epoch;
 mod file;
 mod forgotten;
+mod ledger;
 mod memory;
+mod missed;
 mod restore;
 mod shelf;
+mod shelves;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -32,9 +36,9 @@ mod words;
 pub use epoch::Epoch;
 pub use file::{FileOptions, FileStore, OpenError, open as open_files};
 pub use forgotten::Times;
+pub use ledger::Ledger;
 pub use memory::{Journal, Limits};
-pub use shelf::{At, Loss, Missed, Read, Shelf, Slice};
-pub use store::{
-    Attempt, Fact, Holds, LastLine, Ledger, Opened, Record, Restart, Standing, Status, Store,
-};
+pub use missed::{At, Loss, Missed, Read, Slice};
+pub use shelf::Shelf;
+pub use store::{Attempt, Fact, Holds, LastLine, Opened, Record, Restart, Standing, Status, Store};
 pub use words::EndedAttempt;

@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::chunk::Chunk;
 use super::forgotten::{Forgotten, MAX_RUNS, Older, Times};
+use super::ledger::Ledger;
 use super::memory::Limits;
-use super::shelf::{Chunk, Hole, Kept, Shelf};
-use super::store::{Fact, Ledger, Record, Restart, Standing};
+use super::shelf::{Hole, Kept, Shelf};
+use super::store::{Fact, Record, Restart, Standing};
 use super::words::{Budget, LAST_WORDS};
 use crate::ids::{AttemptKey, Entry, Lines, SourceState, WorkloadId};
 
@@ -137,7 +139,10 @@ impl Loading {
     pub(super) fn finish(mut self, through: u64, clean: bool, budget: &Arc<Budget>) -> Restored {
         let mut open: HashMap<Arc<WorkloadId>, Vec<AttemptKey>> = HashMap::new();
         if !clean {
-            for attempt in self.ledger.attempts.values().filter(|attempt| !attempt.is_over()) {
+            // One that was not heard of since an earlier restart was not open any more.
+            let since = self.ledger.restarts.last().map_or(0, |restart| restart.through);
+            let known = self.ledger.attempts.values();
+            for attempt in known.filter(|attempt| !attempt.is_over() && attempt.last() > since) {
                 let workload = attempt.source.workload.clone();
                 open.entry(workload).or_default().push(attempt.source.key.clone());
             }

@@ -6,17 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::forgotten::{Forgotten, Lost, Older, Times};
+use super::chunk::Chunk;
+use super::forgotten::{Forgotten, Lost, Older};
+use super::missed::{At, Loss, Missed, Read, Slice};
 use super::words::{Budget, EndedAttempt, LAST_WORDS, Words};
-use crate::ids::{AttemptKey, Entry, LineMeta, Lines, SourceState, WorkloadId};
-
-/// What a chunk costs besides its text: the entry, its place on the shelf and in the order of
-/// eviction, and the allocator's share. Measured at about 200 bytes for a batch of one line.
-const CHUNK_OVERHEAD: usize = 224;
-/// What a line costs besides its text.
-const LINE_OVERHEAD: usize = size_of::<crate::ids::LineMeta>();
-/// What a record that is no line is taken to cost: pod and rollout records have some strings.
-const RECORD_BYTES: usize = 1024;
+use crate::ids::{AttemptKey, Entry, LineMeta, Lines, WorkloadId};
 
 /// The records of one workload, in sequence order.
 #[derive(Debug)]
@@ -46,22 +40,6 @@ struct State {
     words: Words,
 }
 
-/// An entry with its place.
-#[derive(Debug)]
-pub(super) struct Chunk {
-    pub(super) first: u64,
-    pub(super) lines_before: u64,
-    pub(super) appended: i64,
-    /// Nothing older comes behind it.
-    low: i64,
-    pub(super) bytes: usize,
-    /// Of its lines.
-    pub(super) times: Times,
-    /// Bytes that the attempt had written with its lines.
-    said: u64,
-    pub(super) entry: Entry,
-}
-
 /// A stretch of sequence numbers whose records are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hole {
@@ -86,67 +64,6 @@ pub(super) struct Kept {
     pub(super) unproven: Option<(u64, Vec<AttemptKey>)>,
     /// Records that would be forgotten but may be last words, in order.
     pub(super) words: Vec<Chunk>,
-}
-
-/// Part of one appended entry: all of it, or its later lines.
-#[derive(Clone, Debug)]
-pub struct Slice {
-    /// Sequence number of the first record in the slice.
-    pub first: u64,
-    /// For lines: index of the first line that belongs to the slice.
-    pub from: usize,
-    /// Wall time: no line that was appended later is older, as far as was known. Reading the sources
-    /// again from the older of this and a line's own time misses nothing behind it.
-    pub low: i64,
-    /// The entry as it was appended.
-    pub entry: Entry,
-}
-
-/// What [`Shelf::read`] found.
-#[derive(Debug)]
-pub struct Read {
-    /// Records in sequence order.
-    pub slices: Vec<Slice>,
-    /// The position after them: read on from here.
-    pub next: u64,
-    /// Records between the position asked for and the first slice were forgotten.
-    pub missed: Option<Missed>,
-}
-
-/// Records that were forgotten before they were read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// Last forgotten sequence number.
-    pub through: u64,
-    /// Lines among them, before filters, if known.
-    pub lines: Option<u64>,
-    /// No line among them has an older stamp (wall time), if known; `None` too if there is no line.
-    pub oldest: Option<i64>,
-    /// No line among them has a newer stamp, if known; `None` too if there is no line.
-    pub newest: Option<i64>,
-    /// The stamp of the first line that is kept behind them, if there is one.
-    pub next: Option<i64>,
-    /// Why they are missing.
-    pub why: Loss,
-}
-
-/// Why the journal has a record no more. A closed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// It was forgotten to stay within the limits.
-    Forgotten,
-    /// It was lost with the process before, or the store could not keep it.
-    Restart,
-}
-
-/// Where reading begins that was asked for by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct At {
-    /// The position before the first kept record whose time is the time asked for or later.
-    pub after: u64,
-    /// Lines of that time or later that were forgotten, or may have been. Reading on from `after`
-    /// does not tell of them again.
-    pub missed: Option<Missed>,
 }
 
 /// What is known of a workload whose records are all forgotten.
@@ -182,7 +99,10 @@ impl Shelf {
 
     /// What is left to know of an empty shelf when it is removed; `None` while it is not empty.
     pub(super) fn past(&self) -> Option<Past> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        if state.chunks.is_empty() {
+            state.words.keep_ended();
+        }
         let unsure = state.unsure.is_some() || state.holes.iter().any(|hole| hole.lines.is_none());
         (state.chunks.is_empty() && state.words.is_empty()).then(|| Past {
             floor: state.holes.back().map_or(state.floor, |hole| hole.through),
@@ -306,8 +226,8 @@ impl Shelf {
             next = hole.through;
             // Who stands inside had some of its records, and nobody knows which.
             let lines = hole.lines.filter(|_| after == hole.after);
-            let lost = Lost { lines, times: None };
-            Some(state.missed(hole.through, lost, Loss::Restart))
+            let why = if hole.lines.is_some() { Loss::Forgotten } else { Loss::Restart };
+            Some(state.missed(hole.through, Lost { lines, times: None }, why))
         } else {
             None
         };
@@ -493,62 +413,5 @@ impl State {
         freed.records += chunk.entry.count();
         freed.entries += 1;
         true
-    }
-}
-
-// === impl Chunk ===
-
-impl Chunk {
-    pub(super) fn new(first: u64, appended: i64, lines_before: u64, entry: Entry) -> Self {
-        let (bytes, times) = match &entry {
-            Entry::Lines(lines) => {
-                let bytes = CHUNK_OVERHEAD + lines.text.len() + lines.lines.len() * LINE_OVERHEAD;
-                (bytes, Times::of(lines))
-            }
-            _ => (RECORD_BYTES, Times::NONE),
-        };
-        let low = appended;
-        Chunk { first, lines_before, appended, low, bytes, times, said: 0, entry }
-    }
-
-    /// It comes to the shelf.
-    fn heard(&mut self, words: &mut Words) {
-        match &self.entry {
-            Entry::Lines(lines) => self.said = words.said(self.first, lines),
-            Entry::Source(change) => {
-                words.changed(self.first, change, change.state == SourceState::Ended);
-            }
-            Entry::Rollout(status) => words.rolls(status),
-            _ => {}
-        }
-    }
-
-    /// The shelf forgets it.
-    fn unheard(&self, words: &mut Words) {
-        match &self.entry {
-            Entry::Lines(lines) => words.forget(self.first, self.said, lines),
-            Entry::Source(change) => words.forget_change(self.first, change),
-            _ => {}
-        }
-    }
-
-    pub(super) fn last(&self) -> u64 {
-        self.first + self.entry.count() - 1
-    }
-
-    /// How many lines it has; 0 if it is another record.
-    pub(super) fn lines(&self) -> u64 {
-        if matches!(self.entry, Entry::Lines(_)) { self.entry.count() } else { 0 }
-    }
-}
-
-// === impl Times ===
-
-impl Times {
-    pub(super) fn of(lines: &Lines) -> Times {
-        lines
-            .lines
-            .iter()
-            .fold(Times::NONE, |all, line| all.with(Times { oldest: line.time, newest: line.time }))
     }
 }

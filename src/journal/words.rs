@@ -23,6 +23,10 @@ const MAX_ATTEMPTS: usize = 256;
 /// Bytes of words of one workload: those of forty attempts with much to say.
 const MAX_BYTES: usize = 40 * LAST_WORDS as usize;
 
+/// What words cost besides themselves: their place here, their attempt's, and a shelf that may be
+/// there for nothing else.
+const WORD_OVERHEAD: usize = 768;
+
 /// How many bytes of words all workloads may keep together.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
@@ -117,6 +121,16 @@ impl Words {
     /// Nothing is kept here that would be lost with it.
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty()
+    }
+
+    /// The workload has been silent for longer than anything is kept: what has not ended by now was
+    /// given up, or its end was missed.
+    pub(super) fn keep_ended(&mut self) {
+        let open = self.attempts.values().filter(|said| said.ended.is_none());
+        let open: Vec<_> = open.map(|said| said.source.key.clone()).collect();
+        for key in open {
+            self.remove(&key);
+        }
     }
 
     /// Whether a record is kept here.
@@ -276,7 +290,7 @@ impl Drop for Words {
 impl Word {
     fn cost(&self) -> usize {
         let Lines { text, lines, .. } = &*self.lines;
-        size_of::<Word>() + text.len() + std::mem::size_of_val(&**lines)
+        WORD_OVERHEAD + text.len() + std::mem::size_of_val(&**lines)
     }
 }
 

@@ -58,7 +58,7 @@ async fn who_comes_late_has_the_lines_of_a_pod_that_crashed_and_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_recorded_where_it_is_switched_off() {
     let world = rolled_back(Record::Off, None).await;
-    assert_eq!(world.sim.requests().logs_total, 0);
+    assert_eq!(world.sim.requests().logs_total, 0, "{:?}", world.sim.requests().logs);
     assert_eq!(heard(&world).await, 0);
 }
 
@@ -67,7 +67,7 @@ async fn a_workload_may_have_its_own_wish() {
     let world = rolled_back(Record::Off, Some("rollouts")).await;
     assert!(heard(&world).await >= 10);
     let world = rolled_back(Record::Rollouts, Some("off")).await;
-    assert_eq!(world.sim.requests().logs_total, 0);
+    assert_eq!(world.sim.requests().logs_total, 0, "{:?}", world.sim.requests().logs);
     let world = rolled_back(Record::Off, Some("all")).await;
     assert!(world.sim.requests().logs_open >= 1, "followed without any rollout");
 }

@@ -16,7 +16,7 @@ const ORDINAL: u8 = 8;
 /// The text of the line does not begin where the text of the line before ends.
 const MOVED: u8 = 16;
 /// The line's beginning may be missing.
-const PARTIAL_HEAD: u8 = 1 << 5;
+const PARTIAL_HEAD: u8 = 32;
 const ALL: u8 = LOSSY | PARTIAL | TRUNCATED | ORDINAL | MOVED | PARTIAL_HEAD;
 
 pub(super) fn write(out: &mut Output<'_>, lines: &Lines) {

@@ -11,6 +11,7 @@
 //! - Old segments go by size and age; what the journal still wants of one is carried on.
 
 mod crc;
+mod facts;
 mod files;
 mod frame;
 mod open;
@@ -34,8 +35,9 @@ use tokio::time::Instant;
 
 pub use open::OpenError;
 
+use facts::Facts;
 use files::{Disk, Files};
-use open::Facts;
+
 use queue::{Order, Queue};
 use reservation::Reservation;
 use volume::Volume;
@@ -43,7 +45,8 @@ use writer::Writer;
 
 use super::code::Names;
 use super::epoch::Epoch;
-use super::store::{Holds, Ledger, Opened, Record, Status, Store};
+use super::ledger::Ledger;
+use super::store::{Holds, Opened, Record, Status, Store};
 use crate::telemetry::events::TaskPanicked;
 use crate::telemetry::{Metrics, panic_words};
 
@@ -79,6 +82,7 @@ struct Parts {
     volume: Volume,
     reservation: Reservation,
     floor: u64,
+    clean: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -110,14 +114,15 @@ fn open_on(
     let volume = Volume::new(files, path, epoch, bytes, segments, next_number);
     let status = Status { bytes: volume.bytes(), segments: volume.segments(), ..Status::default() };
     let floor = found.through;
-    let parts = Parts { options, lock, volume, reservation, floor, metrics };
+    let clean = found.clean;
+    let parts = Parts { options, lock, volume, reservation, floor, clean, metrics };
     let store = FileStore {
         queue: Arc::default(),
         status: Arc::new(Mutex::new(status)),
         parts: Mutex::new(Some(parts)),
         thread: Mutex::new(None),
     };
-    let (next, clean) = (floor.saturating_add(1), found.clean);
+    let next = floor.saturating_add(1);
     Ok(Opened { store: Arc::new(store), epoch, next, clean, facts: Box::new(facts) })
 }
 
@@ -126,7 +131,7 @@ fn open_on(
 impl Store for FileStore {
     fn attach(&self, journal: Weak<dyn Holds>, ledger: Ledger) {
         let Some(parts) = self.parts.lock().take() else { return };
-        let Parts { options, lock, volume, reservation, floor, metrics } = parts;
+        let Parts { options, lock, volume, reservation, floor, clean, metrics } = parts;
         let (path, status) = (options.path.clone(), self.status.clone());
         let writer = Writer {
             queue: self.queue.clone(),
@@ -145,6 +150,7 @@ impl Store for FileStore {
             last_look: Instant::now(),
             pause: None,
             lost: 0,
+            begins: !clean,
             _lock: lock,
         };
         let guard = Guard {

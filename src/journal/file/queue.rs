@@ -9,7 +9,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{Entry, LineMeta};
-use crate::journal::store::{Fact, Ledger, Record};
+use crate::journal::ledger::Ledger;
+use crate::journal::store::{Fact, Record};
 
 /// Bytes that wait at most. At 20 MB/s a disk may stand still for almost half a second, and most of
 /// it is shared with the journal anyway.
@@ -21,7 +22,9 @@ const RECORD_BYTES: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    changed: Condvar,
+    /// There is something again.
+    filled: Condvar,
+    ordered: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +87,7 @@ impl Queue {
             // One record that is larger than everything is taken when nothing else waits.
             false => state.bytes > 0 && state.bytes + cost > MAX_BYTES,
         };
+        let was_empty = state.items.is_empty();
         let mut begins = false;
         if state.full {
             if !matches!(state.items.back(), Some(Item::Lost(_))) {
@@ -99,7 +103,10 @@ impl Queue {
             state.items.push_back(Item::Record(record));
         }
         drop(state);
-        self.changed.notify_all();
+        // Whoever appends wakes the writer once, not for each record.
+        if was_empty {
+            self.filled.notify_one();
+        }
         begins
     }
 
@@ -108,7 +115,7 @@ impl Queue {
         let mut state = self.state.lock();
         if state.items.is_empty() && state.order == Order::Write {
             // Woken too early is as good as nothing there: the caller comes again.
-            self.changed.wait_for(&mut state, wait);
+            self.filled.wait_for(&mut state, wait);
         }
         let mut items = Vec::new();
         let mut bytes = 0;
@@ -125,11 +132,16 @@ impl Queue {
         (state.order, items)
     }
 
-    /// Lets time pass while nothing can be written; ends early when the order changes.
+    /// Whether nothing waits, no hole either.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().items.is_empty()
+    }
+
+    /// Lets time pass; ends early when the order changes.
     pub(super) fn pause(&self, wait: Duration) -> Order {
         let mut state = self.state.lock();
         if state.order == Order::Write {
-            self.changed.wait_while_for(&mut state, |state| state.order == Order::Write, wait);
+            self.ordered.wait_while_for(&mut state, |state| state.order == Order::Write, wait);
         }
         state.order
     }
@@ -152,14 +164,15 @@ impl Queue {
             state.order = order;
         }
         drop(state);
-        self.changed.notify_all();
+        self.filled.notify_all();
+        self.ordered.notify_all();
     }
 
     /// Waits until the writer has ended, and tells whether everything was written.
     pub(super) fn ended(&self, within: Duration) -> bool {
         let mut state = self.state.lock();
         let open = |state: &mut State| !matches!(state.order, Order::Ended { .. });
-        self.changed.wait_while_for(&mut state, open, within);
+        self.ordered.wait_while_for(&mut state, open, within);
         state.order == Order::Ended { clean: true }
     }
 }

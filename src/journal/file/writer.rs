@@ -21,7 +21,8 @@ use super::reservation::{BLOCK, Reservation};
 use super::volume::Volume;
 use crate::ids::WorkloadId;
 use crate::journal::code::{self, Names};
-use crate::journal::store::{Fact, Holds, Ledger, Record, Status};
+use crate::journal::ledger::Ledger;
+use crate::journal::store::{Fact, Holds, Record, Status};
 use crate::telemetry::Metrics;
 use crate::telemetry::events::{StoreFailed, StoreLost, StoreRecovered};
 use crate::time;
@@ -32,6 +33,9 @@ const BATCH: usize = 1 << 20;
 const LOOK: Duration = Duration::from_secs(30);
 /// First and longest pause before it tries again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// How long records gather before they are written; what the end of the process costs is longer by
+/// this.
+const GATHER: Duration = Duration::from_millis(2);
 /// Segments that are left when room has to be made on a full disk.
 const LEFT: usize = 2;
 
@@ -54,6 +58,8 @@ pub(super) struct Writer {
     pub(super) last_look: Instant,
     pub(super) pause: Option<Duration>,
     pub(super) lost: u64,
+    /// What is known is not written yet: the process before left a hole.
+    pub(super) begins: bool,
     /// Held as long as it writes.
     pub(super) _lock: File,
 }
@@ -63,6 +69,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes until it is told to end.
     pub(super) fn run(mut self) {
+        let begun = self.step();
+        self.tell(&begun);
         let clean = loop {
             let order = match self.pause {
                 // An order ends the pause, and what waits gets its last try.
@@ -84,7 +92,11 @@ impl Writer {
             self.tell(&result);
             match (order, result) {
                 (Order::Close, Err(_)) => break false,
-                (Order::Close, Ok(())) if self.queue.waiting().0 == 0 => break self.close(),
+                (Order::Close, Ok(())) if self.queue.is_empty() => break self.close(),
+                // Many small records become few larger writes.
+                (Order::Write, Ok(())) => {
+                    self.queue.pause(GATHER);
+                }
                 _ => {}
             }
         };
@@ -103,6 +115,11 @@ impl Writer {
 
     /// Writes what is pending, and does what is due.
     fn step(&mut self) -> io::Result<()> {
+        if self.begins {
+            let ledger = &self.ledger;
+            self.volume.append(&[], time::now(), |out| head(ledger, out))?;
+            self.begins = false;
+        }
         while !self.pending.is_empty() {
             match self.pending.front() {
                 Some(Item::Lost(_)) => self.write_lost()?,
