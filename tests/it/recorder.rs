@@ -26,6 +26,7 @@ async fn rolled_back(record: Record, annotation: Option<&str>) -> World {
     world.sim.register_image("shop/web:2", crashing());
     assert!(world.sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:2"));
     tokio::time::sleep(Duration::from_secs(20)).await;
+    world.sim.register_image("shop/web:1", Program::numbered("run", 1.0));
     assert!(world.sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:1"));
     tokio::time::sleep(Duration::from_secs(120)).await;
     world
@@ -69,5 +70,6 @@ async fn a_workload_may_have_its_own_wish() {
     let world = rolled_back(Record::Rollouts, Some("off")).await;
     assert_eq!(world.sim.requests().logs_total, 0, "{:?}", world.sim.requests().logs);
     let world = rolled_back(Record::Off, Some("all")).await;
-    assert!(world.sim.requests().logs_open >= 1, "followed without any rollout");
+    let requests = world.sim.requests();
+    assert!(requests.logs_open >= 1, "followed without any rollout: {requests:?}");
 }
