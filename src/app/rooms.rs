@@ -189,7 +189,7 @@ impl Rooms {
                 serde_json::json!({"streams": open, "memory_pressure": pressure})
             }),
         );
-        admin.show("tail", Arc::new(move || serde_json::json!({"followers": tail.followers()})));
+        admin.show("tail", Arc::new(move || serde_json::json!(tail.status())));
     }
 
     /// Waits until every task has ended; call after shutdown has stopped.

@@ -256,6 +256,7 @@ mod tests {
                 ordinal: 0,
                 lossy: false,
                 partial: false,
+                partial_head: false,
             })
             .collect();
         let text = Bytes::from_static(b"x");

@@ -14,20 +14,31 @@
 //! use `cluster`, `watch`, `rollout`, `ids` and the hallway.
 
 mod align;
+mod attempts;
 mod batch;
+mod demand;
 mod follower;
+mod lag;
 mod last;
+mod level;
 mod lines;
 mod merge;
+mod nodes;
 mod pace;
+mod probe;
+mod proof;
 mod reading;
 mod standing;
+mod status;
+mod stream;
 mod supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use supervisor::{Lease, SourceStatus, Tail, Wiring};
+pub use demand::Lease;
+pub use status::{SourceStatus, TailStatus};
+pub use supervisor::{Tail, Wiring};
 
 use crate::ids::{Entry, WorkloadId};
 

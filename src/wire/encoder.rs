@@ -364,6 +364,9 @@ impl Encoder {
         if line.partial {
             out.extend_from_slice(b",\"partial\":true");
         }
+        if line.partial_head {
+            out.extend_from_slice(b",\"partial_head\":true");
+        }
         out.extend_from_slice(b",\"key\":\"");
         out.extend_from_slice(source.key.uid.as_bytes());
         out.push(b'.');
