@@ -73,6 +73,7 @@ impl Follower {
         quiet: u8,
         standing: Standing,
     ) -> State {
+        let previous = matches!(standing, Standing::Superseded { .. });
         let cap = self.options.max_line_bytes;
         let mut batch = Batch::default();
         let mut reading = match since {
@@ -92,7 +93,7 @@ impl Follower {
                 reading.push(part, &mut self.memory.desk(&mut batch));
                 self.flush(&mut batch);
                 if reading.doubt() == Some(Doubt::Overlap)
-                    && !self.prove(&mut reading, at, &mut batch).await
+                    && !self.prove(&mut reading, (at, previous), &mut batch).await
                 {
                     return self.not_ours(standing).await;
                 }
@@ -115,11 +116,11 @@ impl Follower {
             return self.gone(standing);
         }
         match reading.doubt() {
-            Some(Doubt::Overlap) if !self.prove(&mut reading, at, &mut batch).await => {
+            Some(Doubt::Overlap) if !self.prove(&mut reading, (at, previous), &mut batch).await => {
                 return self.not_ours(standing).await;
             }
             Some(Doubt::Attempt) => {
-                if !self.read_is_ours(&reading, at).await {
+                if !self.read_is_ours(&reading, (at, previous)).await {
                     return self.not_ours(standing).await;
                 }
                 reading.accept(&mut self.memory.desk(&mut batch));
@@ -139,8 +140,8 @@ impl Follower {
     /// Whether a read without an overlap belongs to this attempt: a status that is newer than the
     /// read must still say that this is the attempt which such a read gives, and nothing in it may be
     /// younger than the attempt.
-    async fn read_is_ours(&self, reading: &Reading, at: Instant) -> bool {
-        let standing = match (self.named(at).await, self.reads_previous()) {
+    async fn read_is_ours(&self, reading: &Reading, (at, previous): (Instant, bool)) -> bool {
+        let standing = match (self.named(at).await, previous) {
             (Some(standing @ Standing::Ended { .. }), false)
             | (Some(standing @ Standing::Superseded { finished: Some(_) }), true) => standing,
             (None, _) => self.known.borrow().standing,
@@ -150,10 +151,6 @@ impl Follower {
             (Some(first), Some(finished)) => first <= finished + CLOCK_SLACK,
             _ => true,
         }
-    }
-
-    pub(super) fn reads_previous(&self) -> bool {
-        matches!(self.known.borrow().standing, Standing::Superseded { .. })
     }
 
     /// The lines of a last read were a newer attempt's: read again as soon as the status says so.

@@ -216,7 +216,13 @@ impl Tail {
         let stored = probe::stamp(&self.inner.wiring.cluster, source, End::Last, false).await;
         match stored {
             Err(LogError::Refused { status, .. }) => Outcome::Failed { node: status >= 500 },
-            Err(LogError::Transport(_)) => Outcome::Failed { node: false },
+            // No answer is the node's fault if the API server answers.
+            Err(LogError::Transport(_)) => {
+                let workload = &source.workload;
+                let cluster = &self.inner.wiring.cluster;
+                let pod = cluster.get_pod(&workload.namespace, &source.pod).await;
+                Outcome::Failed { node: pod.is_ok() }
+            }
             Err(_) => Outcome::Unclear,
             Ok(Some(stored)) if level.seen().first_time.is_some() => {
                 if stored < before - SECOND {

@@ -45,15 +45,14 @@ impl Follower {
 
     /// Lines came without the overlap. If their container is still ours, the kubelet rotated the
     /// file: they are delivered behind a gap. Otherwise they belong to the next attempt, whose own
-    /// follower reads them.
+    /// follower reads them. `previous` is whether the answer was asked for so.
     pub(super) async fn prove(
         &mut self,
         reading: &mut Reading,
-        opened: Instant,
+        (opened, previous): (Instant, bool),
         batch: &mut Batch,
     ) -> bool {
         let standing = self.named(opened).await;
-        let previous = self.reads_previous();
         match standing {
             Some(Standing::Running { .. } | Standing::Ended { .. }) => {}
             Some(Standing::Superseded { finished: Some(_) }) if previous => {}

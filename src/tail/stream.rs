@@ -216,7 +216,7 @@ impl Follower {
                 reading.accept(&mut self.memory.desk(batch));
             }
             Some(Doubt::Overlap) => {
-                if !self.prove(reading, *at, batch).await {
+                if !self.prove(reading, (*at, false), batch).await {
                     return Some(End::NotOurs);
                 }
             }

@@ -2,11 +2,16 @@
 //! a client is given is compared with what was written.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attempts;
+mod budget;
+mod bytes;
 mod client;
 mod drain;
+mod follow;
 mod history;
 mod hostile;
 mod limits;
+mod nodes;
 mod oracle;
 mod program;
 mod reopen;

@@ -148,3 +148,10 @@ pub fn web(replicas: u32, rate: f64, lines: Option<u64>) -> Deployment {
     let template = Template::new([Container::new("app", "shop/web:1", program)]);
     Deployment::new("shop", "web", replicas, template)
 }
+
+/// A Deployment `web` in `shop` whose pods write numbered lines on standard output, without end.
+pub fn one_pipe(replicas: u32, rate: f64) -> Deployment {
+    let program = Program::numbered("run", rate);
+    let template = Template::new([Container::new("app", "shop/web:1", program)]);
+    Deployment::new("shop", "web", replicas, template)
+}
