@@ -49,6 +49,14 @@ struct Node {
     turn: usize,
 }
 
+/// A node that is to be read, and by which of its sources.
+struct Due {
+    node: Arc<str>,
+    lost: bool,
+    source: Arc<Source>,
+    level: Arc<Level>,
+}
+
 /// What is thought of one node. Pure.
 #[derive(Debug, Default)]
 struct Suspicion {
@@ -169,13 +177,13 @@ impl Tail {
     pub(super) async fn watch_nodes(&self) {
         loop {
             sleep(LOOK).await;
-            for (name, lost, source, level) in self.due() {
+            for Due { node, lost, source, level } in self.due() {
                 let tail = self.clone();
                 self.inner.wiring.tracker.spawn(async move {
                     let shutdown = tail.inner.wiring.shutdown.clone();
                     tokio::select! {
                         outcome = tail.read_node(&source, &level) => {
-                            tail.judge_node(&name, lost, outcome);
+                            tail.judge_node(&node, lost, outcome);
                         }
                         () = shutdown.cancelled() => {}
                     }
@@ -185,7 +193,7 @@ impl Tail {
     }
 
     /// The nodes that are to be read now, each with a running source.
-    fn due(&self) -> Vec<(Arc<str>, bool, Arc<Source>, Arc<Level>)> {
+    fn due(&self) -> Vec<Due> {
         let now = time::now();
         let state = self.inner.state.lock();
         let mut by_node: HashMap<&Arc<str>, (bool, Vec<&Running>)> = HashMap::new();
@@ -205,7 +213,8 @@ impl Tail {
             if node.suspicion.look(now, node.pulse.load(Ordering::Relaxed), lost) {
                 node.turn = node.turn.wrapping_add(1);
                 let running = sources[node.turn % sources.len()];
-                due.push((name.clone(), lost, running.source.clone(), running.level.clone()));
+                let (source, level) = (running.source.clone(), running.level.clone());
+                due.push(Due { node: name.clone(), lost, source, level });
             }
         }
         due

@@ -215,10 +215,8 @@ impl Follower {
                 }
                 reading.accept(&mut self.memory.desk(batch));
             }
-            Some(Doubt::Overlap) => {
-                if !self.prove(reading, (*at, false), batch).await {
-                    return Some(End::NotOurs);
-                }
+            Some(Doubt::Overlap) if !self.prove(reading, (*at, false), batch).await => {
+                return Some(End::NotOurs);
             }
             Some(Doubt::Jump) => self.explain_jump(reading, batch).await,
             _ => {}

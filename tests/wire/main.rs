@@ -104,7 +104,7 @@ fn lines() -> Lines {
             ordinal: u32::from(index == 1),
             lossy: index == 3,
             partial: index == 4,
-            partial_head: index == 0,
+            partial_head: index == 4,
         });
         text.push_str(line);
     }
