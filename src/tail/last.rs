@@ -106,11 +106,6 @@ impl Follower {
         reading.settle(&mut desk);
         self.flush(&mut batch);
         self.note_tail(&reading);
-        // The attempt was over before this read began, so it showed all there is, like the clean end of
-        // a follow: a pod that is removed before the second look has lost nothing.
-        if reading.message().is_none() {
-            self.memory.clean_end = Some(time::now());
-        }
         if reading.message().is_some() {
             // "unable to retrieve container logs": the attempt's files are gone.
             return self.gone(standing);
@@ -126,8 +121,15 @@ impl Follower {
                 reading.accept(&mut self.memory.desk(&mut batch));
                 self.flush(&mut batch);
             }
+            // Nothing came, not even the anchor: whose nothing is it?
+            None if !reading.is_ours() && !self.read_is_ours(&reading, (at, previous)).await => {
+                return self.not_ours(standing).await;
+            }
             _ => {}
         }
+        // The attempt was over before this read began, so it showed all there is, like the clean end
+        // of a follow: a pod that is removed before the second look has lost nothing.
+        self.memory.clean_end = Some(time::now());
         self.show();
         let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
         if quiet >= 2 {
@@ -158,8 +160,10 @@ impl Follower {
         let newer = |known: &Known| {
             matches!(known.standing, Standing::Superseded { .. } | Standing::Gone { .. })
         };
-        let known = newer(&self.known.borrow());
-        if known || !matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_))) {
+        // Of what was asked for as `previous`, there is no other place to ask.
+        if newer(&Known { standing, ..*self.known.borrow() })
+            || !matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_)))
+        {
             return self.gone(standing);
         }
         State::Last { quiet: 0 }

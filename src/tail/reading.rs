@@ -38,6 +38,8 @@ pub(super) struct Reading {
     passed_over: bool,
     /// Older lines were there and not asked for, once that is known.
     tail_cut: Option<bool>,
+    /// The answer is the attempt's: it holds its anchor, or a status said so.
+    ours: bool,
     delivered: u64,
 }
 
@@ -89,13 +91,13 @@ pub(super) struct Desk<'a> {
 impl Reading {
     /// Starts with the first answer of a source: every line is new.
     pub(super) fn first(cap: usize, head: Head) -> Self {
-        Reading { head, ..Self::new(cap, None, false) }
+        Reading { head, ours: true, ..Self::new(cap, None, false) }
     }
 
     /// Starts with the first answer for an attempt that is over or young: the API names no attempt,
     /// so all is held until a status that is newer than the answer says whose it is.
     pub(super) fn unproven(cap: usize, head: Head) -> Self {
-        Reading { doubt: Some(Doubt::Attempt), ..Self::first(cap, head) }
+        Reading { doubt: Some(Doubt::Attempt), ours: false, ..Self::first(cap, head) }
     }
 
     /// Starts with a replay that was asked from `since` on; of the whole file without it.
@@ -119,6 +121,7 @@ impl Reading {
             message: None,
             passed_over: false,
             tail_cut: None,
+            ours: false,
             delivered: 0,
         }
     }
@@ -165,6 +168,7 @@ impl Reading {
 
     /// The doubt is over: the held lines are delivered.
     pub(super) fn accept(&mut self, desk: &mut Desk<'_>) {
+        self.ours = true;
         if self.doubt.take() == Some(Doubt::Overlap)
             && let Some(first) = self.held.first_mut()
         {
@@ -212,6 +216,16 @@ impl Reading {
     /// The search for the overlap is open and lines wait for it.
     pub(super) fn waits(&self) -> bool {
         self.doubt.is_none() && self.alignment.as_ref().is_some_and(Alignment::holds)
+    }
+
+    /// Whether the answer is known to be the attempt's.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    /// Everything that came was a line, and ended with a line end.
+    pub(super) fn ends_well(&self) -> bool {
+        self.ours && !self.passed_over && self.splitter.fragment().is_none()
     }
 
     /// What the kubelet said instead of a log line, if it did, and where.
@@ -307,7 +321,10 @@ impl Reading {
 
     fn settled(&mut self, settled: Settled, desk: &mut Desk<'_>) {
         match settled {
-            Settled::Found { from } => self.deliver_held(from, desk),
+            Settled::Found { from } => {
+                self.ours = true;
+                self.deliver_held(from, desk);
+            }
             Settled::Lost => self.doubt = Some(Doubt::Overlap),
         }
     }

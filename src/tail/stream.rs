@@ -129,6 +129,8 @@ impl Follower {
             end @ (End::NotOurs | End::Again) => end,
             end => self.examine(&mut stream, &mut batch, true).await.unwrap_or(end),
         };
+        let well = matches!(end, End::Clean) && stream.reading.ends_well();
+        self.memory.clean_end = well.then(time::now);
         self.level.set_reading(false);
         if stream.reading.delivered() > 0 {
             self.backoff = Duration::ZERO;
@@ -228,7 +230,6 @@ impl Follower {
         if let Some((message, said)) = reading.message() {
             self.broken("kubelet_message", &message);
             self.memory.said = said;
-            self.memory.clean_end = None;
             return (!ended).then_some(End::Broken);
         }
         None

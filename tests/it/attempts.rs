@@ -56,7 +56,7 @@ async fn a_restart_loop_gives_each_attempts_lines_or_says_that_they_are_gone() {
         world.sim.apply(Deployment::new("shop", "web", 1, template));
         world.synced().await;
         let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
-        let events = listen(&mut client, Duration::from_secs(40)).await;
+        let events = listen(&mut client, Duration::from_secs(25)).await;
         let attempts = by_attempt(&events, seed);
         complete(&hear(&events));
         let pod = &world.sim.pods("shop", "web")[0];
