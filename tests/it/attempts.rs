@@ -8,21 +8,18 @@ use rollcast::sim::{
     Container, Deployment, Exit, Numbers, Output, Program, Resource, Sim, SimOptions, Template,
     read_numbered,
 };
-use rollcast::time;
 
 use crate::client::Event;
 use crate::oracle::{complete, hear, listen, told, without_gaps};
 use crate::resume::seeds;
-use crate::world::{STREAM, World};
+use crate::world::{STREAM, World, slow};
 
 /// A cluster whose containers come back soon.
 fn restless(seed: u64) -> World {
     let options = SimOptions {
-        seed,
-        start_time: time::now(),
         backoff_base: Duration::from_millis(200),
         backoff_cap: Duration::from_secs(2),
-        ..SimOptions::default()
+        ..slow(seed)
     };
     World::around(Sim::new(options), seed, |_| {})
 }
@@ -87,7 +84,7 @@ async fn a_restart_loop_gives_each_attempts_lines_or_says_that_they_are_gone() {
 #[tokio::test(start_paused = true)]
 async fn the_attempt_before_is_offered_when_a_crash_loop_is_opened() {
     for seed in 0..seeds() {
-        let world = World::new(seed);
+        let world = World::slow(seed, |_| {});
         let numbers = Numbers { lines: Some(30), ..Numbers::new("run", 20.0) };
         let program = Program {
             output: vec![Output::Numbered(numbers)],
@@ -123,7 +120,7 @@ async fn the_attempt_before_is_offered_when_a_crash_loop_is_opened() {
 #[tokio::test(start_paused = true)]
 async fn containers_of_every_kind_are_read_from_beginning_to_end() {
     for seed in 0..seeds() {
-        let world = World::new(seed);
+        let world = World::slow(seed, |_| {});
         let short = Program { exit: Exit::AfterLines(40, 0), ..Program::numbered("run", 80.0) };
         let container = |name: &str, kind, program: &Program| {
             Container::new(name, "shop/web:1", program.clone()).of_kind(kind)

@@ -19,7 +19,7 @@ fn web() -> Arc<WorkloadId> {
 #[tokio::test(start_paused = true)]
 async fn what_has_no_place_says_so_and_gets_its_turn_in_order() {
     for seed in 0..seeds() {
-        let world = World::with(seed, |plan| plan.logs.max_followers = 1);
+        let world = World::slow(seed, |plan| plan.logs.max_followers = 1);
         world.synced().await;
         let mut clients = Vec::new();
         for name in ["a", "b", "c"] {
@@ -61,7 +61,7 @@ fn complete_lines(events: &[crate::client::Event]) -> usize {
 #[tokio::test(start_paused = true)]
 async fn the_new_revision_gets_the_places_of_the_old_one() {
     for seed in 0..seeds() {
-        let world = World::with(seed, |plan| plan.logs.max_followers = 2);
+        let world = World::slow(seed, |plan| plan.logs.max_followers = 2);
         world.sim.apply(one_pipe(2, 10.0));
         world.synced().await;
         let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
@@ -81,7 +81,7 @@ async fn the_new_revision_gets_the_places_of_the_old_one() {
         };
         assert!(heard(&events).iter().any(|pod| !old.contains(pod)), "{}", told(&events));
         assert!(world.rooms.service.tail.followers() <= 2);
-        events.extend(listen(&mut client, Duration::from_secs(120)).await);
+        events.extend(listen(&mut client, Duration::from_secs(60)).await);
         for pod in world.sim.pods("shop", "web") {
             assert!(heard(&events).contains(&pod.name), "{}", told(&events));
         }
@@ -92,7 +92,7 @@ async fn the_new_revision_gets_the_places_of_the_old_one() {
 /// all, and gives back what the recorder does not need after the linger.
 #[tokio::test(start_paused = true)]
 async fn a_recording_lease_follows_no_more_than_it_asked_for() {
-    let world = World::with(1, |plan| plan.logs.linger = Duration::from_secs(1));
+    let world = World::slow(1, |plan| plan.logs.linger = Duration::from_secs(1));
     world.sim.apply(one_pipe(4, 10.0));
     world.synced().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

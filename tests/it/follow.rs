@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use rollcast::sim::{Effect, Match, Sim, SimOptions};
-use rollcast::time::{self, SECOND};
+use rollcast::time::SECOND;
 
 use crate::client::Event;
 use crate::oracle::{complete, hear, listen, marked, told, without_gaps};
 use crate::resume::seeds;
-use crate::world::{STREAM, World, one_pipe};
+use crate::world::{STREAM, World, one_pipe, slow};
 
 fn small_files(seed: u64, log_max_bytes: usize) -> World {
-    let options =
-        SimOptions { seed, start_time: time::now(), log_max_bytes, ..SimOptions::default() };
+    let options = SimOptions { log_max_bytes, ..slow(seed) };
     World::around(Sim::new(options), seed, |_| {})
 }
 

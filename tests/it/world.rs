@@ -50,6 +50,11 @@ impl World {
         World::around(sim, seed, change)
     }
 
+    /// Pods write ten times a second instead of a hundred times: for tests that last long.
+    pub fn slow(seed: u64, change: impl FnOnce(&mut Plan)) -> World {
+        World::around(Sim::new(slow(seed)), seed, change)
+    }
+
     /// With login: bearer tokens for the audience `rollcast`.
     pub fn with_tokens(seed: u64) -> World {
         World::with_tokens_and(seed, |_| {})
@@ -154,4 +159,10 @@ pub fn one_pipe(replicas: u32, rate: f64) -> Deployment {
     let program = Program::numbered("run", rate);
     let template = Template::new([Container::new("app", "shop/web:1", program)]);
     Deployment::new("shop", "web", replicas, template)
+}
+
+/// A cluster whose pods write ten times a second.
+pub fn slow(seed: u64) -> SimOptions {
+    let write_tick = Duration::from_millis(100);
+    SimOptions { seed, start_time: time::now(), write_tick, ..SimOptions::default() }
 }
