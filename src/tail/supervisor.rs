@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::align::Fingerprint;
 use super::attempts::{self, Attempt};
+use super::budget::Starved;
 use super::demand::{Demand, Lease, Need};
 use super::follower::{Follower, Known, Memory};
 use super::level::{Level, Waters};
@@ -78,7 +79,8 @@ pub(super) struct State {
     /// Sources that are wanted but have no place.
     pub(super) starved: HashMap<AttemptKey, Starved>,
     pub(super) per_node: HashMap<Arc<str>, usize>,
-    started: u64,
+    /// Followers and tickets so far.
+    pub(super) started: u64,
 }
 
 pub(super) struct Running {
@@ -86,24 +88,16 @@ pub(super) struct Running {
     pub(super) node: Option<Arc<str>>,
     pub(super) known: watch::Sender<Known>,
     pub(super) level: Arc<Level>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 /// A source that should be followed.
 #[derive(Clone)]
-struct Wanted {
-    source: Arc<Source>,
-    node: Option<Arc<str>>,
-    known: Known,
-    began: i64,
-}
-
-/// A source that is wanted and waits for a place.
-pub(super) struct Starved {
-    wanted: Wanted,
-    /// Its place among those that wait.
-    ticket: u64,
-    pub(super) level: Arc<Level>,
+pub(super) struct Wanted {
+    pub(super) source: Arc<Source>,
+    pub(super) node: Option<Arc<str>>,
+    pub(super) known: Known,
+    pub(super) began: i64,
 }
 
 // === impl Tail ===
@@ -263,33 +257,6 @@ impl Tail {
         }
     }
 
-    /// Lets go of the old revision's sources where only the new one's are needed. Gives how many may
-    /// be followed, and how many are.
-    fn keep_new_only(
-        &self,
-        state: &mut State,
-        workload: &Arc<WorkloadId>,
-        most: usize,
-    ) -> (usize, usize) {
-        let mut followed = 0;
-        for running in state.followers.values() {
-            if running.source.workload != *workload {
-                continue;
-            }
-            let new = running.known.borrow().side == Side::New;
-            if new && followed < most {
-                followed += 1;
-            } else {
-                running.stop.cancel();
-            }
-        }
-        let waits = |starved: &Starved| starved.wanted.source.workload == *workload;
-        state
-            .starved
-            .retain(|_, starved| !waits(starved) || starved.wanted.known.side == Side::New);
-        (most, followed)
-    }
-
     /// Says of attempts that went by between two looks that their logs are gone.
     fn tell_collected(&self, state: &mut State, pod: &PodEntry) {
         for container in &pod.containers {
@@ -334,74 +301,12 @@ impl Tail {
         merge
     }
 
-    fn has_place(&self, state: &State, node: Option<&Arc<str>>) -> bool {
-        let on_node = node.and_then(|node| state.per_node.get(node)).copied().unwrap_or(0);
-        let options = &self.inner.options;
-        state.followers.len() < options.max_followers && on_node < options.max_followers_per_node
-    }
-
-    /// There is no place for it: it is said, and it gets its turn.
-    fn starve(&self, state: &mut State, wanted: Wanted) {
-        let change = SourceChange {
-            time: time::now(),
-            source: wanted.source.clone(),
-            state: SourceState::Waiting,
-            from_start: None,
-            complete: None,
-            lines: None,
-            reason: Some("budget".into()),
-        };
-        (self.inner.wiring.sink)(&wanted.source.workload, Entry::Source(Arc::new(change)));
-        if wanted.known.side == Side::New {
-            self.yield_place(state, wanted.node.as_ref());
-        }
-        state.started += 1;
-        let level = self.level(state, &wanted, Some("budget"));
-        let starved = Starved { ticket: state.started, level, wanted };
-        state.starved.insert(starved.wanted.source.key.clone(), starved);
-    }
-
-    /// Takes the place of an old revision's source for one of a new revision: it resumes where it
-    /// was stopped when there is room again.
-    fn yield_place(&self, state: &State, node: Option<&Arc<str>>) {
-        let on_node = node.and_then(|node| state.per_node.get(node)).copied().unwrap_or(0);
-        let node_is_full = on_node >= self.inner.options.max_followers_per_node;
-        let old = state.followers.values().find(|running| {
-            running.known.borrow().side == Side::Old
-                && !running.stop.is_cancelled()
-                && (!node_is_full || running.node.as_ref() == node)
-        });
-        if let Some(old) = old {
-            old.stop.cancel();
-        }
-    }
-
-    /// Places are free: those that wait get them, the most urgent first, the oldest first among
-    /// equals. Nobody is moved for an equal: a place is free when a source ends or is not needed.
-    fn fill(&self, state: &mut State) {
-        let mut waiting: Vec<_> = state
-            .starved
-            .iter()
-            .map(|(key, starved)| (starved.wanted.known.class(), starved.ticket, key.clone()))
-            .collect();
-        waiting.sort_unstable_by_key(|(class, ticket, _)| (*class, *ticket));
-        for (_, _, key) in waiting {
-            if !self.has_place(state, None) {
-                return;
-            }
-            let node = state.starved.get(&key).and_then(|starved| starved.wanted.node.clone());
-            if !self.has_place(state, node.as_ref()) {
-                continue;
-            }
-            let Some(Starved { mut wanted, .. }) = state.starved.remove(&key) else { continue };
-            if let Some(pod) = self.inner.wiring.index.pod(&key.uid) {
-                wanted.known.standing = Standing::of_entry(&pod, &key);
-                self.start(state, wanted, None);
-            }
-        }
-    }
-
-    fn level(&self, state: &State, wanted: &Wanted, reason: Option<&'static str>) -> Arc<Level> {
+    pub(super) fn level(
+        &self,
+        state: &State,
+        wanted: &Wanted,
+        reason: Option<&'static str>,
+    ) -> Arc<Level> {
         let water = self.inner.wiring.waters.of(&wanted.source.workload);
         let memory = state.memories.get(&wanted.source.key);
         let last = memory.and_then(|memory| memory.fingerprint.last_time());
@@ -416,7 +321,7 @@ impl Tail {
         level
     }
 
-    fn start(&self, state: &mut State, wanted: Wanted, merge: Option<&Arc<Merge>>) {
+    pub(super) fn start(&self, state: &mut State, wanted: Wanted, merge: Option<&Arc<Merge>>) {
         let level = self.level(state, &wanted, None);
         let Wanted { source, node, known, .. } = wanted;
         let wiring = &self.inner.wiring;
