@@ -21,9 +21,10 @@ use crate::telemetry::{Metrics, events};
 use crate::time::{self, SECOND};
 
 /// Shortest and longest pause before a stream is opened again. The first opening after a new line
-/// comes at once.
+/// comes at once. The longest is short enough that a line is fresh within ten seconds after whatever
+/// held the stream up is over; the pace of openings keeps many followers from hammering.
 pub(super) const BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_secs(30));
+    (Duration::from_millis(10), Duration::from_secs(8));
 /// How long lines wait for the overlap, or for a status that names their container.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// An answer that is silent for so long has shown its backlog.
