@@ -16,6 +16,9 @@
 mod align;
 mod batch;
 mod follower;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod last;
 mod lines;
 mod merge;
