@@ -1,10 +1,11 @@
-//! Judges what clients were given: validators named after the contract.
+//! Judges the events of one connection by their numbers alone, where nothing is known of what was
+//! written: fewer words for tests whose subject is something else.
 
 use std::collections::BTreeMap;
 
 use rollcast::sim::read_numbered;
 
-use crate::client::Event;
+use super::Event;
 
 /// What came of one stream of one attempt.
 #[derive(Debug, Default)]
