@@ -25,9 +25,10 @@ use crate::time::{self, SECOND};
 use crate::watch::PodEntry;
 
 /// Shortest and longest pause before a stream is opened again. The first opening after a new line
-/// comes at once.
+/// comes at once. The longest is short enough that a line is fresh within ten seconds after whatever
+/// held the stream up is over; the pace of openings keeps many followers from hammering.
 pub(super) const BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_secs(30));
+    (Duration::from_millis(10), Duration::from_secs(8));
 /// How long lines wait for the overlap, or for a status that names their container.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A container that started so lately may have been replaced already without a word.

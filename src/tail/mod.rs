@@ -23,6 +23,9 @@ mod batch;
 mod budget;
 mod demand;
 mod follower;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lag;
 mod last;
 mod level;

@@ -9,8 +9,8 @@ use rollcast::sim::{
     read_numbered,
 };
 
-use crate::client::Event;
-use crate::oracle::{complete, hear, listen, told, without_gaps};
+use crate::client::{Event, listen};
+use crate::oracle::{complete, hear, told, without_gaps};
 use crate::resume::seeds;
 use crate::world::{STREAM, World, slow};
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rollcast::ids::{Kind, SourceState, WorkloadId};
 use rollcast::sim::{Container, Exit, Job, Program, Resource, Template};
 
-use crate::oracle::{complete, hear, listen, told};
+use crate::client::listen;
+use crate::oracle::{complete, hear, told};
 use crate::resume::seeds;
 use crate::world::{STREAM, World, one_pipe};
 

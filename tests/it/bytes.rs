@@ -5,7 +5,8 @@ use std::time::Duration;
 use rollcast::sim::{Deployment, Effect, Match, Pipe, Program, Sim, SimOptions, Template};
 use rollcast::time::{self, parse_stamp};
 
-use crate::oracle::{listen, told, without_gaps};
+use crate::client::listen;
+use crate::oracle::{told, without_gaps};
 use crate::resume::seeds;
 use crate::world::{STREAM, World};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rollcast::sim::{Effect, Match, Sim, SimOptions};
 use rollcast::time::SECOND;
 
-use crate::client::Event;
-use crate::oracle::{complete, hear, listen, marked, told, without_gaps};
+use crate::client::{Event, listen};
+use crate::oracle::{complete, hear, marked, told, without_gaps};
 use crate::resume::seeds;
 use crate::world::{STREAM, World, one_pipe, slow};
 

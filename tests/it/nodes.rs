@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rollcast::ids::{Kind, WorkloadId};
 
-use crate::oracle::{complete, hear, listen, told, without_gaps};
+use crate::client::listen;
+use crate::oracle::{complete, hear, told, without_gaps};
 use crate::resume::seeds;
 use crate::world::{STREAM, World, one_pipe};
 

@@ -1,11 +1,11 @@
-//! Judges what clients were given: validators named after the contract.
+//! Judges the events of one connection by their numbers alone, where nothing is known of what was
+//! written: fewer words for tests whose subject is something else.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use rollcast::sim::read_numbered;
 
-use crate::client::{Client, Event};
+use super::Event;
 
 /// What came of one stream of one attempt.
 #[derive(Debug, Default)]
@@ -62,16 +62,6 @@ pub fn increasing(events: &[Event]) {
 pub fn told(events: &[Event]) -> String {
     let said = events.iter().filter(|event| matches!(&*event.name, "source" | "gap"));
     said.map(|event| format!("{} {}\n", event.name, event.data)).collect()
-}
-
-/// What comes within this time.
-pub async fn listen(client: &mut Client, time: Duration) -> Vec<Event> {
-    let until = tokio::time::Instant::now() + time;
-    let mut events = Vec::new();
-    while let Ok(Some(event)) = tokio::time::timeout_at(until, client.next()).await {
-        events.push(event);
-    }
-    events
 }
 
 /// C1, C2 and C3 where lines were lost upstream, for pods that write on one pipe: numbers rise, and a
