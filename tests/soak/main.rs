@@ -1,5 +1,5 @@
 //! The program as it is built, under random faults on both sides for as long as one likes: the
-//! simulated cluster over sockets (or a real one, where `KUBECONFIG` names it) behind a fault proxy,
+//! simulated cluster over sockets behind a fault proxy,
 //! clients behind another. Ends with the oracle's table, and with memory, files and tasks back where
 //! they began.
 //!
