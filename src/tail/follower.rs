@@ -312,6 +312,11 @@ impl Follower {
             LogError::Transport(_) => "transport",
         };
         self.broken(reason, error);
+        // A clean end proves something only if nothing came after it but the end of the pod: that the
+        // container went on, unread, cannot be told from this refusal.
+        if !matches!(error, LogError::NotFound(_)) {
+            self.memory.clean_end = None;
+        }
         let mut pause = self.next_pause();
         if let LogError::Busy { retry_after: Some(after) } = error {
             pause = pause.max((*after).min(BACKOFF.1));

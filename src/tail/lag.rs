@@ -14,6 +14,9 @@ use crate::time::{MILLISECOND, SECOND};
 const BEHIND: i64 = SECOND;
 /// A hole that is worth a look. The smallest files that are skipped hold more than that.
 const HOLE: i64 = 100 * MILLISECOND;
+/// And so many times the usual time between two lines: a log that says little has holes all the time,
+/// and a file that was skipped held many lines.
+const USUAL: i64 = 16;
 
 /// How one stream lags.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Lag {
     live: bool,
     least: i64,
     last: i64,
+    /// The usual time between two lines: a mean that forgets.
+    usual: i64,
     behind: bool,
     /// Up to this stamp nothing was skipped.
     vouched: i64,
@@ -32,7 +37,14 @@ pub(super) struct Lag {
 impl Lag {
     /// A stream that is showing its backlog.
     pub(super) fn new() -> Self {
-        Lag { live: false, least: i64::MAX, last: i64::MAX, behind: false, vouched: i64::MIN }
+        Lag {
+            live: false,
+            least: i64::MAX,
+            last: i64::MAX,
+            usual: 0,
+            behind: false,
+            vouched: i64::MIN,
+        }
     }
 
     /// The backlog was shown.
@@ -45,11 +57,16 @@ impl Lag {
         if !self.live {
             return false;
         }
-        let hole = time.saturating_sub(self.last) > HOLE;
+        let pause = time.saturating_sub(self.last);
+        let hole = pause > HOLE.max(self.usual.saturating_mul(USUAL));
         let jumps = self.behind && hole && time > self.vouched;
         let lag = now.saturating_sub(time);
         self.least = self.least.min(lag);
         self.behind = lag - self.least > BEHIND;
+        // Not the pause before the first line, and a clock that is set back says nothing.
+        if pause > 0 {
+            self.usual += (pause - self.usual) / 8;
+        }
         self.last = time;
         jumps
     }

@@ -16,7 +16,7 @@ fn a_viewer_that_hardly_reads_slows_nobody_and_is_told_what_it_missed() {
     seeded(async |seed| {
         let small = |plan: &mut rollcast::app::Plan| {
             plan.journal = Limits {
-                workload_bytes: 128 << 10,
+                workload_bytes: 192 << 10,
                 total_bytes: 8 << 20,
                 age: Duration::from_secs(86_400),
             };
