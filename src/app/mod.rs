@@ -6,7 +6,6 @@
 mod demo;
 mod director;
 mod memory;
-mod recorder;
 mod rooms;
 mod serve;
 

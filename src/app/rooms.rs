@@ -9,7 +9,6 @@ use tokio_util::task::TaskTracker;
 
 use super::director::Director;
 use super::memory::{self, Budget, Valves};
-use super::recorder::{Policy, Recorder};
 use crate::admin::{Admin, Waiting};
 use crate::cluster::Cluster;
 use crate::config;
@@ -19,7 +18,7 @@ use crate::http::{Service, StreamOptions};
 use crate::journal::{Epoch, Journal, Limits};
 use crate::rollout::Model;
 use crate::shutdown::{Restart, Shutdown, Supervisor};
-use crate::tail::{self, Tail, Waters, Wiring};
+use crate::tail::{self, Tail, Wiring};
 use crate::telemetry::Metrics;
 use crate::time;
 use crate::view::Views;
@@ -60,7 +59,6 @@ pub struct Rooms {
     /// What handlers use.
     pub service: Service,
     supervisor: Supervisor,
-    recorder: Arc<Mutex<Recorder>>,
 }
 
 // === impl Rooms ===
@@ -75,13 +73,11 @@ impl Rooms {
         let journal = Journal::new(Epoch::draw(&mut random), plan.journal);
         let index = Index::new();
         let model = Arc::new(Mutex::new(Model::new()));
-        let waters = Waters::new();
         let tail = Tail::new(
             Wiring {
                 cluster: plan.cluster.clone(),
                 index: index.clone(),
-                sink: sink(journal.clone(), waters.clone()),
-                waters,
+                sink: sink(journal.clone()),
                 metrics: metrics.clone(),
                 tracker: tracker.clone(),
                 shutdown: token.clone(),
@@ -141,10 +137,7 @@ impl Rooms {
             )
         });
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
-        let policy = Policy { record: plan.logs.record, sources: plan.logs.record_sources };
-        let recorder = Arc::new(Mutex::new(Recorder::new(tail.clone(), policy)));
-        let recording = recorder.clone();
-        let director = Director { index, model, journal: journal.clone(), tail, recorder };
+        let director = Director { index, model, journal: journal.clone(), tail };
         supervisor.keep("director", Restart::AfterPanic, move |_| {
             let (receiver, director) = (receiver.clone(), director.clone());
             async move {
@@ -157,7 +150,7 @@ impl Rooms {
         supervisor.for_room("journal").keep("janitor", Restart::AfterPanic, move |_| {
             janitor(journal.clone(), metrics.clone())
         });
-        Rooms { service, supervisor, recorder: recording }
+        Rooms { service, supervisor }
     }
 
     /// Tells operators how the rooms stand: ready when the cluster was read, alive while its
@@ -196,12 +189,7 @@ impl Rooms {
                 serde_json::json!({"streams": open, "memory_pressure": pressure})
             }),
         );
-        let recorder = self.recorder.clone();
-        admin.show(
-            "recorder",
-            Arc::new(move || serde_json::json!({"workloads": recorder.lock().count()})),
-        );
-        admin.show("tail", Arc::new(move || serde_json::json!(tail.status())));
+        admin.show("tail", Arc::new(move || serde_json::json!({"followers": tail.followers()})));
     }
 
     /// Waits until every task has ended; call after shutdown has stopped.
@@ -221,11 +209,9 @@ fn look(index: &Index, waiting: &mut Option<Waiting>) {
     }
 }
 
-fn sink(journal: Journal, waters: Waters) -> tail::Sink {
+fn sink(journal: Journal) -> tail::Sink {
     Arc::new(move |workload, entry| {
-        let now = time::now();
-        let low = waters.low(workload).unwrap_or(now);
-        journal.append_with(workload, entry, now, low);
+        journal.append(workload, entry, time::now());
     })
 }
 

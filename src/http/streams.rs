@@ -25,6 +25,8 @@ use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target};
 
 /// Targets in one list.
 const MAX_TARGETS: usize = 100;
+/// Bytes of a list.
+pub(super) const MAX_BODY: usize = 64 << 10;
 
 impl FromRequestParts<Service> for Asker {
     type Rejection = Problem;
@@ -97,8 +99,10 @@ pub(super) async fn of_list(
     let query = Query::parse(&query_pairs(query.as_deref()), &headers)?;
     let body = body.map_err(|rejected| match rejected {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            let words = "the list is longer than this server takes (--request-body-bytes)";
-            Problem::new(problem::Kind::TooLarge, words)
+            Problem::new(
+                problem::Kind::TooLarge,
+                format!("the list has more than {MAX_BODY} bytes"),
+            )
         }
         other => Problem::bad_request("body", &format!("cannot be read: {other}")),
     })?;
