@@ -1,6 +1,6 @@
 //! What was written: the lines that each attempt's log holds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rollcast::sim::read_numbered;
 use rollcast::time::parse_stamp;
@@ -48,6 +48,8 @@ pub struct Attempt {
     pub ended: bool,
     /// Lines that the kubelet never gave to anybody who asked; counted apart.
     pub withheld: Vec<bool>,
+    /// Hashes of texts that the kubelet itself served damaged.
+    pub garbled: HashSet<u64>,
     /// What its numbered lines call it.
     source: String,
     index: HashMap<Ident, Vec<u32>>,
