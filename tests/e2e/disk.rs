@@ -80,7 +80,8 @@ impl Disk {
                 && let Some(attempt) = truth.attempts.get_mut(&id)
             {
                 let given = given.get(&(id.pod.clone(), id.container.clone()));
-                attempt.withhold(|numbered| given.is_none_or(|given| !given.contains(numbered)));
+                attempt.withhold(|line| given.is_none_or(|given| !given.lines.contains(line)));
+                attempt.garbled = given.map(|given| given.garbled.clone()).unwrap_or_default();
             }
         }
         truth
@@ -110,8 +111,17 @@ impl Disk {
     }
 }
 
-/// Numbered lines that were served, by pod and container: source, stream and number.
-pub type Given = HashMap<(String, String), HashSet<(String, char, u64)>>;
+/// What was served of the logs, by pod and container.
+pub type Given = HashMap<(String, String), Served>;
+
+/// What was served of one container's log.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    /// Whole numbered lines: source, stream and number.
+    pub lines: HashSet<(String, char, u64)>,
+    /// Hashes of the texts of all others: what the kubelet cut or joined while it rotated.
+    pub garbled: HashSet<u64>,
+}
 
 impl Drop for Disk {
     fn drop(&mut self) {

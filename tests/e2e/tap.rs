@@ -18,8 +18,10 @@ use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use parking_lot::Mutex;
 use rollcast::sim::{Sim, read_numbered};
+use rollcast::time::parse_stamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::disk::Given;
 
@@ -118,9 +120,15 @@ fn note(rest: &mut Vec<u8>, data: &[u8], given: &mut Given, log: &(String, Strin
     let Some(end) = memchr::memrchr(b'\n', rest) else { return };
     let given = given.entry(log.clone()).or_default();
     for line in rest[..end].split(|byte| *byte == b'\n') {
-        let begin = memchr::memmem::find(line, b" W1 ").map_or(0, |at| at + 1);
-        if let Some(line) = read_numbered(&line[begin..]) {
-            given.insert((line.source.to_owned(), line.stream, line.number));
+        let stamp = parse_stamp(line).map_or(0, |(_, length)| length);
+        let text = line[stamp..].strip_prefix(b" ").unwrap_or(&line[stamp..]);
+        match read_numbered(text) {
+            Some(line) => {
+                given.lines.insert((line.source.to_owned(), line.stream, line.number));
+            }
+            None => {
+                given.garbled.insert(xxh3_64(text));
+            }
         }
     }
     rest.drain(..=end);
