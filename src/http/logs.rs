@@ -85,9 +85,9 @@ pub(super) async fn page(
     let through = if before.is_none() { service.journal.head() } else { through };
     let selection = selection(&service, Scope::one(target.workload), target.pod, &query);
     let since = since(&service, &query, &workload);
-    let (page, missed) = collect(&service, &Arc::new(selection), through, limit, since);
+    let (page, missed, cut) = collect(&service, &Arc::new(selection), through, limit, since);
     let oldest = page.iter().map(|line| (line.seq, line.meta().time)).min();
-    let more = oldest.filter(|_| page.len() == limit && missed.is_none());
+    let more = oldest.filter(|_| cut || (page.len() == limit && missed.is_none()));
     let before = more.map(|(seq, time)| id(epoch, seq, time));
     Ok(answer(&service, shape, page, missed, before))
 }
@@ -105,14 +105,14 @@ fn since(service: &Service, query: &Query, workload: &crate::ids::WorkloadId) ->
 }
 
 /// The last wanted lines up to `through`, ordered by time; and, if the page reaches back to where
-/// lines were forgotten, what is known of those.
+/// lines were forgotten, what is known of those; and whether it was cut for its size.
 fn collect(
     service: &Service,
     selection: &Arc<Selection>,
     through: u64,
     limit: usize,
     since: Option<i64>,
-) -> (Vec<Line>, Option<Missed>) {
+) -> (Vec<Line>, Option<Missed>, bool) {
     let mut cursor = Cursor::new(&service.journal, &service.index, selection.clone(), 0);
     let wanted = |lines: &Lines, line: &LineMeta| {
         Selection::young_enough(line, since) && selection.wants_line(lines, line)
@@ -131,11 +131,12 @@ fn collect(
     cursor.seek(first - 1);
     let (mut page, mut bytes) = (Vec::with_capacity(seqs.len()), 0);
     while cursor.after() < through {
+        let from = cursor.after();
         let batch = cursor.read(STEP_BYTES);
-        if batch.items.is_empty() && batch.through >= through {
+        // What lies between here and `through` is other workloads'.
+        if batch.through == from {
             break;
         }
-        let (before, through_step) = (page.len(), batch.through);
         for item in batch.items {
             let What::Record(slice) = item.what else { continue };
             let Entry::Lines(lines) = slice.entry else { continue };
@@ -147,9 +148,6 @@ fn collect(
                 }
             }
         }
-        if page.len() == before && through_step >= through {
-            break;
-        }
     }
     // Too much for one answer: the newest part of it is the page, and the rest comes before it.
     let mut kept = page.len();
@@ -160,7 +158,7 @@ fn collect(
     let cut = page.len() - kept;
     page.drain(..cut);
     page.sort_by_key(|line| (line.meta().time, line.seq));
-    (page, missed.filter(|_| cut == 0))
+    (page, missed.filter(|_| cut == 0), cut > 0)
 }
 
 /// What lies before everything that is kept.

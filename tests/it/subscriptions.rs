@@ -171,6 +171,9 @@ async fn filters_leave_out_lines_and_nothing_else() {
 async fn pages_go_back_without_loss_or_repetition() {
     let world = shop(65).await;
     world.stream(&format!("{STREAM}?since=1h"), None).await.drain(QUIET).await;
+    // Others say something after the last line that is paged through.
+    let pay = "/api/v1/namespaces/shop/deployment/pay/stream?since=1h";
+    world.stream(pay, None).await.drain(QUIET).await;
     let path = "/api/v1/namespaces/shop/deployment/web/logs?format=json&tail=90";
     let (mut keys, mut before, mut pages) = (BTreeSet::new(), String::new(), 0);
     loop {
