@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo build page test test-all e2e bench cluster cluster-down manifests clean
+.PHONY: help demo build page test test-all e2e seeds soak fuzz bench cluster cluster-down manifests clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,16 @@ test-all: ## The same with the long matrices
 
 e2e: build ## Only the suite on the real cluster
 	@tests/e2e/run
+
+seeds: ## Random stories with paused time, any number: SEEDS=10000 [FROM=0]
+	ROLLCAST_SEEDS=$(or $(SEEDS),1000) ROLLCAST_SEEDS_FROM=$(or $(FROM),0) \
+		cargo test --locked --test it random_stories -- --ignored --nocapture
+
+soak: ## The program under random faults: MINUTES=10 [SEED=1]
+	MINUTES=$(or $(MINUTES),2) SEED=$(or $(SEED),1) cargo test --locked --test soak -- --nocapture
+
+fuzz: ## A fuzz target for a while (needs cargo-fuzz and nightly): TARGET_NAME=reading [SECONDS=60]
+	cd fuzz && cargo +nightly fuzz run $(or $(TARGET_NAME),reading) -- -max_total_time=$(or $(SECONDS),60)
 
 bench: ## Figures beside peers and a floor program, in one table
 	@bench/run

@@ -15,7 +15,7 @@ use rollcast::cluster::{Cluster, ClusterOptions};
 use rollcast::ids::{Entry, Kind, Side, WorkloadId};
 use rollcast::journal::{Epoch, Journal, Limits};
 use rollcast::sim::Sim;
-use rollcast::tail::{Options, Sink, Tail, Wiring};
+use rollcast::tail::{Options, Sink, Tail, Waters, Wiring};
 use rollcast::telemetry::Metrics;
 use rollcast::time;
 use rollcast::watch::{self, Change, Index, WatchOptions};
@@ -71,6 +71,7 @@ pub async fn ours(args: &Args) -> Outcome {
             cluster: cluster.clone(),
             index: index.clone(),
             sink: sink(journal.clone(), check.clone()),
+            waters: Waters::new(),
             metrics: metrics.clone(),
             tracker: tracker.clone(),
             shutdown: shutdown.clone(),

@@ -210,6 +210,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_ms": u64::try_from(admin.inner.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         "ready": admin.ready().is_ok(),
+        "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         "rooms": rooms,
     }))
     .into_response()

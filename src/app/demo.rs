@@ -86,6 +86,8 @@ const DEMO_LOGS: config::Logs = config::Logs {
     max_followers_per_node: 5_000,
     opens_per_second: 500,
     linger: Duration::from_secs(30),
+    record: config::Record::Rollouts,
+    record_sources: 20,
 };
 
 fn demo_text(address: SocketAddr) -> String {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::ids::Side;
+use super::recorder::Recorder;
+use crate::ids::{Entry, Side, WorkloadId};
 use crate::journal::Journal;
 use crate::rollout::Model;
 use crate::tail::Tail;
@@ -18,6 +19,8 @@ pub(super) struct Director {
     pub(super) model: Arc<Mutex<Model>>,
     pub(super) journal: Journal,
     pub(super) tail: Tail,
+    /// Only the director's own task takes it.
+    pub(super) recorder: Arc<Mutex<Recorder>>,
 }
 
 // === impl Director ===
@@ -30,11 +33,23 @@ impl Director {
             let records = model.apply(change, now);
             (records, self.touched(&model, change))
         };
+        let mut concerned: Vec<Arc<WorkloadId>> = match change {
+            Change::Workload(entry) | Change::WorkloadGone(entry) => vec![entry.id.clone()],
+            _ => Vec::new(),
+        };
         for (workload, entry) in records {
+            if matches!(entry, Entry::Rollout(_)) {
+                concerned.push(workload.clone());
+            }
             self.journal.append(&workload, entry, now);
         }
         if !pods.is_empty() {
             self.tail.pods(&pods);
+        }
+        for workload in concerned {
+            let entry = self.index.workload(&workload);
+            let status = self.model.lock().current(&workload);
+            self.recorder.lock().look(&workload, entry.as_deref(), status.as_deref());
         }
     }
 

@@ -6,6 +6,7 @@
 mod demo;
 mod director;
 mod memory;
+mod recorder;
 mod rooms;
 mod serve;
 

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::director::Director;
 use super::memory::{self, Budget, Valves};
+use super::recorder::{Policy, Recorder};
 use crate::admin::{Admin, Waiting};
 use crate::cluster::Cluster;
 use crate::config;
@@ -18,7 +19,7 @@ use crate::http::{Service, StreamOptions};
 use crate::journal::{Epoch, Journal, Limits};
 use crate::rollout::Model;
 use crate::shutdown::{Restart, Shutdown, Supervisor};
-use crate::tail::{self, Tail, Wiring};
+use crate::tail::{self, Tail, Waters, Wiring};
 use crate::telemetry::Metrics;
 use crate::time;
 use crate::view::Views;
@@ -59,6 +60,7 @@ pub struct Rooms {
     /// What handlers use.
     pub service: Service,
     supervisor: Supervisor,
+    recorder: Arc<Mutex<Recorder>>,
 }
 
 // === impl Rooms ===
@@ -73,11 +75,13 @@ impl Rooms {
         let journal = Journal::new(Epoch::draw(&mut random), plan.journal);
         let index = Index::new();
         let model = Arc::new(Mutex::new(Model::new()));
+        let waters = Waters::new();
         let tail = Tail::new(
             Wiring {
                 cluster: plan.cluster.clone(),
                 index: index.clone(),
-                sink: sink(journal.clone()),
+                sink: sink(journal.clone(), waters.clone()),
+                waters,
                 metrics: metrics.clone(),
                 tracker: tracker.clone(),
                 shutdown: token.clone(),
@@ -137,7 +141,10 @@ impl Rooms {
             )
         });
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
-        let director = Director { index, model, journal: journal.clone(), tail };
+        let policy = Policy { record: plan.logs.record, sources: plan.logs.record_sources };
+        let recorder = Arc::new(Mutex::new(Recorder::new(tail.clone(), policy)));
+        let recording = recorder.clone();
+        let director = Director { index, model, journal: journal.clone(), tail, recorder };
         supervisor.keep("director", Restart::AfterPanic, move |_| {
             let (receiver, director) = (receiver.clone(), director.clone());
             async move {
@@ -150,7 +157,7 @@ impl Rooms {
         supervisor.for_room("journal").keep("janitor", Restart::AfterPanic, move |_| {
             janitor(journal.clone(), metrics.clone())
         });
-        Rooms { service, supervisor }
+        Rooms { service, supervisor, recorder: recording }
     }
 
     /// Tells operators how the rooms stand: ready when the cluster was read, alive while its
@@ -189,7 +196,12 @@ impl Rooms {
                 serde_json::json!({"streams": open, "memory_pressure": pressure})
             }),
         );
-        admin.show("tail", Arc::new(move || serde_json::json!({"followers": tail.followers()})));
+        let recorder = self.recorder.clone();
+        admin.show(
+            "recorder",
+            Arc::new(move || serde_json::json!({"workloads": recorder.lock().count()})),
+        );
+        admin.show("tail", Arc::new(move || serde_json::json!(tail.status())));
     }
 
     /// Waits until every task has ended; call after shutdown has stopped.
@@ -209,9 +221,11 @@ fn look(index: &Index, waiting: &mut Option<Waiting>) {
     }
 }
 
-fn sink(journal: Journal) -> tail::Sink {
+fn sink(journal: Journal, waters: Waters) -> tail::Sink {
     Arc::new(move |workload, entry| {
-        journal.append(workload, entry, time::now());
+        let now = time::now();
+        let low = waters.low(workload).unwrap_or(now);
+        journal.append_with(workload, entry, now, low);
     })
 }
 

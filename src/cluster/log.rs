@@ -46,6 +46,8 @@ pub struct LogRequest {
     /// Only so many of the last *stored pieces* (a long line is several). Never with a resume: it
     /// goes before `since`.
     pub tail_lines: Option<u32>,
+    /// Only so many bytes, cut anywhere: enough for a look at a stamp.
+    pub limit_bytes: Option<u32>,
 }
 
 /// Why a log cannot be read, or no further.
@@ -110,6 +112,9 @@ impl LogRequest {
         }
         if let Some(lines) = self.tail_lines {
             let _ = write!(url, "&tailLines={lines}");
+        }
+        if let Some(bytes) = self.limit_bytes {
+            let _ = write!(url, "&limitBytes={bytes}");
         }
         url
     }
@@ -256,6 +261,7 @@ mod tests {
             previous: false,
             since: None,
             tail_lines: None,
+            limit_bytes: None,
         }
     }
 

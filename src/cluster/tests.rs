@@ -145,6 +145,7 @@ fn log_of(follow: bool) -> LogRequest {
         previous: false,
         since: None,
         tail_lines: None,
+        limit_bytes: None,
     }
 }
 

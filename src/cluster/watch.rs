@@ -1,11 +1,14 @@
 //! One watch: list, then follow, for ever, with back-off.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use kube::Api;
 use kube::core::NamespaceResourceScope;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::DefaultBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 
@@ -15,6 +18,13 @@ use super::guard::{Answers, guarded};
 
 /// The server ends a watch after this many seconds; one that is silent five seconds longer is dead.
 const WATCH_SECONDS: u32 = 60;
+/// Longest pause between two tries, whatever went before: a pod that is new after an outage is to be
+/// heard within ten seconds of its end, and one try in five seconds hammers nobody.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// kube's back-off, which would go up to a minute, cut at [`LONGEST_PAUSE`].
+#[derive(Default)]
+struct Prompt(DefaultBackoff);
 
 /// What a watch brings. After a [`Step::Began`] everything that exists is listed, to the
 /// [`Step::Complete`]; what is not among it exists no more, and nobody says so otherwise.
@@ -81,8 +91,24 @@ impl Cluster {
         };
         let config = watcher::Config::default().timeout(WATCH_SECONDS);
         // Without the back-off an error is followed by the next try at once.
-        let events = watcher(api, config).default_backoff();
+        let events = watcher(api, config).backoff(Prompt::default());
         (events.map(Step::from).boxed(), answers)
+    }
+}
+
+// === impl Prompt ===
+
+impl Iterator for Prompt {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
+    }
+}
+
+impl Backoff for Prompt {
+    fn reset(&mut self) {
+        self.0.reset();
     }
 }
 

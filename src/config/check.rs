@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use super::limits::limits;
-use super::options::{AuthMode, Command, DemoOptions, LogOptions, Options, ServeOptions};
+use super::options::{
+    AuthMode, Command, DemoOptions, LogOptions, Options, RecordMode, ServeOptions,
+};
 use super::units::{Size, Span};
-use super::{Auth, Cluster, Config, ConfigError, Demo, Effective, History, Logs, Serve, Streams};
+use super::{
+    Auth, Cluster, Config, ConfigError, Demo, Effective, History, Logs, Record, Serve, Streams,
+};
 use crate::{shutdown, telemetry};
 
 /// Largest size that any option takes; keeps `usize` conversions exact.
@@ -142,6 +146,12 @@ fn logs(options: &ServeOptions, effective: &Effective) -> Result<Logs, ConfigErr
         max_followers_per_node: options.max_followers_per_node.min(options.max_followers) as usize,
         opens_per_second: options.opens_per_second,
         linger: within("--follower-linger", options.follower_linger, 0, 3600)?,
+        record: match options.record {
+            RecordMode::Off => Record::Off,
+            RecordMode::Rollouts => Record::Rollouts,
+            RecordMode::All => Record::All,
+        },
+        record_sources: options.record_sources as usize,
     })
 }
 

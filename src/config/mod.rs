@@ -25,6 +25,7 @@ mod units;
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -128,6 +129,41 @@ pub struct Logs {
     pub opens_per_second: u32,
     /// Time from the last lease to the end of a follower.
     pub linger: Duration,
+    /// What is followed although nobody watches.
+    pub record: Record,
+    /// Logs of one workload that are recorded at a time.
+    pub record_sources: usize,
+}
+
+/// What is followed although nobody watches. A closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Nothing.
+    Off,
+    /// The new pods of rollouts that run.
+    Rollouts,
+    /// The newest pods of every workload, always.
+    All,
+}
+
+/// A word that names no [`Record`].
+#[derive(Debug, thiserror::Error)]
+#[error("expected one of off, rollouts, all")]
+pub struct UnknownRecord;
+
+// === impl Record ===
+
+impl FromStr for Record {
+    type Err = UnknownRecord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "off" => Ok(Record::Off),
+            "rollouts" => Ok(Record::Rollouts),
+            "all" => Ok(Record::All),
+            _ => Err(UnknownRecord),
+        }
+    }
 }
 
 /// What is kept.

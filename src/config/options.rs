@@ -26,6 +26,17 @@ pub(super) enum Command {
     Demo(DemoOptions),
 }
 
+/// What is followed although nobody watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RecordMode {
+    /// Nothing.
+    Off,
+    /// The new pods of rollouts that run.
+    Rollouts,
+    /// The newest pods of every workload, always.
+    All,
+}
+
 /// How callers prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum AuthMode {
@@ -236,6 +247,28 @@ pub(super) struct ServeOptions {
         help_heading = "Logs"
     )]
     pub(super) follower_linger: Span,
+
+    /// What is followed although nobody watches, so that late comers have it. A workload's annotation
+    /// rollcast.dev/record overrules it.
+    #[arg(
+        long,
+        env = "ROLLCAST_RECORD",
+        value_name = "WHAT",
+        default_value = "rollouts",
+        help_heading = "Logs"
+    )]
+    pub(super) record: RecordMode,
+
+    /// Logs of one workload that are recorded at a time, failing pods first. 1 to 1000.
+    #[arg(
+        long,
+        env = "ROLLCAST_RECORD_SOURCES",
+        value_name = "NUMBER",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=1000),
+        help_heading = "Logs"
+    )]
+    pub(super) record_sources: u32,
 
     /// How long a pod that is gone is still shown. 0s to 24h.
     #[arg(

@@ -113,12 +113,12 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     let _ = span.set_parent(parent);
     request.extensions_mut().insert(id.clone());
     let answer = match edge.inner.doors.check(&request) {
-        Err(problem) => {
-            edge.inner.limit(&problem);
-            problem.into_response()
-        }
+        Err(problem) => problem.into_response(),
         Ok(()) => guarded(next.run(request), &edge.inner.metrics).instrument(span.clone()).await,
     };
+    if let Some(problem) = answer.extensions().get::<Problem>() {
+        edge.inner.limit(problem);
+    }
     let mut answer = explained(answer, &id, &route);
     span.record("http.response.status_code", answer.status().as_u16());
     edge.inner.metrics.http_request(&route, answer.status().as_u16(), began.elapsed());

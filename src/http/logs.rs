@@ -191,7 +191,8 @@ fn answer(
         encoder.gap(&mut body, position, None, &gap);
     }
     for line in &page {
-        encoder.line(&mut body, line.seq, &line.lines, line.meta());
+        let position = Position { seq: line.seq, time: line.meta().time };
+        encoder.line(&mut body, position, &line.lines, line.meta());
     }
     let (kind, body) = match shape {
         Shape::Text => ("text/plain; charset=utf-8", body),

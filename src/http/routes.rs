@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::header;
 
 use super::auth::Caller;
 use super::problem::Problem;
-use super::streams::MAX_BODY;
 use super::target::{authorize, find};
 use super::{Service, logs, streams, workloads};
 use crate::wire::rollout_json;
@@ -19,7 +18,7 @@ use crate::wire::rollout_json;
 pub fn routes(service: Service) -> Router {
     Router::new()
         .route("/api/v1/workloads", get(workloads::list))
-        .route("/api/v1/stream", post(streams::of_list).layer(DefaultBodyLimit::max(MAX_BODY)))
+        .route("/api/v1/stream", post(streams::of_list))
         .route("/api/v1/namespaces/{namespace}/stream", get(streams::of_namespace))
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/stream", get(streams::of_workload))
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/logs", get(logs::page))

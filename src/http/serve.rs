@@ -43,11 +43,9 @@ use crate::telemetry::{Metrics, panic_words};
 
 /// Connections that wait in the kernel to be accepted: a restart brings all viewers back at once.
 const BACKLOG: i32 = 4096;
-/// hyper's buffers for each connection; its default of 400 KiB would be 4 GB for 10,000 viewers that
-/// do not read. A request's head must fit, too.
-const BUFFER: usize = 64 * 1024;
-/// The same for each HTTP/2 stream, of which a connection has many.
-const STREAM_BUFFER: usize = 32 * 1024;
+/// hyper's buffer for each connection, and for each HTTP/2 stream; its default of 400 KiB would be
+/// 4 GB for 10,000 viewers that do not read. A request's head must fit, too.
+const BUFFER: usize = 32 * 1024;
 /// Unsent bytes that the kernel takes before it calls a connection full, and its whole send buffer,
 /// which counts against the memory of the pod. What a slow viewer has not read stays in the journal,
 /// where all share it, not in a socket of its own.
@@ -122,8 +120,7 @@ pub struct Bounds {
     pub stall: Duration,
     /// How long the head of a request may take to come.
     pub head: Duration,
-    /// Bytes of a request's head. hyper ends HTTP/1.1 connections that send more than 64 KiB by
-    /// itself.
+    /// Bytes of a request's head. hyper answers 431 to more, or to more than 32 KiB, by itself.
     pub head_bytes: u32,
     /// How long a connection may wait for its next request.
     pub idle: Duration,
@@ -399,7 +396,7 @@ fn builder(streams: Streams, bounds: &Bounds) -> auto::Builder<Streams> {
         .timer(TokioTimer::new())
         // From the end of the last answer, so the idle time is in it.
         .header_read_timeout(bounds.idle)
-        .max_buf_size(BUFFER)
+        .max_buf_size(BUFFER.max(bounds.head_bytes as usize))
         .max_headers(HEADERS);
     builder
         .http2()
@@ -411,7 +408,7 @@ fn builder(streams: Streams, bounds: &Bounds) -> auto::Builder<Streams> {
         .max_concurrent_streams(bounds.streams)
         .max_header_list_size(bounds.head_bytes)
         .max_pending_accept_reset_streams(RESETS)
-        .max_send_buf_size(STREAM_BUFFER);
+        .max_send_buf_size(BUFFER);
     builder
 }
 

@@ -25,8 +25,6 @@ use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target};
 
 /// Targets in one list.
 const MAX_TARGETS: usize = 100;
-/// Bytes of a list.
-pub(super) const MAX_BODY: usize = 64 << 10;
 
 impl FromRequestParts<Service> for Asker {
     type Rejection = Problem;
@@ -99,10 +97,8 @@ pub(super) async fn of_list(
     let query = Query::parse(&query_pairs(query.as_deref()), &headers)?;
     let body = body.map_err(|rejected| match rejected {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            Problem::new(
-                problem::Kind::TooLarge,
-                format!("the list has more than {MAX_BODY} bytes"),
-            )
+            let words = "the list is longer than this server takes (--request-body-bytes)";
+            Problem::new(problem::Kind::TooLarge, words)
         }
         other => Problem::bad_request("body", &format!("cannot be read: {other}")),
     })?;

@@ -57,6 +57,9 @@ pub struct LineMeta {
     pub lossy: bool,
     /// The log ended cleanly without a line end after this line.
     pub partial: bool,
+    /// It was the first of what could be read, and the file may have begun inside it: what stands
+    /// before its text may be missing.
+    pub partial_head: bool,
 }
 
 /// Which revision a pod belongs to, seen from the newest rollout of its workload.

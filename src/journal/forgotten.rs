@@ -8,14 +8,16 @@ use std::collections::VecDeque;
 
 /// Evicted runs that are remembered for a workload. At 40 bytes each this is 160 KiB at most; of
 /// what is older only the times are known, and its lines are not counted.
-const MAX_RUNS: usize = 4096;
+pub(super) const MAX_RUNS: usize = 4096;
 
 /// The oldest and the newest stamp of some lines. Lines of several sources do not come in the order
 /// of their stamps, so both have to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
-    pub(super) oldest: i64,
-    pub(super) newest: i64,
+pub struct Times {
+    /// No stamp is older.
+    pub oldest: i64,
+    /// No stamp is newer.
+    pub newest: i64,
 }
 
 /// A contiguous stretch of evicted sequence numbers that are all lines, or a single other record.
@@ -154,6 +156,9 @@ impl Older {
 // === impl Lost ===
 
 impl Lost {
+    /// Nothing is known.
+    pub(super) const UNKNOWN: Lost = Lost { lines: None, times: None };
+
     fn take(&mut self, time: i64, lines: u64, times: Times) {
         if times.newest < time {
             return;
@@ -168,6 +173,9 @@ impl Lost {
 // === impl Times ===
 
 impl Times {
+    /// Of lines whose times are not known.
+    pub(super) const ANY: Times = Times { oldest: i64::MIN, newest: i64::MAX };
+
     /// Of no line.
     pub(super) const NONE: Times = Times { oldest: i64::MAX, newest: i64::MIN };
 

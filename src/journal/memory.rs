@@ -1,17 +1,20 @@
 //! The journal in memory.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::epoch::Epoch;
-use super::forgotten::Older;
-use super::shelf::{Freed, Past, Shelf};
-use crate::ids::{Entry, WorkloadId};
+use super::missed::Slice;
+use super::restore::{Loading, Restored};
+use super::shelf::{Freed, Shelf};
+use super::shelves::Shelves;
+use super::store::{Attempt, Holds, Opened, Record, Restart, Status, Store};
+use crate::ids::{AttemptKey, Entry, WorkloadId};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,11 @@ struct Inner {
     /// on every shelf in order.
     writer: Mutex<Writer>,
     shelves: RwLock<Shelves>,
+    store: Option<Arc<dyn Store>>,
+    /// Why there is none although there should be one.
+    unstored: Option<String>,
+    /// What is known of the process before, if the store told.
+    before: Before,
     bytes: AtomicU64,
     /// Bytes that all workloads together may hold now.
     bound: AtomicU64,
@@ -46,18 +54,10 @@ struct Inner {
 }
 
 #[derive(Debug, Default)]
-struct Shelves {
-    live: HashMap<Arc<WorkloadId>, Arc<Shelf>>,
-    /// What is known of workloads whose shelves were removed, so that one that is made anew can say
-    /// what it missed.
-    past: HashMap<Arc<WorkloadId>, Past>,
-    /// The newest sequence number of those of which nothing is known any more.
-    unknown: u64,
+struct Before {
+    restart: Option<Restart>,
+    attempts: Vec<Attempt>,
 }
-
-/// Workloads without a shelf whose past is known, some 150 bytes each. When there are more, the
-/// older half is forgotten.
-const MAX_PAST: usize = 4096;
 
 #[derive(Debug)]
 struct Writer {
@@ -78,18 +78,89 @@ const STALE_SLACK: usize = 1024;
 impl Journal {
     /// Makes an empty journal.
     pub fn new(epoch: Epoch, limits: Limits) -> Self {
-        let writer = Mutex::new(Writer { next: 1, order: VecDeque::new(), stale: 0 });
-        let inner = Inner {
-            epoch,
-            limits,
-            writer,
-            shelves: RwLock::default(),
-            bytes: AtomicU64::new(0),
-            bound: AtomicU64::new(limits.total_bytes as u64),
-            evicted: AtomicU64::new(0),
-            head: watch::Sender::new(0),
-        };
+        let writer = Writer { next: 1, order: VecDeque::new(), stale: 0 };
+        let inner = Inner::new(epoch, limits, writer, Shelves::new(limits));
         Journal { inner: Arc::new(inner) }
+    }
+
+    /// Makes an empty journal whose store does not work, and says `why` in its status.
+    pub fn unstored(epoch: Epoch, limits: Limits, why: String) -> Self {
+        let writer = Writer { next: 1, order: VecDeque::new(), stale: 0 };
+        let mut inner = Inner::new(epoch, limits, writer, Shelves::new(limits));
+        inner.unstored = Some(why);
+        Journal { inner: Arc::new(inner) }
+    }
+
+    /// Makes the journal that a store holds, within the limits and at wall time `now`. Blocks while
+    /// it reads.
+    pub fn restore(opened: Opened, limits: Limits, now: i64) -> Self {
+        let Opened { store, epoch, next, clean, facts } = opened;
+        let mut shelves = Shelves::new(limits);
+        let mut loading = Loading::new(limits, now);
+        for fact in facts {
+            loading.take(fact);
+        }
+        let Restored { shelves: live, order, bytes, ledger, restart } =
+            loading.finish(next - 1, clean, &shelves.budget);
+        tracing::info!(%epoch, workloads = live.len(), records = order.len(), bytes, next, "history restored");
+        let next = next.max(ledger.last() + 1);
+        let writer = Writer { next, order: order.into(), stale: 0 };
+        shelves.live = live;
+        let mut inner = Inner::new(epoch, limits, writer, shelves);
+        inner.bytes = AtomicU64::new(bytes as u64);
+        inner.head = watch::Sender::new(next - 1);
+        inner.before = Before { restart, attempts: ledger.attempts.values().cloned().collect() };
+        inner.store = Some(store.clone());
+        let inner = Arc::new(inner);
+        let holds: Weak<dyn Holds> = Arc::downgrade(&inner) as Weak<dyn Holds>;
+        store.attach(holds, ledger);
+        Journal { inner }
+    }
+
+    /// How its store stands; `None` if it should have none.
+    pub fn store(&self) -> Option<Status> {
+        match &self.inner.store {
+            Some(store) => Some(store.status()),
+            None => {
+                let why = self.inner.unstored.clone()?;
+                Some(Status { failing: Some(why), ..Status::default() })
+            }
+        }
+    }
+
+    /// Has the store keep what was appended, and waits for it at most so long. Call it when nothing is
+    /// appended any more; true if there is no store.
+    pub fn close(&self, within: Duration) -> bool {
+        self.inner.store.as_ref().is_none_or(|store| store.close(within))
+    }
+
+    /// The restart that lost records, if there was one: the process before ended without closing the
+    /// store. A position behind its `after`, up to its `through`, may have been issued for a record
+    /// that is not here.
+    pub fn restart(&self) -> Option<&Restart> {
+        self.inner.before.restart.as_ref()
+    }
+
+    /// How far the logs were when the journal was restored: the last line of each attempt that the
+    /// journal had, and whether it had ended. Empty for a new journal.
+    pub fn last_lines(&self) -> &[Attempt] {
+        &self.inner.before.attempts
+    }
+
+    /// The last lines of an attempt; see [`Shelf::last_words`]. Looks through all workloads.
+    pub fn last_words(&self, attempt: &AttemptKey) -> Vec<Slice> {
+        let shelves: Vec<_> = self.inner.shelves.read().live.values().cloned().collect();
+        let said = shelves.iter().map(|shelf| shelf.last_words(attempt));
+        said.into_iter().find(|words| !words.is_empty()).unwrap_or_default()
+    }
+
+    /// Says that no line of this attempt was lost by the restart: its reader found the last line in
+    /// the log and goes on behind it. Until this is said of all logs of a workload that were open,
+    /// readers that come from before the restart are told that lines may be missing.
+    pub fn proven(&self, workload: &WorkloadId, attempt: &AttemptKey) {
+        if let Some(shelf) = self.inner.shelves.read().live.get(workload) {
+            shelf.proven(attempt);
+        }
     }
 
     /// Which journal this is.
@@ -136,12 +207,23 @@ impl Journal {
 
     /// Appends an entry at wall time `now`; gives the sequence number of its first record.
     pub fn append(&self, workload: &Arc<WorkloadId>, entry: Entry, now: i64) -> u64 {
+        self.append_with(workload, entry, now, now)
+    }
+
+    /// As [`Journal::append`], while sources of the workload are behind: nothing older than `low`
+    /// will be appended later on. Not stored: after a restart every source is read again anyway.
+    pub fn append_with(&self, workload: &Arc<WorkloadId>, entry: Entry, now: i64, low: i64) -> u64 {
         let shelf = self.shelf(workload);
         let count = entry.count();
         let mut writer = self.inner.writer.lock();
         let first = writer.next;
         writer.next += count;
-        let added = shelf.push(first, now, entry);
+        let kept = self.inner.store.as_ref().map(|store| (store, entry.clone()));
+        let (added, lines_before) = shelf.push(first, now, low, entry);
+        if let Some((store, entry)) = kept {
+            let workload = workload.clone();
+            store.keep(Record { first, workload, appended: now, lines_before, entry });
+        }
         self.inner.head.send_replace(first + count - 1);
         writer.order.push_back((first, shelf.clone()));
         self.inner.bytes.fetch_add(added as u64, Ordering::Relaxed);
@@ -173,7 +255,9 @@ impl Journal {
         }
         // Under the writer's lock nothing is appended, and under the map's nobody gets a shelf, so one
         // that only the map holds is not in use.
-        self.inner.shelves.write().clear_away();
+        let mut shelves = self.inner.shelves.write();
+        shelves.trim_words();
+        shelves.clear_away();
     }
 
     fn freed(&self, freed: Freed) {
@@ -182,41 +266,30 @@ impl Journal {
     }
 }
 
-// === impl Shelves ===
+// === impl Inner ===
 
-impl Shelves {
-    fn shelf(&mut self, workload: &Arc<WorkloadId>) -> Arc<Shelf> {
-        if let Some(shelf) = self.live.get(workload) {
-            return shelf.clone();
+impl Inner {
+    fn new(epoch: Epoch, limits: Limits, writer: Writer, shelves: Shelves) -> Self {
+        Inner {
+            epoch,
+            limits,
+            writer: Mutex::new(writer),
+            shelves: RwLock::new(shelves),
+            store: None,
+            unstored: None,
+            before: Before::default(),
+            bytes: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            bound: AtomicU64::new(limits.total_bytes as u64),
+            head: watch::Sender::new(0),
         }
-        let past = self.past.remove(workload).unwrap_or_else(|| match self.unknown {
-            0 => Past::default(),
-            floor => Past { floor, lines: 0, older: Older::Unknown },
-        });
-        let shelf = Arc::new(Shelf::new(workload.clone(), past));
-        self.live.insert(workload.clone(), shelf.clone());
-        shelf
     }
+}
 
-    /// Removes shelves that are empty and not in use.
-    fn clear_away(&mut self) {
-        let past = &mut self.past;
-        self.live.retain(|workload, shelf| {
-            if Arc::strong_count(shelf) > 1 {
-                return true;
-            }
-            let Some(left) = shelf.past() else { return true };
-            if left.lines > 0 || left.older != Older::Nothing {
-                past.insert(workload.clone(), left);
-            }
-            false
-        });
-        if self.past.len() > MAX_PAST {
-            let mut floors: Vec<u64> = self.past.values().map(|past| past.floor).collect();
-            let (_, middle, _) = floors.select_nth_unstable(MAX_PAST / 2);
-            self.unknown = self.unknown.max(*middle);
-            self.past.retain(|_, past| past.floor > self.unknown);
-        }
+impl Holds for Inner {
+    fn holds(&self, workload: &WorkloadId, first: u64) -> bool {
+        let shelf = self.shelves.read().live.get(workload).cloned();
+        shelf.is_some_and(|shelf| shelf.holds(first))
     }
 }
 
@@ -235,7 +308,8 @@ mod tests {
 
     use super::*;
     use crate::ids::{AttemptKey, Kind, LineMeta, Lines, Side, Source};
-    use crate::journal::Missed;
+    use crate::journal::shelves::MAX_PAST;
+    use crate::journal::{Loss, Missed};
 
     const LIMITS: Limits =
         Limits { workload_bytes: 1 << 20, total_bytes: 4 << 20, age: Duration::from_secs(3600) };
@@ -256,6 +330,7 @@ mod tests {
                 ordinal: 0,
                 lossy: false,
                 partial: false,
+                partial_head: false,
             })
             .collect();
         let text = Bytes::from_static(b"x");
@@ -310,6 +385,7 @@ mod tests {
                 oldest: Some(0),
                 newest: Some(kept[0] - 1),
                 next: Some(kept[0]),
+                why: Loss::Forgotten,
             };
             assert_eq!(missed, expected, "after {after}");
         }
@@ -390,8 +466,14 @@ mod tests {
         journal.expire(2 * 3600 * crate::time::SECOND);
         assert!(journal.inner.shelves.read().live.is_empty());
         let read = journal.shelf(&web).read(0, usize::MAX);
-        let missed =
-            Missed { through: last, lines: Some(1), oldest: Some(0), newest: Some(0), next: None };
+        let missed = Missed {
+            through: last,
+            lines: Some(1),
+            oldest: Some(0),
+            newest: Some(0),
+            next: None,
+            why: Loss::Forgotten,
+        };
         assert_eq!(read.missed, Some(missed));
         assert_eq!(journal.shelf(&web).read(last, usize::MAX).missed, None);
         assert_eq!(journal.append(&web, lines(&web, 1..2), 0), last + 1);

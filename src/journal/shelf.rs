@@ -6,16 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::forgotten::{Forgotten, Lost, Older, Times};
-use crate::ids::{Entry, LineMeta, Lines, WorkloadId};
-
-/// What a chunk costs besides its text: the entry, its place on the shelf and in the order of
-/// eviction, and the allocator's share. Measured at about 200 bytes for a batch of one line.
-const CHUNK_OVERHEAD: usize = 224;
-/// What a line costs besides its text.
-const LINE_OVERHEAD: usize = size_of::<crate::ids::LineMeta>();
-/// What a record that is no line is taken to cost: pod and rollout records have some strings.
-const RECORD_BYTES: usize = 1024;
+use super::chunk::Chunk;
+use super::forgotten::{Forgotten, Lost, Older};
+use super::missed::{At, Loss, Missed, Read, Slice};
+use super::words::{Budget, EndedAttempt, LAST_WORDS, Words};
+use crate::ids::{AttemptKey, Entry, LineMeta, Lines, WorkloadId};
 
 /// The records of one workload, in sequence order.
 #[derive(Debug)]
@@ -34,64 +29,41 @@ struct State {
     /// Last sequence number that was evicted, 0 if none.
     floor: u64,
     forgotten: Forgotten,
+    /// Where records are missing between those that are kept, in order. Only a journal that came out
+    /// of a store has any.
+    holes: VecDeque<Hole>,
+    /// Up to this sequence number lines may be missing that are in no count; they came before this
+    /// wall time.
+    unsure: Option<(u64, i64)>,
+    /// The end of the hole of the last restart, and the attempts of which lines can be in it.
+    unproven: Option<(u64, Vec<AttemptKey>)>,
+    words: Words,
 }
 
-#[derive(Debug)]
-struct Chunk {
-    first: u64,
-    lines_before: u64,
-    appended: i64,
-    bytes: usize,
-    /// Of its lines.
-    times: Times,
-    entry: Entry,
-}
-
-/// Part of one appended entry: all of it, or its later lines.
-#[derive(Clone, Debug)]
-pub struct Slice {
-    /// Sequence number of the first record in the slice.
-    pub first: u64,
-    /// For lines: index of the first line that belongs to the slice.
-    pub from: usize,
-    /// The entry as it was appended.
-    pub entry: Entry,
-}
-
-/// What [`Shelf::read`] found.
-#[derive(Debug)]
-pub struct Read {
-    /// Records in sequence order.
-    pub slices: Vec<Slice>,
-    /// The position after them: read on from here.
-    pub next: u64,
-    /// Records between the position asked for and the first slice were forgotten.
-    pub missed: Option<Missed>,
-}
-
-/// Records that were forgotten before they were read.
+/// A stretch of sequence numbers whose records are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// Last forgotten sequence number.
-    pub through: u64,
-    /// Lines among them, before filters, if known.
-    pub lines: Option<u64>,
-    /// No line among them has an older stamp (wall time), if known; `None` too if there is no line.
-    pub oldest: Option<i64>,
-    /// No line among them has a newer stamp, if known; `None` too if there is no line.
-    pub newest: Option<i64>,
-    /// The stamp of the first line that is kept behind them, if there is one.
-    pub next: Option<i64>,
+pub(super) struct Hole {
+    /// The record before it ends here.
+    pub(super) after: u64,
+    /// Its last number.
+    pub(super) through: u64,
+    /// Lines of the workload in it, if known.
+    pub(super) lines: Option<u64>,
 }
 
-/// Where reading begins that was asked for by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct At {
-    /// The position before the first kept record whose time is the time asked for or later.
-    pub after: u64,
-    /// Lines of that time or later that were forgotten, or may have been. Reading on from `after`
-    /// does not tell of them again.
-    pub missed: Option<Missed>,
+/// What a store gave back of one workload.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) chunks: VecDeque<Chunk>,
+    pub(super) bytes: usize,
+    pub(super) lines: u64,
+    pub(super) floor: u64,
+    pub(super) forgotten: Forgotten,
+    pub(super) holes: VecDeque<Hole>,
+    pub(super) unsure: Option<(u64, i64)>,
+    pub(super) unproven: Option<(u64, Vec<AttemptKey>)>,
+    /// Records that would be forgotten but may be last words, in order.
+    pub(super) words: Vec<Chunk>,
 }
 
 /// What is known of a workload whose records are all forgotten.
@@ -117,21 +89,111 @@ pub(super) struct Freed {
 
 impl Shelf {
     /// An empty shelf of a workload of which `past` is known.
-    pub(super) fn new(workload: Arc<WorkloadId>, past: Past) -> Self {
+    pub(super) fn new(workload: Arc<WorkloadId>, past: Past, budget: Arc<Budget>) -> Self {
         let Past { floor, lines, older } = past;
         let forgotten = Forgotten::after(older);
-        let state = Mutex::new(State { floor, lines, forgotten, ..State::default() });
+        let words = Words::new(budget);
+        let state = Mutex::new(State { floor, lines, forgotten, words, ..State::default() });
         Shelf { workload, state, head: watch::Sender::new(floor) }
     }
 
     /// What is left to know of an empty shelf when it is removed; `None` while it is not empty.
     pub(super) fn past(&self) -> Option<Past> {
-        let state = self.state.lock();
-        state.chunks.is_empty().then(|| Past {
-            floor: state.floor,
+        let mut state = self.state.lock();
+        if state.chunks.is_empty() {
+            state.words.keep_ended();
+        }
+        let unsure = state.unsure.is_some() || state.holes.iter().any(|hole| hole.lines.is_none());
+        (state.chunks.is_empty() && state.words.is_empty()).then(|| Past {
+            floor: state.holes.back().map_or(state.floor, |hole| hole.through),
             lines: state.lines,
-            older: state.forgotten.summary(),
+            older: if unsure { Older::Unknown } else { state.forgotten.summary() },
         })
+    }
+
+    /// A shelf as a store gave it back.
+    pub(super) fn filled(workload: Arc<WorkloadId>, kept: Kept, budget: Arc<Budget>) -> Self {
+        let Kept { mut chunks, bytes, lines, floor, forgotten, holes, unsure, unproven, .. } = kept;
+        let mut words = Words::new(budget);
+        for mut chunk in kept.words {
+            chunk.heard(&mut words);
+            chunk.unheard(&mut words);
+        }
+        for chunk in &mut chunks {
+            chunk.heard(&mut words);
+        }
+        let last = chunks.back().map_or(floor, Chunk::last);
+        let head = holes.back().map_or(last, |hole| hole.through.max(last));
+        let state =
+            State { chunks, bytes, lines, floor, forgotten, holes, unsure, unproven, words };
+        Shelf { workload, state: Mutex::new(state), head: watch::Sender::new(head) }
+    }
+
+    /// Says that no line of an attempt was lost with the process before: its reader found the last
+    /// one and went on behind it. When that is so for all, there is no hole.
+    pub(super) fn proven(&self, attempt: &AttemptKey) {
+        let mut state = self.state.lock();
+        let Some((through, open)) = &mut state.unproven else { return };
+        open.retain(|open| open != attempt);
+        if open.is_empty() {
+            let through = *through;
+            state.holes.retain(|hole| hole.through != through || hole.lines.is_some());
+            state.unproven = None;
+        }
+    }
+
+    /// Whether the record that begins here is kept.
+    pub(super) fn holds(&self, first: u64) -> bool {
+        let state = self.state.lock();
+        let kept = state.chunks.binary_search_by_key(&first, |chunk| chunk.first).is_ok();
+        kept || state.words.holds(first)
+    }
+
+    /// The last lines of an attempt, about 64 KiB of text, oldest first; also when the shelf has
+    /// forgotten them. Empty if they are not known.
+    pub fn last_words(&self, attempt: &AttemptKey) -> Vec<Slice> {
+        let state = self.state.lock();
+        let mut room = LAST_WORDS;
+        let mut slices = VecDeque::new();
+        let of_it = |chunk: &Chunk| match &chunk.entry {
+            Entry::Lines(lines) if lines.source.key == *attempt => {
+                Some((chunk.first, lines.clone()))
+            }
+            _ => None,
+        };
+        let shelf = state.chunks.iter().rev().filter_map(of_it);
+        for (first, lines) in shelf.chain(state.words.of(attempt).into_iter().rev()) {
+            let fits = lines.lines.iter().rev().take_while(|line| {
+                let fits = u64::from(line.len) <= room;
+                room = if fits { room - u64::from(line.len) } else { 0 };
+                fits
+            });
+            let from = lines.lines.len() - fits.count();
+            if from < lines.lines.len() {
+                let entry = Entry::Lines(lines);
+                let first = first + from as u64;
+                slices.push_front(Slice { first, from, low: i64::MAX, entry });
+            }
+            if room == 0 || from > 0 {
+                break;
+            }
+        }
+        slices.into()
+    }
+
+    /// The attempts of the last rollouts that ended, in the order in which they did.
+    pub fn ended_attempts(&self) -> Vec<EndedAttempt> {
+        self.state.lock().words.ended()
+    }
+
+    /// When each attempt was heard last whose words are kept although the shelf forgot them.
+    pub(super) fn ages_of_words(&self) -> Vec<u64> {
+        self.state.lock().words.ages().collect()
+    }
+
+    /// Lets go of the oldest of them; gives the bytes that this gave back.
+    pub(super) fn remove_oldest_words(&self) -> usize {
+        self.state.lock().words.remove_oldest().unwrap_or(0)
     }
 
     /// Whose records these are.
@@ -153,20 +215,37 @@ impl Shelf {
     /// collected (at least one entry if there is any).
     pub fn read(&self, after: u64, max_bytes: usize) -> Read {
         let state = self.state.lock();
-        let missed = (after < state.floor)
-            .then(|| state.missed(state.forgotten.behind(after, state.lines_forgotten())));
         let mut next = after.max(state.floor);
+        let missed = if after < state.floor {
+            let lost = match state.unsure {
+                Some((through, _)) if after < through => Lost::UNKNOWN,
+                _ => state.forgotten.behind(after, state.lines_forgotten()),
+            };
+            Some(state.missed(state.floor, lost, Loss::Forgotten))
+        } else if let Some(hole) = state.hole_at(after) {
+            next = hole.through;
+            // Who stands inside had some of its records, and nobody knows which.
+            let lines = hole.lines.filter(|_| after == hole.after);
+            let why = if hole.lines.is_some() { Loss::Forgotten } else { Loss::Restart };
+            Some(state.missed(hole.through, Lost { lines, times: None }, why))
+        } else {
+            None
+        };
+        // A hole is told with what follows it.
+        let stop = state.holes.iter().find(|hole| hole.after >= next);
+        let stop = stop.map_or(u64::MAX, |hole| hole.after);
         let begin = state.chunks.partition_point(|chunk| chunk.last() <= next);
         let mut slices = Vec::new();
         let mut bytes = 0;
         for chunk in state.chunks.range(begin..) {
-            if bytes >= max_bytes {
+            if bytes >= max_bytes || chunk.first > stop {
                 break;
             }
             let from = (next + 1).saturating_sub(chunk.first) as usize;
             slices.push(Slice {
                 first: chunk.first + from as u64,
                 from,
+                low: chunk.low,
                 entry: chunk.entry.clone(),
             });
             bytes += chunk.bytes;
@@ -223,8 +302,11 @@ impl Shelf {
     /// forgotten.
     pub fn position_at(&self, time: i64) -> At {
         let state = self.state.lock();
-        let lost = state.forgotten.since(time, state.lines_forgotten());
-        let missed = lost.map(|lost| state.missed(lost));
+        let lost = match state.unsure {
+            Some((_, before)) if time < before => Some(Lost::UNKNOWN),
+            _ => state.forgotten.since(time, state.lines_forgotten()),
+        };
+        let missed = lost.map(|lost| state.missed(state.floor, lost, Loss::Forgotten));
         let after = state.chunks.iter().find_map(|chunk| {
             let index = match &chunk.entry {
                 Entry::Lines(_) if chunk.times.newest < time => None,
@@ -233,29 +315,33 @@ impl Shelf {
             };
             index.map(|index| chunk.first + index as u64 - 1)
         });
-        At { after: after.unwrap_or_else(|| *self.head.borrow()), missed }
+        let after = after.unwrap_or_else(|| *self.head.borrow());
+        // Lines in a hole right before it may be young enough, too.
+        let hole = state.holes.iter().rfind(|hole| hole.after <= after);
+        let hole = hole.filter(|hole| {
+            let behind = state.chunks.partition_point(|chunk| chunk.first <= hole.through);
+            state.chunks.get(behind).is_none_or(|chunk| chunk.first > after)
+        });
+        At { after: hole.map_or(after, |hole| hole.after), missed }
     }
 
     /// Puts an entry on the shelf. Only the journal calls this, in sequence order.
-    pub(super) fn push(&self, first: u64, appended: i64, entry: Entry) -> usize {
-        let (bytes, lines, times) = match &entry {
-            Entry::Lines(lines) => {
-                let count = lines.lines.len();
-                let bytes = CHUNK_OVERHEAD + lines.text.len() + count * LINE_OVERHEAD;
-                (bytes, count as u64, Times::of(lines))
-            }
-            _ => (RECORD_BYTES, 0, Times::NONE),
-        };
+    ///
+    /// Gives the bytes that it costs, and how many lines the workload had before it.
+    pub(super) fn push(&self, first: u64, appended: i64, low: i64, entry: Entry) -> (usize, u64) {
+        let mut chunk = Chunk::new(first, appended, 0, entry);
+        chunk.low = low.min(appended);
+        let (bytes, last) = (chunk.bytes, chunk.last());
         let mut state = self.state.lock();
         let lines_before = state.lines;
-        let chunk = Chunk { first, lines_before, appended, bytes, times, entry };
-        let last = chunk.last();
-        state.lines += lines;
+        chunk.lines_before = lines_before;
+        chunk.heard(&mut state.words);
+        state.lines += chunk.lines();
         state.bytes += bytes;
         state.chunks.push_back(chunk);
         drop(state);
         self.head.send_replace(last);
-        bytes
+        (bytes, lines_before)
     }
 
     /// The oldest record: when it was appended, and its sequence number.
@@ -290,48 +376,42 @@ impl State {
         self.chunks.front().map_or(self.lines, |chunk| chunk.lines_before)
     }
 
-    fn missed(&self, lost: Lost) -> Missed {
-        let lines = self.chunks.iter().find_map(|chunk| match &chunk.entry {
+    /// The hole that a reader at `after` stands before, or in.
+    fn hole_at(&self, after: u64) -> Option<Hole> {
+        self.holes.iter().find(|hole| hole.after <= after && after < hole.through).copied()
+    }
+
+    fn missed(&self, through: u64, lost: Lost, why: Loss) -> Missed {
+        let behind = self.chunks.partition_point(|chunk| chunk.first <= through);
+        let lines = self.chunks.range(behind..).find_map(|chunk| match &chunk.entry {
             Entry::Lines(lines) => lines.lines.first(),
             _ => None,
         });
         Missed {
-            through: self.floor,
+            through,
+            why,
             lines: lost.lines,
-            oldest: lost.times.map(|times| times.oldest),
-            newest: lost.times.map(|times| times.newest),
+            oldest: lost.times.map(|times| times.oldest).filter(|time| *time > i64::MIN),
+            newest: lost.times.map(|times| times.newest).filter(|time| *time < i64::MAX),
             next: lines.map(|line| line.time),
         }
     }
 
     fn forget_oldest(&mut self, freed: &mut Freed) -> bool {
         let Some(chunk) = self.chunks.pop_front() else { return false };
-        let lines = if matches!(chunk.entry, Entry::Lines(_)) { chunk.entry.count() } else { 0 };
-        self.forgotten.note(chunk.first, chunk.lines_before, lines, chunk.times);
+        self.forgotten.note(chunk.first, chunk.lines_before, chunk.lines(), chunk.times);
+        chunk.unheard(&mut self.words);
         self.floor = chunk.last();
+        while let Some(hole) = self.holes.front().filter(|hole| hole.through <= self.floor) {
+            if hole.lines.is_none() {
+                self.unsure = Some((hole.through, chunk.appended));
+            }
+            self.holes.pop_front();
+        }
         self.bytes -= chunk.bytes;
         freed.bytes += chunk.bytes;
         freed.records += chunk.entry.count();
         freed.entries += 1;
         true
-    }
-}
-
-// === impl Chunk ===
-
-impl Chunk {
-    fn last(&self) -> u64 {
-        self.first + self.entry.count() - 1
-    }
-}
-
-// === impl Times ===
-
-impl Times {
-    fn of(lines: &Lines) -> Times {
-        lines
-            .lines
-            .iter()
-            .fold(Times::NONE, |all, line| all.with(Times { oldest: line.time, newest: line.time }))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Selection;
 use super::shelves::{Found, Shelves};
 use crate::ids::{Entry, Gap, GapReason, WorkloadId};
-use crate::journal::{Journal, Missed, Slice};
+use crate::journal::{Journal, Loss, Missed, Slice};
 use crate::watch::Index;
 
 /// Reads the shelves of a selection from a position on.
@@ -104,6 +104,10 @@ impl Item {
     /// of several sources do not lie in the order of their stamps.
     pub fn gap(reason: GapReason, missed: &Missed, now: i64) -> Gap {
         let (from, to) = (missed.oldest, missed.next.max(missed.newest));
+        let reason = match missed.why {
+            Loss::Forgotten => reason,
+            Loss::Restart => GapReason::ServerRestart,
+        };
         Gap { time: now, reason, source: None, from, to, count: missed.lines }
     }
 }

@@ -19,6 +19,8 @@ const WINDOW: i64 = 3 * SECOND;
 const MAX_MARKS: usize = 65_536;
 /// How far before the high-water mark an equal line is looked for within one answer.
 const RACE: i64 = SECOND / 10;
+/// A line so much older than the newest is not late: the node's clock was set back.
+const STEP: i64 = SECOND;
 
 /// What is remembered of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +37,11 @@ pub(super) struct Mark {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fingerprint {
     marks: VecDeque<Mark>,
+    /// The newest stamp since the clock was last set back.
     newest: i64,
+    /// The newest stamp before the clock was last set back: until it is reached again, older lines
+    /// of the file carry newer stamps.
+    stepped_from: Option<i64>,
     /// Lines with this stamp or an older one may precede what is remembered: they were dropped for
     /// their number, or the log's beginning was never read.
     unseen: Option<i64>,
@@ -81,6 +87,10 @@ pub(super) struct Alignment {
     /// An older line stands before everything that is remembered: it was delivered, or lies before
     /// the place where reading began.
     before: i64,
+    /// What `before` is once it is sure that the file is read again.
+    oldest: i64,
+    /// Lines before the anchor may carry newer stamps than it.
+    stepped: bool,
     /// Positions in `expected` at which the last line of the replay may stand.
     candidates: Vec<usize>,
     fed: usize,
@@ -100,6 +110,12 @@ impl Fingerprint {
 
     /// Remembers a delivered line.
     pub(super) fn push(&mut self, mark: Mark) {
+        if !self.marks.is_empty() && mark.time < self.newest - STEP {
+            self.step_back();
+        }
+        if self.stepped_from.is_some_and(|from| mark.time > from) {
+            self.stepped_from = None;
+        }
         if self.marks.is_empty() {
             self.newest = mark.time;
             self.unseen = self.inside.then_some(mark.time);
@@ -118,6 +134,28 @@ impl Fingerprint {
             self.marks.pop_front();
             self.forgot = true;
         }
+    }
+
+    /// The clock was set back: what was remembered tells nothing about the lines that follow.
+    fn step_back(&mut self) {
+        self.stepped_from = self.stepped_from.max(Some(self.newest));
+        self.marks.clear();
+        (self.inside, self.forgot) = (true, true);
+    }
+
+    /// The newest stamp since the clock was last set back; `None` if nothing was delivered yet.
+    pub(super) fn newest(&self) -> Option<i64> {
+        (!self.marks.is_empty()).then_some(self.newest)
+    }
+
+    /// The clock was set back, and has not caught up yet.
+    pub(super) fn is_stepped(&self) -> bool {
+        self.stepped_from.is_some()
+    }
+
+    /// The last delivered line.
+    pub(super) fn last(&self) -> Option<Mark> {
+        self.marks.back().copied()
     }
 
     /// From when a resume asks: the second before that of the newest stamp. `None` if nothing was
@@ -164,10 +202,17 @@ impl Fingerprint {
         Some(oldest.time)
     }
 
-    /// Begins to compare lines of a file that is being read again within one answer, from wherever.
+    /// Begins to compare lines that go back in time within one answer: the file is being read again
+    /// from wherever, or the clock was set back. Until [`Alignment::repeats`] they are held.
     pub(super) fn align_again(&self) -> Alignment {
+        Alignment { before: i64::MIN, ..self.align_whole() }
+    }
+
+    /// Begins to compare a replay of the whole file.
+    pub(super) fn align_whole(&self) -> Alignment {
         let mut alignment = self.align(i64::MIN);
         alignment.covered = !self.forgot && self.unseen.is_none();
+        alignment.oldest = alignment.before;
         alignment
     }
 
@@ -180,8 +225,10 @@ impl Fingerprint {
             expected,
             newest: self.newest,
             lookup: None,
-            covered: self.unseen.is_none_or(|unseen| unseen < since),
+            covered: !self.is_stepped() && self.unseen.is_none_or(|unseen| unseen < since),
             before: self.begins_inside().map_or(i64::MIN, |oldest| oldest - RACE),
+            oldest: i64::MIN,
+            stepped: self.is_stepped(),
             candidates: Vec::new(),
             fed: 0,
             held: 0,
@@ -242,7 +289,7 @@ impl Alignment {
         if lookup.contains(&mark) {
             return Place::Known;
         }
-        if mark.time >= self.newest + SECOND {
+        if mark.time >= self.newest + SECOND && !self.stepped {
             // The file is in order but for races of milliseconds: the anchor will not come.
             self.settled = Some(Settled::Lost);
             return Place::New;
@@ -265,6 +312,21 @@ impl Alignment {
     /// Whether the replay has shown anything but known lines.
     pub(super) fn holds(&self) -> bool {
         self.held > 0
+    }
+
+    /// It is the file that is read again, not the clock that was set back.
+    pub(super) fn repeats(&mut self) {
+        self.before = self.before.max(self.oldest);
+    }
+
+    /// There is no room to hold more. Gives whether what is held may be forgotten rather than judged:
+    /// after a clock step the whole part of the file before it looks newer than the anchor.
+    pub(super) fn make_room(&mut self) -> bool {
+        let room = self.stepped && self.matched.is_none();
+        if room {
+            self.held = 0;
+        }
+        room
     }
 
     fn settle(&mut self) {
@@ -404,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_resume_asks_from_the_second_before_the_newest_stamp() {
-        let fingerprint = known(&[mark(10 * SECOND + 999, 1), mark(9 * SECOND, 2)]);
+        let fingerprint = known(&[mark(10 * SECOND + 999, 1), mark(10 * SECOND, 2)]);
         assert_eq!(fingerprint.since(), Some(9 * SECOND));
         assert_eq!(Fingerprint::default().since(), None);
     }
@@ -424,6 +486,25 @@ mod tests {
         fingerprint.push(mark(10 * SECOND, 3));
         assert!(fingerprint.repeats(mark(0, 1)));
         assert!(!fingerprint.repeats(mark(10 * SECOND - 5, 4)), "two streams race after a pause");
+    }
+
+    #[test]
+    fn after_a_clock_step_a_resume_asks_from_the_new_time_and_finds_its_anchor() {
+        let hour = 3_600 * SECOND;
+        let before: Vec<_> =
+            (0..50).map(|at| mark(2 * hour + at * SECOND / 10, at as u64)).collect();
+        let after: Vec<_> =
+            (0..50).map(|at| mark(hour + at * SECOND / 10, 100 + at as u64)).collect();
+        for cut in 1..after.len() {
+            let known = remembered(known(&before), &after[..cut]);
+            let since = known.since().unwrap();
+            assert!(since <= hour + cut as i64 * SECOND / 10);
+            let file = before.iter().chain(&after).copied();
+            let replay: Vec<_> = file.filter(|mark| mark.time >= since).collect();
+            let (new, settled) = check_with(&known, since, &replay);
+            assert_eq!(new, &after[cut..], "cut at {cut}");
+            assert!(matches!(settled, Settled::Found { .. }));
+        }
     }
 
     proptest! {

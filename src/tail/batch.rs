@@ -18,6 +18,8 @@ pub(super) struct Line<T> {
     pub(super) text: T,
     /// It ended with the log rather than with a line end.
     pub(super) partial: bool,
+    /// The file may have begun inside it.
+    pub(super) partial_head: bool,
 }
 
 /// Lines of one source on their way to the journal.
@@ -56,6 +58,7 @@ impl Batch {
             ordinal: known.equal_stamps(mark.time),
             lossy,
             partial: line.partial,
+            partial_head: line.partial_head,
         });
         known.push(mark);
     }
@@ -128,7 +131,8 @@ mod tests {
         let mut batch = Batch::default();
         batch.expect(10_000);
         let mark = Mark { time: 1, hash: 0, len: 5 };
-        batch.push(&Line { mark, text: b"hello", partial: false }, &mut Fingerprint::default());
+        let line = Line { mark, text: b"hello", partial: false, partial_head: false };
+        batch.push(&line, &mut Fingerprint::default());
         let key = crate::ids::AttemptKey {
             uid: "u".into(),
             container: "c".into(),

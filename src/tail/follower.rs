@@ -1,43 +1,54 @@
 //! Follows the log of one attempt, from its opening to its proven end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::align::Fingerprint;
-use super::batch::{Batch, FULL};
+use super::batch::Batch;
+use super::level::Level;
 use super::merge::Place;
+use super::nodes::Pulse;
 use super::pace::Pace;
-use super::reading::{Desk, Reading};
+use super::probe::{self, End};
+use super::reading::{Desk, Head, Reading, Said};
 use super::standing::Standing;
+use super::stream::Stream;
 use super::{Options, Sink};
-use crate::cluster::{Cluster, LogBody, LogError, LogRequest};
+use crate::cluster::{Cluster, LogError, LogRequest};
 use crate::ids::{Entry, Gap, GapReason, Side, Source, SourceChange, SourceState};
 use crate::telemetry::{Metrics, events};
 use crate::time::{self, SECOND};
+use crate::watch::PodEntry;
 
 /// Shortest and longest pause before a stream is opened again. The first opening after a new line
-/// comes at once.
+/// comes at once. The longest is short enough that a line is fresh within ten seconds after whatever
+/// held the stream up is over; the pace of openings keeps many followers from hammering.
 pub(super) const BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_secs(30));
+    (Duration::from_millis(10), Duration::from_secs(8));
 /// How long lines wait for the overlap, or for a status that names their container.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// An answer that is silent for so long has shown its backlog.
-const CAUGHT_UP: Duration = Duration::from_millis(50);
-/// A follow ends within a second of its container; one that is silent for longer is dead.
-const OVER_SILENCE: Duration = Duration::from_secs(10);
-/// Pause between two looks at a status that lags behind the log.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A container that started so lately may have been replaced already without a word.
+const YOUNG: i64 = 3 * SECOND;
 
 /// What is known of the attempt from outside its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) standing: Standing,
     pub(super) side: Side,
+    /// Its pod is not ready.
+    pub(super) failing: bool,
+    /// The control plane does not hear of its node.
+    pub(super) lost: bool,
+    /// Its node's logs cannot be read.
+    pub(super) unreachable: bool,
+    /// Grows when the stream is to be opened again whatever it looks like.
+    pub(super) kick: u32,
+    /// Then without `sinceTime`: the node's clock was set back.
+    pub(super) everything: bool,
 }
 
 /// What outlives a follower: a later one resumes from it.
@@ -51,6 +62,12 @@ pub(super) struct Memory {
     pub(super) ended: bool,
     /// When the last follow ended cleanly, if no error came after it.
     pub(super) clean_end: Option<i64>,
+    /// The message for which an answer was closed last.
+    pub(super) said: Option<Said>,
+    /// The stamp of the first line that was read.
+    pub(super) first_time: Option<i64>,
+    /// Older lines were there at the first opening, or may have been.
+    pub(super) tail_cut: bool,
 }
 
 /// The one upstream reader of a source.
@@ -63,14 +80,22 @@ pub(super) struct Follower {
     pub(super) metrics: Arc<Metrics>,
     pub(super) known: watch::Receiver<Known>,
     pub(super) memory: Memory,
-    /// Told to others once the backlog is appended.
-    pub(super) caught_up: Arc<AtomicBool>,
-    /// Told to others: reading began at the log's first line.
-    pub(super) from_start: Arc<AtomicBool>,
+    /// What others see of it.
+    pub(super) level: Arc<Level>,
+    /// Where its node's lines are noticed.
+    pub(super) node: Pulse,
     /// The backlog has been read.
     pub(super) shown: bool,
     /// It was told that this source waits.
     pub(super) said_waiting: bool,
+    /// The last kick that was obeyed.
+    pub(super) kicked: u32,
+    /// The next opening asks for the whole file.
+    pub(super) everything: bool,
+    /// Its node could not be reached since its last line.
+    pub(super) was_unreachable: bool,
+    /// A replay stopped before its anchor, and was asked for again.
+    pub(super) impatient: bool,
     /// Where the backlog meets those of the logs that were opened with this one.
     pub(super) merge: Option<Place>,
     pub(super) random: fastrand::Rng,
@@ -83,8 +108,6 @@ pub(super) enum State {
     Open,
     /// Read what comes.
     Read(Box<Stream>),
-    /// The stream is over: what now?
-    Judge,
     /// Wait before it is opened again.
     Pause(Duration),
     /// The attempt is over: read once more without follow until nothing new comes.
@@ -96,19 +119,36 @@ pub(super) enum State {
     Over,
 }
 
-/// An open stream.
-pub(super) struct Stream {
-    body: LogBody,
-    reading: Reading,
-    opened: i64,
+// === impl Known ===
+
+impl Known {
+    /// What a pod's status says about one of its attempts.
+    pub(super) fn new(pod: &PodEntry, side: Side, standing: Standing) -> Known {
+        let (failing, lost) = (false, false);
+        let known =
+            Known { standing, side, failing, lost, unreachable: false, kick: 0, everything: false };
+        known.with(pod, side)
+    }
+
+    /// The same attempt, as its pod is now.
+    pub(super) fn with(self, pod: &PodEntry, side: Side) -> Known {
+        let ready = pod.ready.holds();
+        let lost = !ready && pod.containers_ready.holds() && !pod.readiness_gates;
+        Known { side, failing: !ready, lost, ..self }
+    }
+
+    /// How urgent it is to read: the new revision first, and what fails before what does not.
+    pub(super) fn class(&self) -> u8 {
+        u8::from(self.side == Side::Old) * 2 + u8::from(!self.failing)
+    }
 }
 
-/// How reading a stream ended.
-enum End {
-    Clean,
-    Broken,
-    /// The lines belong to a newer attempt.
-    NotOurs,
+// === impl Memory ===
+
+impl Memory {
+    pub(super) fn desk<'a>(&'a mut self, batch: &'a mut Batch) -> Desk<'a> {
+        Desk { known: &mut self.fingerprint, batch, now: time::now() }
+    }
 }
 
 // === impl Follower ===
@@ -126,7 +166,6 @@ impl Follower {
         match state {
             State::Open => self.open().await,
             State::Read(stream) => self.read(*stream).await,
-            State::Judge => self.judge(),
             State::Pause(pause) => self.pause(pause).await,
             State::Last { quiet } => self.last(quiet).await,
             State::Over => State::Over,
@@ -134,43 +173,84 @@ impl Follower {
     }
 
     async fn open(&mut self) -> State {
-        let before = self.known.borrow().standing;
+        let known = *self.known.borrow();
+        let before = known.standing;
         if before.is_over() {
             return State::Last { quiet: 0 };
         }
-        self.pace.turn().await;
-        let opened = time::now();
-        let since = self.memory.fingerprint.since();
+        self.pace.turn(known.class()).await;
+        let (opened, at) = (time::now(), Instant::now());
+        let everything = std::mem::take(&mut self.everything);
+        let since = self.memory.fingerprint.since().filter(|_| !everything);
         let request = self.request(true, false, since, before);
-        let body = match self.cluster.open_log(&request).await {
+        let (body, head) = self.ask(&request).await;
+        let body = match body {
             Ok(body) => body,
-            Err(error) => return self.refused(&error),
+            Err(error) => {
+                self.everything = everything;
+                return self.refused(&error);
+            }
         };
         events::FollowerOpened { source: &self.source, resumed: self.memory.opened }
             .emit(&self.metrics);
-        // The API names no attempt: what was opened is ours only if a status that is newer than the
-        // opening still says so (truths: 4).
-        if since.is_none() && self.superseded_now().await {
-            return State::Last { quiet: 0 };
-        }
+        let first = self.memory.fingerprint.newest().is_none();
         if !self.memory.opened {
             self.memory.opened = true;
             self.memory.from_start = self.began_at_start(before, opened, &request);
-            self.from_start.store(self.memory.from_start == Some(true), Ordering::Release);
-            if request.tail_lines.is_some() {
-                self.memory.fingerprint.begin_inside();
-            }
+            self.begin(&request, head);
             self.tell(SourceState::Following, None, None);
-        } else if self.said_waiting {
+        } else if self.said_waiting || self.level.seen().state != SourceState::Following {
             self.tell(SourceState::Following, None, None);
         }
         self.said_waiting = false;
+        let head = if self.memory.from_start == Some(true) { Head::Whole } else { head };
         let cap = self.options.max_line_bytes;
-        let reading = match since {
-            Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
-            None => Reading::first(cap),
+        // The API names no attempt: what was opened is ours only if a status that is newer than the
+        // opening still says so (truths: 4).
+        let young = !matches!(before, Standing::Running { started: Some(started) }
+            if started + YOUNG < opened);
+        let reading = match (first, young) {
+            (false, _) => Reading::resumed(cap, &self.memory.fingerprint, since),
+            (true, true) => Reading::unproven(cap, head),
+            (true, false) => Reading::first(cap, head),
         };
-        State::Read(Box::new(Stream { body, reading, opened }))
+        let reading = reading.passing_over(self.memory.said);
+        State::Read(Box::new(Stream { body, reading, opened, at, since, live: false }))
+    }
+
+    /// Opens a log. Where a tail is asked for, it is asked too how far the log goes back.
+    pub(super) async fn ask(
+        &self,
+        request: &LogRequest,
+    ) -> (Result<crate::cluster::LogBody, LogError>, Head) {
+        if request.tail_lines.is_none() {
+            return (self.cluster.open_log(request).await, Head::MayBePart);
+        }
+        let file = probe::stamp(&self.cluster, &self.source, End::First, request.previous);
+        let (body, file) = tokio::join!(self.cluster.open_log(request), file);
+        let head = match file {
+            Ok(Some(file)) => Head::Tail { file },
+            _ => Head::MayBePart,
+        };
+        (body, head)
+    }
+
+    /// Notes where reading begins.
+    pub(super) fn begin(&mut self, request: &LogRequest, head: Head) {
+        if request.tail_lines.is_some() {
+            self.memory.fingerprint.begin_inside();
+        }
+        self.memory.tail_cut = request.tail_lines.is_some() && head == Head::MayBePart;
+        let memory = (self.memory.from_start, self.memory.tail_cut);
+        self.level.see(|seen| (seen.from_start, seen.tail_cut) = memory);
+    }
+
+    /// Notes whether lines were left out before the first one.
+    pub(super) fn note_tail(&mut self, reading: &Reading) {
+        if let Some(cut) = reading.tail_cut() {
+            self.memory.tail_cut = cut;
+            self.level.see(|seen| seen.tail_cut = cut);
+        }
     }
 
     /// `true` only where it is proven (truths: 7): the stream was asked for before the container
@@ -208,11 +288,8 @@ impl Follower {
             previous,
             since,
             tail_lines,
+            limit_bytes: None,
         }
-    }
-
-    async fn superseded_now(&self) -> bool {
-        matches!(self.look().await, Some(Standing::Superseded { .. } | Standing::Gone { .. }))
     }
 
     /// Reads the pod's status from the API server; `None` if that fails.
@@ -235,6 +312,11 @@ impl Follower {
             LogError::Transport(_) => "transport",
         };
         self.broken(reason, error);
+        // A clean end proves something only if nothing came after it but the end of the pod: that the
+        // container went on, unread, cannot be told from this refusal.
+        if !matches!(error, LogError::NotFound(_)) {
+            self.memory.clean_end = None;
+        }
         let mut pause = self.next_pause();
         if let LogError::Busy { retry_after: Some(after) } = error {
             pause = pause.max((*after).min(BACKOFF.1));
@@ -247,116 +329,34 @@ impl Follower {
         events::FollowerBroken { source: &self.source, reason, error }.emit(&self.metrics);
     }
 
-    async fn read(&mut self, mut stream: Stream) -> State {
-        let mut batch = Batch::default();
-        let mut waits_since = None;
-        let end = loop {
-            let Stream { body, reading, .. } = &mut stream;
-            waits_since = reading.waits().then(|| waits_since.unwrap_or_else(Instant::now));
-            // However much comes: held lines wait for their anchor for a bounded time.
-            let patience = waits_since.map(|since| PATIENCE.saturating_sub(since.elapsed()));
-            let limit = if !self.shown { Some(CAUGHT_UP) } else { patience };
-            let over = self.known.borrow_and_update().standing.is_over();
-            let next = match limit {
-                Some(Duration::ZERO) => timeout(Duration::ZERO, std::future::pending()).await,
-                Some(limit) => timeout(limit, body.next()).await,
-                None if over => match timeout(OVER_SILENCE, body.next()).await {
-                    Ok(next) => Ok(next),
-                    // The container is over, and so would be a stream that is alive.
-                    Err(_) => {
-                        self.memory.clean_end = None;
-                        break End::Broken;
-                    }
-                },
-                None => tokio::select! {
-                    next = body.next() => Ok(next),
-                    // Looked at again with what is known now.
-                    Ok(()) = self.known.changed() => continue,
-                },
-            };
-            let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-            match next {
-                Err(_) if !self.shown => self.show(),
-                Err(_) => reading.settle(&mut desk),
-                Ok(Some(Ok(chunk))) => {
-                    for part in chunk.chunks(FULL) {
-                        let mut desk =
-                            Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-                        reading.push(part, &mut desk);
-                        self.flush(&mut batch);
-                    }
-                    let newest = self.memory.fingerprint.last_time();
-                    if newest.is_some_and(|newest| newest >= stream.opened) {
-                        self.show();
-                    }
-                }
-                Ok(Some(Err(error))) => {
-                    self.broken("broken", &error);
-                    self.memory.clean_end = None;
-                    break End::Broken;
-                }
-                Ok(None) => {
-                    reading.settle(&mut desk);
-                    self.memory.clean_end = Some(time::now());
-                    break End::Clean;
-                }
-            }
-            self.flush(&mut batch);
-            if stream.reading.suspect() && !self.prove(&mut stream.reading, &mut batch).await {
-                break End::NotOurs;
-            }
-            if let Some(message) = stream.reading.message() {
-                self.broken("kubelet_message", &message);
-                self.memory.clean_end = None;
-                break End::Broken;
-            }
-        };
-        self.flush(&mut batch);
-        let unproven = stream.reading.suspect() && !matches!(end, End::NotOurs);
-        if unproven && !self.prove(&mut stream.reading, &mut batch).await {
-            return State::Last { quiet: 0 };
-        }
-        if stream.reading.delivered() > 0 {
-            self.backoff = Duration::ZERO;
-        }
-        self.show();
-        match end {
-            End::NotOurs => State::Last { quiet: 0 },
-            End::Clean | End::Broken => State::Judge,
-        }
-    }
-
-    /// Lines came without the overlap. If their container is still ours, the kubelet rotated the
-    /// file: they are delivered behind a gap. Otherwise they belong to the next attempt, whose own
-    /// follower reads them.
-    pub(super) async fn prove(&mut self, reading: &mut Reading, batch: &mut Batch) -> bool {
-        let until = Instant::now() + PATIENCE;
-        let mut verdict = None;
-        loop {
-            match self.look().await {
-                Some(standing @ Standing::Running { .. }) => verdict = Some(standing),
-                Some(Standing::Superseded { .. } | Standing::Gone { .. }) => return false,
-                Some(Standing::Ended { .. }) | None => {}
-            }
-            if verdict.is_some() || Instant::now() >= until {
-                break;
-            }
-            sleep(LOOK_AGAIN).await;
-        }
-        let from = self.memory.fingerprint.last_time();
-        events::Resumed { source: &self.source, result: "lost" }.emit(&self.metrics);
-        self.gap(GapReason::RotationUnproven, from, reading.first_held());
-        let mut desk = Desk { known: &mut self.memory.fingerprint, batch };
-        reading.accept_lost(&mut desk);
-        self.flush(batch);
-        true
-    }
-
-    fn judge(&mut self) -> State {
+    /// The stream is over: what now?
+    pub(super) fn judge(&mut self, said_something: bool) -> State {
         if self.known.borrow().standing.is_over() {
             return State::Last { quiet: 0 };
         }
-        State::Pause(self.next_pause())
+        let pause = self.next_pause();
+        self.wait_aloud(pause, if said_something { "kubelet_message" } else { "retry" });
+        State::Pause(pause)
+    }
+
+    /// Takes in what others found out about the node. Gives whether the stream is to be opened again.
+    pub(super) fn kicked(&mut self) -> bool {
+        let known = *self.known.borrow();
+        if known.unreachable && !std::mem::replace(&mut self.was_unreachable, true) {
+            self.level.set_reading(false);
+            if !std::mem::replace(&mut self.said_waiting, true) {
+                self.tell(SourceState::Waiting, None, Some("node_unreachable"));
+            }
+        }
+        let kicked = std::mem::replace(&mut self.kicked, known.kick) != known.kick;
+        if kicked {
+            self.everything |= known.everything;
+            self.backoff = Duration::ZERO;
+            if known.everything {
+                self.tell(SourceState::Following, None, Some("clock_step"));
+            }
+        }
+        kicked
     }
 
     pub(super) fn next_pause(&mut self) -> Duration {
@@ -376,20 +376,17 @@ impl Follower {
     }
 
     async fn pause(&mut self, pause: Duration) -> State {
-        let changed = async {
-            // A sender that is gone says no more than one that is silent.
-            while self.known.changed().await.is_ok() {
-                if self.known.borrow().standing.is_over() {
-                    return;
-                }
+        let until = Instant::now() + pause;
+        loop {
+            if self.kicked() || self.known.borrow_and_update().standing.is_over() {
+                return State::Open;
             }
-            std::future::pending().await
-        };
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = changed => {}
+            tokio::select! {
+                () = sleep_until(until) => return State::Open,
+                // A sender that is gone says no more than one that is silent.
+                Ok(()) = self.known.changed() => {}
+            }
         }
-        State::Open
     }
 
     pub(super) fn flush(&mut self, batch: &mut Batch) {
@@ -398,9 +395,23 @@ impl Follower {
         if let Some(entry) = batch.take(&self.source, side) {
             let lines = entry.count();
             self.memory.lines += lines;
+            if self.memory.first_time.is_none()
+                && let Entry::Lines(lines) = &entry
+            {
+                let first = lines.lines.first().map(|line| line.time);
+                self.memory.first_time = first;
+                self.level.see(|seen| seen.first_time = first);
+            }
+            self.was_unreachable = false;
+            self.node.store(time::now(), Ordering::Relaxed);
             self.metrics.lines.add(lines);
             self.metrics.log_bytes.add(bytes);
             self.emit(entry);
+            if self.merge.is_none()
+                && let Some(last) = self.memory.fingerprint.last_time()
+            {
+                self.level.delivered(last);
+            }
         }
     }
 
@@ -425,7 +436,7 @@ impl Follower {
         }
         match &self.merge {
             Some(place) => place.done(),
-            None => self.caught_up.store(true, Ordering::Release),
+            None => self.level.catch_up(),
         }
     }
 
@@ -442,6 +453,7 @@ impl Follower {
         complete: Option<bool>,
         reason: Option<&'static str>,
     ) {
+        self.level.see(|seen| (seen.state, seen.reason) = (state, reason));
         let ended = state == SourceState::Ended;
         let change = SourceChange {
             time: time::now(),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{Batch, FULL};
 use super::follower::{BACKOFF, Follower, Known, PATIENCE, State};
-use super::reading::{Desk, Reading};
+use super::reading::{Doubt, Head, Reading};
 use super::standing::Standing;
 use crate::cluster::{LogBody, LogError};
 use crate::ids::{GapReason, SourceState};
@@ -40,8 +40,11 @@ impl Follower {
                 self.request(false, false, since, standing)
             }
         };
-        self.pace.turn().await;
-        let body = match self.cluster.open_log(&request).await {
+        let class = self.known.borrow().class();
+        self.pace.turn(class).await;
+        let at = Instant::now();
+        let (body, head) = self.ask(&request).await;
+        let body = match body {
             Ok(body) => body,
             Err(LogError::NotFound(_)) => return self.gone(standing),
             // No attempt before the present one is kept.
@@ -58,25 +61,24 @@ impl Follower {
         };
         if !self.memory.opened {
             self.memory.opened = true;
-            if request.tail_lines.is_some() {
-                self.memory.fingerprint.begin_inside();
-            }
+            self.begin(&request, head);
         }
-        self.read_last(body, since, quiet, standing).await
+        self.read_last((body, at), (since, head), quiet, standing).await
     }
 
     async fn read_last(
         &mut self,
-        mut body: LogBody,
-        since: Option<i64>,
+        (mut body, at): (LogBody, Instant),
+        (since, head): (Option<i64>, Head),
         quiet: u8,
         standing: Standing,
     ) -> State {
+        let previous = matches!(standing, Standing::Superseded { .. });
         let cap = self.options.max_line_bytes;
         let mut batch = Batch::default();
         let mut reading = match since {
             Some(_) => Reading::resumed(cap, &self.memory.fingerprint, since),
-            None => Reading::unproven(cap),
+            None => Reading::unproven(cap, head),
         };
         while let Some(chunk) = body.next().await {
             let chunk = match chunk {
@@ -88,42 +90,46 @@ impl Follower {
                 }
             };
             for part in chunk.chunks(FULL) {
-                let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-                reading.push(part, &mut desk);
+                reading.push(part, &mut self.memory.desk(&mut batch));
                 self.flush(&mut batch);
-                if since.is_some()
-                    && reading.suspect()
-                    && !self.prove(&mut reading, &mut batch).await
+                if reading.doubt() == Some(Doubt::Overlap)
+                    && !self.prove(&mut reading, (at, previous), &mut batch).await
                 {
                     return self.not_ours(standing).await;
                 }
             }
         }
-        let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
+        let mut desk = self.memory.desk(&mut batch);
         if reading.message().is_none() {
             reading.take_fragment(&mut desk);
         }
         reading.settle(&mut desk);
         self.flush(&mut batch);
-        // The attempt was over before this read began, so it showed all there is, like the clean end of
-        // a follow: a pod that is removed before the second look has lost nothing.
-        if reading.message().is_none() {
-            self.memory.clean_end = Some(time::now());
-        }
+        self.note_tail(&reading);
         if reading.message().is_some() {
             // "unable to retrieve container logs": the attempt's files are gone.
             return self.gone(standing);
         }
-        if since.is_none() && reading.message().is_none() {
-            if !self.read_is_ours(&reading).await {
+        match reading.doubt() {
+            Some(Doubt::Overlap) if !self.prove(&mut reading, (at, previous), &mut batch).await => {
                 return self.not_ours(standing).await;
             }
-            let mut desk = Desk { known: &mut self.memory.fingerprint, batch: &mut batch };
-            reading.accept_lost(&mut desk);
-            self.flush(&mut batch);
-        } else if reading.suspect() && !self.prove(&mut reading, &mut batch).await {
-            return self.not_ours(standing).await;
+            Some(Doubt::Attempt) => {
+                if !self.read_is_ours(&reading, (at, previous)).await {
+                    return self.not_ours(standing).await;
+                }
+                reading.accept(&mut self.memory.desk(&mut batch));
+                self.flush(&mut batch);
+            }
+            // Nothing came, not even the anchor: whose nothing is it?
+            None if !reading.is_ours() && !self.read_is_ours(&reading, (at, previous)).await => {
+                return self.not_ours(standing).await;
+            }
+            _ => {}
         }
+        // The attempt was over before this read began, so it showed all there is, like the clean end
+        // of a follow: a pod that is removed before the second look has lost nothing.
+        self.memory.clean_end = Some(time::now());
         self.show();
         let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
         if quiet >= 2 {
@@ -133,13 +139,15 @@ impl Follower {
         State::Last { quiet }
     }
 
-    /// Whether a read without an overlap belongs to this attempt: no newer one may have run by now,
-    /// and nothing in it may be younger than the attempt.
-    async fn read_is_ours(&self, reading: &Reading) -> bool {
-        let standing = match self.look().await {
-            Some(Standing::Superseded { .. }) if !self.reads_previous() => return false,
-            Some(standing) => standing,
-            None => self.known.borrow().standing,
+    /// Whether a read without an overlap belongs to this attempt: a status that is newer than the
+    /// read must still say that this is the attempt which such a read gives, and nothing in it may be
+    /// younger than the attempt.
+    async fn read_is_ours(&self, reading: &Reading, (at, previous): (Instant, bool)) -> bool {
+        let standing = match (self.named(at).await, previous) {
+            (Some(standing @ Standing::Ended { .. }), false)
+            | (Some(standing @ Standing::Superseded { finished: Some(_) }), true) => standing,
+            (None, _) => self.known.borrow().standing,
+            _ => return false,
         };
         match (reading.first_held(), standing.finished()) {
             (Some(first), Some(finished)) => first <= finished + CLOCK_SLACK,
@@ -147,17 +155,15 @@ impl Follower {
         }
     }
 
-    fn reads_previous(&self) -> bool {
-        matches!(self.known.borrow().standing, Standing::Superseded { .. })
-    }
-
     /// The lines of a last read were a newer attempt's: read again as soon as the status says so.
     async fn not_ours(&mut self, standing: Standing) -> State {
         let newer = |known: &Known| {
             matches!(known.standing, Standing::Superseded { .. } | Standing::Gone { .. })
         };
-        let known = newer(&self.known.borrow());
-        if known || !matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_))) {
+        // Of what was asked for as `previous`, there is no other place to ask.
+        if newer(&Known { standing, ..*self.known.borrow() })
+            || !matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_)))
+        {
             return self.gone(standing);
         }
         State::Last { quiet: 0 }
@@ -171,7 +177,9 @@ impl Follower {
             other => Some(other.finished()),
         };
         let complete = match (self.memory.clean_end, finished) {
-            (Some(end), Some(Some(finished))) => end + CLOCK_SLACK >= finished,
+            // The API cut the end to its second, which is all the slack that may be given: a follow that
+            // broke cleanly just before the end would be called complete.
+            (Some(end), Some(Some(finished))) => end >= finished,
             (Some(_), Some(None)) => true,
             _ => false,
         };
@@ -180,6 +188,7 @@ impl Follower {
         }
         let (reason, word) = match standing {
             Standing::Superseded { .. } => (GapReason::AttemptCollected, "attempt_collected"),
+            _ if self.was_unreachable => (GapReason::NodeUnreachable, "node_unreachable"),
             _ => (GapReason::PodRemoved, "pod_removed"),
         };
         let from = self.memory.fingerprint.last_time();

@@ -7,12 +7,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::Sink;
+use super::level::Level;
 use crate::ids::{Entry, LineMeta, Lines, Source, WorkloadId};
 
 /// How long the first viewer of several pods waits for their history to be in order.
@@ -39,7 +39,7 @@ struct Slot {
     entries: VecDeque<Entry>,
     /// Lines of the first entry that are appended already.
     taken: usize,
-    caught_up: Arc<AtomicBool>,
+    level: Arc<Level>,
     done: bool,
 }
 
@@ -60,10 +60,10 @@ impl Merge {
         Arc::new(Merge { workload, sink, state })
     }
 
-    /// Takes in a log; `caught_up` is set when its history has been appended.
-    pub(super) fn join(self: &Arc<Self>, caught_up: Arc<AtomicBool>) -> Place {
+    /// Takes in a log; its level is told when its history has been appended.
+    pub(super) fn join(self: &Arc<Self>, level: Arc<Level>) -> Place {
         let mut state = self.state.lock();
-        state.slots.push(Slot { entries: VecDeque::new(), taken: 0, caught_up, done: false });
+        state.slots.push(Slot { entries: VecDeque::new(), taken: 0, level, done: false });
         Place { merge: self.clone(), slot: state.slots.len() - 1 }
     }
 
@@ -106,7 +106,7 @@ impl Merge {
         }
         self.append_run(run.take());
         for slot in state.slots.iter().filter(|slot| slot.done) {
-            slot.caught_up.store(true, Ordering::Release);
+            slot.level.catch_up();
         }
     }
 
@@ -169,7 +169,7 @@ impl Place {
         let mut state = self.merge.state.lock();
         state.slots[self.slot].done = true;
         if !state.open {
-            state.slots[self.slot].caught_up.store(true, Ordering::Release);
+            state.slots[self.slot].level.catch_up();
         } else if state.slots.iter().all(|slot| slot.done) {
             self.merge.flush(&mut state);
         }
@@ -190,6 +190,7 @@ mod tests {
             ordinal: 0,
             lossy: false,
             partial: false,
+            partial_head: false,
         };
         Entry::Lines(Arc::new(Lines {
             source: source.clone(),
@@ -219,6 +220,10 @@ mod tests {
         (Merge::new(workload.clone(), sink), workload, out)
     }
 
+    fn level() -> Arc<Level> {
+        Level::new(&Arc::default(), 0, None)
+    }
+
     fn times(out: &Out) -> Vec<i64> {
         out.lock().iter().map(|(_, time)| *time).collect()
     }
@@ -226,22 +231,22 @@ mod tests {
     #[test]
     fn histories_of_several_logs_are_one_in_the_order_of_time() {
         let (merge, workload, out) = bench();
-        let flags: Vec<_> = (0..2).map(|_| Arc::new(AtomicBool::new(false))).collect();
+        let flags: Vec<_> = (0..2).map(|_| level()).collect();
         let (a, b) = (merge.join(flags[0].clone()), merge.join(flags[1].clone()));
         a.push(lines(&source("a", &workload), &[1, 4, 5])).unwrap();
         b.push(lines(&source("b", &workload), &[2, 3, 6])).unwrap();
         a.done();
-        assert!(times(&out).is_empty() && !flags[0].load(Ordering::Acquire));
+        assert!(times(&out).is_empty() && !flags[0].caught_up());
         b.done();
         assert_eq!(times(&out), [1, 2, 3, 4, 5, 6]);
-        assert!(flags.iter().all(|flag| flag.load(Ordering::Acquire)));
+        assert!(flags.iter().all(|flag| flag.caught_up()));
         assert!(a.push(lines(&source("a", &workload), &[7])).is_err(), "it goes on by itself");
     }
 
     #[test]
     fn the_order_within_a_log_is_kept_where_its_stamps_go_backwards() {
         let (merge, workload, out) = bench();
-        let (a, b) = (merge.join(Arc::default()), merge.join(Arc::default()));
+        let (a, b) = (merge.join(level()), merge.join(level()));
         a.push(lines(&source("a", &workload), &[5, 3, 6])).unwrap();
         b.push(lines(&source("b", &workload), &[4])).unwrap();
         merge.close();
@@ -254,13 +259,13 @@ mod tests {
     #[test]
     fn a_log_that_is_late_does_not_hold_up_the_others_for_ever() {
         let (merge, workload, out) = bench();
-        let late = Arc::new(AtomicBool::new(false));
-        let (a, b) = (merge.join(Arc::default()), merge.join(late.clone()));
+        let late = level();
+        let (a, b) = (merge.join(level()), merge.join(late.clone()));
         a.push(lines(&source("a", &workload), &[1])).unwrap();
         merge.close();
         assert_eq!(times(&out), [1]);
-        assert!(!late.load(Ordering::Acquire));
+        assert!(!late.caught_up());
         b.done();
-        assert!(late.load(Ordering::Acquire));
+        assert!(late.caught_up());
     }
 }

@@ -9,25 +9,45 @@
 //! - A source is called ended only when its container is known to have ended and its log was read to
 //!   the end, or is lost.
 //! - Followers, openings and memory are bounded; what is not followed for lack of budget is said.
+//!   The new revision goes first and takes the places of the old one, what fails goes before what
+//!   does not, and among equals the oldest first. A place is free when a source ends or is not needed.
+//! - Whose lines an answer holds is proven by its overlap or by a status that is newer than it; a
+//!   silent stream is looked at, node by node.
 //!
 //! Demand comes in as leases, records go out through the [`Sink`]; so there is no arrow back. It may
 //! use `cluster`, `watch`, `rollout`, `ids` and the hallway.
 
 mod align;
+mod attempts;
 mod batch;
+mod budget;
+mod demand;
 mod follower;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod lag;
 mod last;
+mod level;
 mod lines;
 mod merge;
+mod nodes;
 mod pace;
+mod probe;
+mod proof;
 mod reading;
 mod standing;
+mod status;
+mod stream;
 mod supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use supervisor::{Lease, SourceStatus, Tail, Wiring};
+pub use demand::Lease;
+pub use level::Waters;
+pub use status::{SourceStatus, TailStatus};
+pub use supervisor::{Tail, Wiring};
 
 use crate::ids::{Entry, WorkloadId};
 

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -13,8 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::align::Fingerprint;
+use super::attempts::{self, Attempt};
+use super::budget::Starved;
+use super::demand::{Demand, Lease, Need};
 use super::follower::{Follower, Known, Memory};
+use super::level::{Level, Waters};
 use super::merge::{MERGE_TIME, Merge};
+use super::nodes::Nodes;
 use super::pace::Pace;
 use super::standing::Standing;
 use super::{Options, Sink};
@@ -40,6 +44,8 @@ pub struct Wiring {
     pub index: Index,
     /// Where records go.
     pub sink: Sink,
+    /// How far the workloads are surely read; the sink may ask it.
+    pub waters: Waters,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where tasks live.
@@ -51,85 +57,104 @@ pub struct Wiring {
 /// The followers of this replica. Cheap to clone.
 #[derive(Clone)]
 pub struct Tail {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-/// The need for the logs of one workload. While it lives, they are followed.
-pub struct Lease {
-    tail: Tail,
-    workload: Arc<WorkloadId>,
-}
-
-/// What is known about one source of a workload.
-#[derive(Clone, Debug)]
-pub struct SourceStatus {
-    /// Which.
-    pub source: Arc<Source>,
-    /// Whether reading began at the log's first line, if known.
-    pub from_start: Option<bool>,
-}
-
-struct Inner {
-    wiring: Wiring,
-    options: Arc<Options>,
-    pace: Arc<Pace>,
-    state: Mutex<State>,
+pub(super) struct Inner {
+    pub(super) wiring: Wiring,
+    pub(super) options: Arc<Options>,
+    pub(super) pace: Arc<Pace>,
+    pub(super) nodes: Nodes,
+    pub(super) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     leases: HashMap<Arc<WorkloadId>, Need>,
-    followers: HashMap<AttemptKey, Running>,
-    memories: HashMap<AttemptKey, Memory>,
+    pub(super) followers: HashMap<AttemptKey, Running>,
+    pub(super) memories: HashMap<AttemptKey, Memory>,
     sides: HashMap<Arc<str>, Side>,
-    /// Sources that are wanted but have no place, so that it is said once.
-    starved: HashSet<AttemptKey>,
-    per_node: HashMap<Arc<str>, usize>,
-    started: u64,
+    /// The newest attempt of each container of a leased workload, by pod.
+    newest: HashMap<Arc<str>, HashMap<Arc<str>, u32>>,
+    /// Sources that are wanted but have no place.
+    pub(super) starved: HashMap<AttemptKey, Starved>,
+    pub(super) per_node: HashMap<Arc<str>, usize>,
+    /// Followers and tickets so far.
+    pub(super) started: u64,
 }
 
-#[derive(Default)]
-struct Need {
-    leases: usize,
-    /// Grows with each lease, so that a linger knows whether it is still the last word.
-    era: u64,
-}
-
-struct Running {
-    source: Arc<Source>,
-    node: Option<Arc<str>>,
-    known: watch::Sender<Known>,
-    caught_up: Arc<AtomicBool>,
-    from_start: Arc<AtomicBool>,
-    stop: CancellationToken,
+pub(super) struct Running {
+    pub(super) source: Arc<Source>,
+    pub(super) node: Option<Arc<str>>,
+    pub(super) known: watch::Sender<Known>,
+    pub(super) level: Arc<Level>,
+    pub(super) stop: CancellationToken,
 }
 
 /// A source that should be followed.
-struct Wanted {
-    source: Arc<Source>,
-    node: Option<Arc<str>>,
-    known: Known,
-    urgency: u8,
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) source: Arc<Source>,
+    pub(super) node: Option<Arc<str>>,
+    pub(super) known: Known,
+    pub(super) began: i64,
 }
 
 // === impl Tail ===
 
 impl Tail {
-    /// Follows nothing yet.
+    /// Follows nothing yet. Must be called within a runtime.
     pub fn new(wiring: Wiring, options: Options) -> Self {
-        let pace = Arc::new(Pace::new(options.opens_per_second));
-        let options = Arc::new(options);
-        Tail { inner: Arc::new(Inner { wiring, options, pace, state: Mutex::default() }) }
+        let inner = Arc::new(Inner {
+            pace: Arc::new(Pace::new(options.opens_per_second)),
+            nodes: Nodes::default(),
+            options: Arc::new(options),
+            wiring,
+            state: Mutex::default(),
+        });
+        let tail = Tail { inner };
+        let (pace, shutdown) = (tail.inner.pace.clone(), tail.inner.wiring.shutdown.clone());
+        tail.inner.wiring.tracker.spawn(async move {
+            tokio::select! {
+                () = pace.run() => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+        let (watching, shutdown) = (tail.clone(), tail.inner.wiring.shutdown.clone());
+        tail.inner.wiring.tracker.spawn(async move {
+            tokio::select! {
+                () = watching.watch_nodes() => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+        tail
     }
 
-    /// Needs the logs of a workload until the lease is dropped.
+    /// Needs all logs of a workload until the lease is dropped.
     pub fn lease(&self, workload: &Arc<WorkloadId>) -> Lease {
+        self.need(workload, Demand::Everything)
+    }
+
+    /// Needs the logs of a workload's new revision until the lease is dropped, at most
+    /// `max_sources` at a time, failing pods first. Sources of the old revision are let go.
+    pub fn record(&self, workload: &Arc<WorkloadId>, max_sources: usize) -> Lease {
+        self.need(workload, Demand::New { most: max_sources })
+    }
+
+    fn need(&self, workload: &Arc<WorkloadId>, demand: Demand) -> Lease {
         let mut state = self.inner.state.lock();
-        let need = state.leases.entry(workload.clone()).or_default();
-        need.leases += 1;
-        need.era += 1;
+        self.inner.wiring.waters.of(workload);
+        state.leases.entry(workload.clone()).or_default().add(demand);
         self.reconcile(&mut state, workload);
-        Lease { tail: self.clone(), workload: workload.clone() }
+        Lease::new(self.clone(), workload.clone(), demand)
+    }
+
+    /// The oldest stamp up to which a source of this workload was handed on that is wanted but not
+    /// read live at present: its follow is broken, it catches up, or it waits. `None` if all are read
+    /// live. Before the first line of a source it is the time at which its container began. Cheap,
+    /// and may be called from within the sink.
+    pub fn low_water(&self, workload: &WorkloadId) -> Option<i64> {
+        self.inner.wiring.waters.low(workload)
     }
 
     /// Takes in that pods are new, different or gone, and on which side of a rollout they stand.
@@ -145,16 +170,22 @@ impl Tail {
             if let Some((pod, side)) = pods.get(&running.source.key.uid) {
                 let standing = Standing::of_entry(pod, &running.source.key);
                 running.known.send_if_modified(|known| {
-                    let next = Known { standing, side: *side };
+                    let next = Known { standing, ..known.with(pod, *side) };
                     std::mem::replace(known, next) != next
                 });
+            }
+        }
+        for starved in state.starved.values_mut() {
+            if let Some((pod, side)) = pods.get(&starved.wanted.source.key.uid) {
+                starved.wanted.known = starved.wanted.known.with(pod, *side);
             }
         }
         let mut workloads = HashSet::new();
         for (uid, (pod, side)) in &pods {
             if pod.gone.is_some() {
                 state.sides.remove(uid);
-                state.starved.retain(|key| key.uid != *uid);
+                state.newest.remove(uid);
+                state.starved.retain(|key, _| key.uid != *uid);
                 state.memories.retain(|key, _| key.uid != *uid);
             } else {
                 state.sides.insert(uid.clone(), *side);
@@ -168,34 +199,17 @@ impl Tail {
         }
     }
 
-    /// The sources of a workload that are followed, wait, or were read to their end.
-    pub fn sources(&self, workload: &WorkloadId) -> Vec<SourceStatus> {
-        let pods = self.inner.wiring.index.pods_of(workload);
-        let state = self.inner.state.lock();
-        let mut sources = Vec::new();
-        for source in pods.iter().flat_map(|pod| attempts(pod)) {
-            let memory = state.memories.get(&source.key);
-            let running = state.followers.get(&source.key);
-            sources.push(SourceStatus {
-                from_start: running
-                    .and_then(|running| running.from_start.load(Ordering::Acquire).then_some(true))
-                    .or_else(|| memory.and_then(|memory| memory.from_start)),
-                source: Arc::new(source),
-            });
-        }
-        sources
-    }
-
     /// Whether what the logs of a workload held when they were opened has been handed on, or waits
     /// for something that may take long. Looks no further than the first that has not.
     pub fn caught_up(&self, workload: &WorkloadId) -> bool {
         let pods = self.inner.wiring.index.pods_of(workload);
+        let now = time::now();
         let state = self.inner.state.lock();
-        pods.iter().flat_map(|pod| attempts(pod)).all(|source| {
+        pods.iter().flat_map(|pod| attempts::of(pod, now)).all(|Attempt { source, .. }| {
             let running = state.followers.get(&source.key);
-            running.is_some_and(|running| running.caught_up.load(Ordering::Acquire))
+            running.is_some_and(|running| running.level.caught_up())
                 || state.memories.get(&source.key).is_some_and(|memory| memory.ended)
-                || state.starved.contains(&source.key)
+                || state.starved.contains_key(&source.key)
         })
     }
 
@@ -205,35 +219,73 @@ impl Tail {
     }
 
     fn reconcile(&self, state: &mut State, workload: &Arc<WorkloadId>) {
+        let Some(demand) = state.leases.get(workload).map(|need| need.effective) else { return };
+        let now = time::now();
         let mut wanted = Vec::new();
         for pod in self.inner.wiring.index.pods_of(workload) {
             // A pod whose side is not known yet is told of in a moment.
             let Some(side) = state.sides.get(&pod.uid).copied() else { continue };
-            for source in attempts(&pod) {
-                let known = state.memories.get(&source.key).is_some_and(|memory| memory.ended);
-                if known || state.followers.contains_key(&source.key) {
+            self.tell_collected(state, &pod);
+            if demand < Demand::Everything && side == Side::Old {
+                continue;
+            }
+            for Attempt { source, began } in attempts::of(&pod, now) {
+                let ended = state.memories.get(&source.key).is_some_and(|memory| memory.ended);
+                if ended || state.followers.contains_key(&source.key) {
                     continue;
                 }
                 let standing = Standing::of_entry(&pod, &source.key);
-                let known = Known { standing, side };
-                let failing = !pod.ready.holds();
-                let urgency = u8::from(side == Side::Old) * 2 + u8::from(!failing);
-                wanted.push(Wanted {
-                    source: Arc::new(source),
-                    node: pod.node.clone(),
-                    known,
-                    urgency,
-                });
+                let known = Known::new(&pod, side, standing);
+                let (source, node) = (Arc::new(source), pod.node.clone());
+                wanted.push(Wanted { source, node, known, began });
             }
         }
-        wanted.sort_by_key(|wanted| wanted.urgency);
+        // A dead attempt before the one that followed it.
+        wanted.sort_by_key(|wanted| (wanted.known.class(), wanted.began));
+        if let Demand::New { most } = demand {
+            let (kept, many) = self.keep_new_only(state, workload, most);
+            wanted.truncate(kept.saturating_sub(many));
+        }
         let together = wanted.len() > 1 && self.has_place(state, None);
         let merge = together.then(|| self.merge(workload));
         for wanted in wanted {
             if self.has_place(state, wanted.node.as_ref()) {
                 self.start(state, wanted, merge.as_ref());
-            } else if state.starved.insert(wanted.source.key.clone()) {
-                self.say_starved(&wanted.source);
+            } else if !state.starved.contains_key(&wanted.source.key) {
+                self.starve(state, wanted);
+            }
+        }
+    }
+
+    /// Says of attempts that went by between two looks that their logs are gone.
+    fn tell_collected(&self, state: &mut State, pod: &PodEntry) {
+        for container in &pod.containers {
+            let newest = container.restarts + 1;
+            let containers = state.newest.entry(pod.uid.clone()).or_default();
+            let Some(seen) = containers.insert(container.name.clone(), newest) else { continue };
+            for attempt in attempts::collected(seen, container) {
+                let source = Arc::new(attempts::unseen(pod, container, attempt));
+                let reason = GapReason::AttemptCollected;
+                let gap = Gap {
+                    time: time::now(),
+                    reason,
+                    source: Some(source.clone()),
+                    from: None,
+                    to: None,
+                    count: None,
+                };
+                events::GapMarked { gap: &gap }.emit(&self.inner.wiring.metrics);
+                (self.inner.wiring.sink)(&source.workload, Entry::Gap(Arc::new(gap)));
+                let ended = SourceChange {
+                    time: time::now(),
+                    source: source.clone(),
+                    state: SourceState::Ended,
+                    from_start: None,
+                    complete: Some(false),
+                    lines: Some(0),
+                    reason: Some(reason.as_str().into()),
+                };
+                (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(ended)));
             }
         }
     }
@@ -249,32 +301,32 @@ impl Tail {
         merge
     }
 
-    fn has_place(&self, state: &State, node: Option<&Arc<str>>) -> bool {
-        let on_node = node.and_then(|node| state.per_node.get(node)).copied().unwrap_or(0);
-        let options = &self.inner.options;
-        state.followers.len() < options.max_followers && on_node < options.max_followers_per_node
+    pub(super) fn level(
+        &self,
+        state: &State,
+        wanted: &Wanted,
+        reason: Option<&'static str>,
+    ) -> Arc<Level> {
+        let water = self.inner.wiring.waters.of(&wanted.source.workload);
+        let memory = state.memories.get(&wanted.source.key);
+        let last = memory.and_then(|memory| memory.fingerprint.last_time());
+        let level = Level::new(&water, last.unwrap_or(wanted.began), reason);
+        if let Some(memory) = memory {
+            level.see(|seen| {
+                seen.from_start = memory.from_start;
+                seen.first_time = memory.first_time;
+                seen.tail_cut = memory.tail_cut;
+            });
+        }
+        level
     }
 
-    fn say_starved(&self, source: &Arc<Source>) {
-        let change = SourceChange {
-            time: time::now(),
-            source: source.clone(),
-            state: SourceState::Waiting,
-            from_start: None,
-            complete: None,
-            lines: None,
-            reason: Some("budget".into()),
-        };
-        (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(change)));
-    }
-
-    fn start(&self, state: &mut State, wanted: Wanted, merge: Option<&Arc<Merge>>) {
+    pub(super) fn start(&self, state: &mut State, wanted: Wanted, merge: Option<&Arc<Merge>>) {
+        let level = self.level(state, &wanted, None);
         let Wanted { source, node, known, .. } = wanted;
         let wiring = &self.inner.wiring;
         let memory = state.memories.get(&source.key).cloned().unwrap_or_default();
         let (sender, receiver) = watch::channel(known);
-        let caught_up = Arc::new(AtomicBool::new(false));
-        let from_start = Arc::new(AtomicBool::new(memory.from_start == Some(true)));
         state.started += 1;
         let follower = Follower {
             source: source.clone(),
@@ -285,11 +337,15 @@ impl Tail {
             metrics: wiring.metrics.clone(),
             known: receiver,
             memory,
-            caught_up: caught_up.clone(),
-            from_start: from_start.clone(),
+            node: self.inner.nodes.pulse(node.as_ref()),
+            merge: merge.map(|merge| merge.join(level.clone())),
+            level: level.clone(),
             shown: false,
             said_waiting: false,
-            merge: merge.map(|merge| merge.join(caught_up.clone())),
+            kicked: 0,
+            everything: false,
+            was_unreachable: false,
+            impatient: false,
             random: fastrand::Rng::with_seed(self.inner.options.seed ^ state.started),
             backoff: Duration::ZERO,
         };
@@ -300,8 +356,7 @@ impl Tail {
         let stop = wiring.shutdown.child_token();
         let key = source.key.clone();
         let stopping = stop.clone();
-        let running =
-            Running { source, node, known: sender, caught_up, from_start, stop: stopping };
+        let running = Running { source, node, known: sender, level, stop: stopping };
         state.followers.insert(key, running);
         wiring.metrics.followers.add(1);
         let tail = self.clone();
@@ -367,28 +422,19 @@ impl Tail {
         if self.inner.wiring.shutdown.is_cancelled() {
             return;
         }
-        // Its place is free: those that wait for one get their turn, and its own workload may have
-        // asked for it again meanwhile.
-        let mut waiting: Vec<_> = if state.starved.is_empty() {
-            Vec::new()
-        } else {
-            state.leases.keys().cloned().collect()
-        };
-        if state.leases.contains_key(&source.workload) && waiting.is_empty() {
-            waiting.push(source.workload.clone());
-        }
-        for workload in waiting {
-            self.reconcile(&mut state, &workload);
-        }
+        self.fill(&mut state);
+        // Its own workload may have asked for it again meanwhile.
+        let workload = source.workload.clone();
+        self.reconcile(&mut state, &workload);
     }
 
-    fn release(&self, workload: &Arc<WorkloadId>) {
+    pub(super) fn release(&self, workload: &Arc<WorkloadId>, demand: Demand) {
         let mut state = self.inner.state.lock();
         let Some(need) = state.leases.get_mut(workload) else { return };
-        need.leases = need.leases.saturating_sub(1);
+        let less = need.remove(demand);
         let era = need.era;
         // A lease may be dropped when the runtime is going down; then everything is.
-        if need.leases > 0 || tokio::runtime::Handle::try_current().is_err() {
+        if !less || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let (tail, workload) = (self.clone(), workload.clone());
@@ -396,52 +442,36 @@ impl Tail {
         let shutdown = self.inner.wiring.shutdown.clone();
         self.inner.wiring.tracker.spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep(linger) => tail.stop_if_unused(&workload, era),
+                () = tokio::time::sleep(linger) => tail.settle(&workload, era),
                 () = shutdown.cancelled() => {}
             }
         });
     }
 
-    fn stop_if_unused(&self, workload: &Arc<WorkloadId>, era: u64) {
+    /// The linger is over: stops what nobody needs, unless somebody came meanwhile.
+    fn settle(&self, workload: &Arc<WorkloadId>, era: u64) {
         let mut state = self.inner.state.lock();
-        let unused =
-            state.leases.get(workload).is_some_and(|need| need.leases == 0 && need.era == era);
-        if !unused {
+        let Some(need) = state.leases.get_mut(workload).filter(|need| need.era == era) else {
             return;
-        }
-        state.leases.remove(workload);
-        let index = &self.inner.wiring.index;
-        let State { starved, leases, .. } = &mut *state;
-        starved.retain(|key| {
-            index.pod(&key.uid).is_some_and(|pod| leases.contains_key(&pod.workload))
-        });
-        for running in state.followers.values() {
-            if running.source.workload == *workload {
-                running.stop.cancel();
+        };
+        match need.settle() {
+            Demand::Everything => {}
+            Demand::New { most } => {
+                self.keep_new_only(&mut state, workload, most);
+            }
+            Demand::Nothing => {
+                state.leases.remove(workload);
+                state.starved.retain(|_, one| one.wanted.source.workload != *workload);
+                for running in state.followers.values() {
+                    if running.source.workload == *workload {
+                        running.stop.cancel();
+                    }
+                }
+                for pod in self.inner.wiring.index.pods_of(workload) {
+                    state.newest.remove(&pod.uid);
+                }
+                self.inner.wiring.waters.forget(workload);
             }
         }
-    }
-}
-
-/// The attempts of a pod whose logs can be read: the newest of each container that was ever started.
-fn attempts(pod: &PodEntry) -> impl Iterator<Item = Source> + '_ {
-    pod.containers.iter().filter_map(|container| {
-        let container_id = container.attempt_id()?.clone();
-        let key =
-            AttemptKey { uid: pod.uid.clone(), container: container.name.clone(), container_id };
-        Some(Source {
-            key,
-            workload: pod.workload.clone(),
-            pod: pod.name.clone(),
-            attempt: container.restarts + 1,
-        })
-    })
-}
-
-// === impl Lease ===
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.tail.release(&self.workload);
     }
 }

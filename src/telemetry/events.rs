@@ -4,6 +4,7 @@
 //! every refusal are the audit trail, under the target `rollcast::audit`.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::ids::{Gap, Source};
@@ -114,6 +115,42 @@ pub struct LimitReached<'a> {
     pub who: &'a dyn fmt::Display,
 }
 
+/// The store could not write.
+pub struct StoreFailed<'a> {
+    /// Where.
+    pub path: &'a Path,
+    /// What went wrong.
+    pub error: &'a dyn fmt::Display,
+    /// It worked until now.
+    pub first: bool,
+}
+
+/// The store writes again.
+pub struct StoreRecovered<'a> {
+    /// Where.
+    pub path: &'a Path,
+    /// Records that it could not keep meanwhile.
+    pub lost: u64,
+}
+
+/// The store left records out, and has written down that it did.
+pub struct StoreLost<'a> {
+    /// Where.
+    pub path: &'a Path,
+    /// How many.
+    pub records: u64,
+}
+
+/// A file of the store holds something that was not written so.
+pub struct StoreDamaged<'a> {
+    /// Which file.
+    pub path: &'a Path,
+    /// Bytes of it that are of no use.
+    pub bytes: u64,
+    /// What is wrong.
+    pub why: &'a dyn fmt::Display,
+}
+
 /// A task panicked.
 pub struct TaskPanicked<'a> {
     /// The room that the task belongs to.
@@ -216,6 +253,43 @@ impl LimitReached<'_> {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.limits_reached.add(1, self.limit);
         tracing::debug!(limit = self.limit, who = %self.who, "limit reached");
+    }
+}
+
+impl StoreFailed<'_> {
+    /// Logs, once, and counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.store_errors.add(1);
+        let path = self.path.display();
+        if self.first {
+            tracing::error!(%path, error = %self.error, "history is not stored at present; streams go on from memory, and it is tried again");
+        } else {
+            tracing::debug!(%path, error = %self.error, "history is still not stored");
+        }
+    }
+}
+
+impl StoreRecovered<'_> {
+    /// Logs.
+    pub fn emit(&self, _metrics: &Metrics) {
+        tracing::info!(path = %self.path.display(), lost_records = self.lost, "history is stored again");
+    }
+}
+
+impl StoreLost<'_> {
+    /// Logs and counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.store_holes.add(1);
+        metrics.store_lost_records.add(self.records);
+        tracing::warn!(path = %self.path.display(), records = self.records, "records were appended faster than they could be stored; they are in memory only");
+    }
+}
+
+impl StoreDamaged<'_> {
+    /// Logs and counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.store_damaged_bytes.add(self.bytes);
+        tracing::warn!(path = %self.path.display(), bytes = self.bytes, why = %self.why, "stored history is damaged; what is whole is used");
     }
 }
 

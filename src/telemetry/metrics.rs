@@ -63,6 +63,20 @@ pub struct Metrics {
     pub journal_evicted_records: Count,
     /// `rollcast_journal_bytes`: bytes that the journal holds now.
     pub journal_bytes: Value,
+    /// `rollcast_store_bytes`: bytes that the store holds now.
+    pub store_bytes: Value,
+    /// `rollcast_store_lag_bytes`: bytes that wait to be stored now.
+    pub store_lag_bytes: Value,
+    /// `rollcast_store_failing`: 1 while the store cannot write, else 0.
+    pub store_failing: Value,
+    /// `rollcast_store_errors_total`: writes of the store that failed.
+    pub store_errors: Count,
+    /// `rollcast_store_holes_total`: stretches of records that the store left out.
+    pub store_holes: Count,
+    /// `rollcast_store_lost_records_total`: records in them.
+    pub store_lost_records: Count,
+    /// `rollcast_store_damaged_bytes_total`: stored bytes that could not be read.
+    pub store_damaged_bytes: Count,
     /// `rollcast_viewers{format}`: open viewer streams.
     pub viewers: LevelBy,
     /// `rollcast_stream_bytes_total{format}`: bytes handed to viewers' connections.
@@ -106,6 +120,9 @@ impl Metrics {
             counter.add(0, &[]);
             Count(counter)
         };
+        let value = |name, unit, what| {
+            Value(meter.u64_gauge(name).with_unit(unit).with_description(what).build())
+        };
         let count_by = |name, unit, label, what| CountBy {
             counter: meter.u64_counter(name).with_unit(unit).with_description(what).build(),
             label,
@@ -114,9 +131,6 @@ impl Metrics {
             let counter = meter.i64_up_down_counter(name).with_description(what).build();
             counter.add(0, &[]);
             Level(counter)
-        };
-        let value = |name, unit, what| {
-            Value(meter.u64_gauge(name).with_unit(unit).with_description(what).build())
         };
         let histogram = |name, bounds: &[f64], what| {
             meter
@@ -150,6 +164,21 @@ impl Metrics {
                 "Records forgotten to stay within the journal's limits",
             ),
             journal_bytes: value("rollcast.journal", "By", "Bytes that the journal holds"),
+            store_bytes: value("rollcast.store", "By", "Bytes that the store holds"),
+            store_lag_bytes: value("rollcast.store_lag", "By", "Bytes that wait to be stored"),
+            store_failing: value("rollcast.store_failing", "", "1 while the store cannot write"),
+            store_errors: count("rollcast.store_errors", "", "Writes of the store that failed"),
+            store_holes: count("rollcast.store_holes", "", "Stretches that the store left out"),
+            store_lost_records: count(
+                "rollcast.store_lost_records",
+                "",
+                "Records that the store left out",
+            ),
+            store_damaged_bytes: count(
+                "rollcast.store_damaged",
+                "By",
+                "Stored bytes that could not be read",
+            ),
             viewers: LevelBy {
                 counter: meter
                     .i64_up_down_counter("rollcast.viewers")
@@ -344,6 +373,13 @@ mod tests {
         metrics.journal_records.add(9);
         metrics.journal_evicted_records.add(4);
         metrics.journal_bytes.set(1024);
+        metrics.store_bytes.set(5);
+        metrics.store_lag_bytes.set(6);
+        metrics.store_failing.set(1);
+        metrics.store_errors.add(1);
+        metrics.store_holes.add(2);
+        metrics.store_lost_records.add(3);
+        metrics.store_damaged_bytes.add(4);
         metrics.viewers.add(1, "sse");
         metrics.stream_bytes.add(5, "text");
         metrics.time_to_first_byte.record(Duration::from_millis(2));
@@ -369,6 +405,13 @@ mod tests {
             ("rollcast_journal_records_total", 9.0),
             ("rollcast_journal_evicted_records_total", 4.0),
             ("rollcast_journal_bytes", 1024.0),
+            ("rollcast_store_bytes", 5.0),
+            ("rollcast_store_lag_bytes", 6.0),
+            ("rollcast_store_failing", 1.0),
+            ("rollcast_store_errors_total", 1.0),
+            ("rollcast_store_holes_total", 2.0),
+            ("rollcast_store_lost_records_total", 3.0),
+            ("rollcast_store_damaged_bytes_total", 4.0),
             ("rollcast_viewers{format=\"sse\"}", 1.0),
             ("rollcast_stream_bytes_total{format=\"text\"}", 5.0),
             ("rollcast_time_to_first_byte_seconds_count", 1.0),

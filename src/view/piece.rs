@@ -64,16 +64,19 @@ impl Piece {
                             if young && cursor.selection().wants_line(lines, line) {
                                 let seq = slice.first + index as u64;
                                 starts.push((seq, out.len() as u32));
-                                last = Some(Position { seq, time: line.time });
+                                let position = Position { seq, time: line.time.min(slice.low) };
+                                last = Some(position);
                                 oldest = Some(oldest.map_or(line.time, |old| old.min(line.time)));
-                                encoder.line(&mut out, seq, lines, line);
+                                encoder.line(&mut out, position, lines, line);
                             }
                         }
                     }
                     entry => {
                         starts.push((slice.first, out.len() as u32));
-                        last = Some(Position { seq: slice.first, time: entry.time() });
-                        encoder.entry(&mut out, slice.first, &item.workload, entry);
+                        // Its own time says nothing about what comes behind it.
+                        let position = Position { seq: slice.first, time: slice.low };
+                        last = Some(position);
+                        encoder.entry(&mut out, position, &item.workload, entry);
                     }
                 },
             }

@@ -218,13 +218,19 @@ impl Encoder {
         }
     }
 
-    /// An appended entry that is no batch of lines.
-    pub fn entry(&self, out: &mut Vec<u8>, seq: u64, workload: &WorkloadId, entry: &Entry) {
-        let position = Position { seq, time: entry.time() };
+    /// An appended entry; `position` is that of its first record.
+    pub fn entry(
+        &self,
+        out: &mut Vec<u8>,
+        position: Position,
+        workload: &WorkloadId,
+        entry: &Entry,
+    ) {
         match entry {
             Entry::Lines(lines) => {
                 for (index, line) in lines.lines.iter().enumerate() {
-                    self.line(out, seq + index as u64, lines, line);
+                    let seq = position.seq + index as u64;
+                    self.line(out, Position { seq, ..position }, lines, line);
                 }
             }
             Entry::Rollout(status) => self.rollout(out, position, workload, status),
@@ -327,13 +333,13 @@ impl Encoder {
     }
 
     /// One log line. Written by hand: this runs for every line.
-    pub fn line(&self, out: &mut Vec<u8>, seq: u64, lines: &Lines, line: &LineMeta) {
+    pub fn line(&self, out: &mut Vec<u8>, position: Position, lines: &Lines, line: &LineMeta) {
         // Valid by construction; see `tail::batch`.
         let text = std::str::from_utf8(lines.bytes_of(line)).unwrap_or_default();
         if self.format == Format::Text {
             return text::line(out, lines, line, text);
         }
-        self.open(out, "log", Some(Position { seq, time: line.time }));
+        self.open(out, "log", Some(position));
         let source = &lines.source;
         self.name(out, &source.workload);
         out.extend_from_slice(b"\"time\":\"");
@@ -363,6 +369,9 @@ impl Encoder {
         }
         if line.partial {
             out.extend_from_slice(b",\"partial\":true");
+        }
+        if line.partial_head {
+            out.extend_from_slice(b",\"partial_head\":true");
         }
         out.extend_from_slice(b",\"key\":\"");
         out.extend_from_slice(source.key.uid.as_bytes());

@@ -10,11 +10,18 @@
 #[path = "../it/client.rs"]
 #[allow(dead_code, reason = "shared with the integration tests, which use all of it")]
 mod client;
+#[path = "../oracle/mod.rs"]
+mod oracle;
+#[path = "../proxy/mod.rs"]
+mod weather;
 
 mod cluster;
+mod disk;
 mod page;
 mod reader;
 mod service;
+mod tap;
+mod witness;
 mod writers;
 
 mod conformance;

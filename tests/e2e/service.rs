@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -101,7 +101,11 @@ impl Service {
 
     /// Starts it in front of the cluster under test and waits until it is ready.
     pub async fn start(name: &str, options: &[&str]) -> Self {
-        let kubeconfig = kubeconfig().unwrap();
+        Service::start_with(name, &kubeconfig().unwrap(), options).await
+    }
+
+    /// The same with another kubeconfig.
+    pub async fn start_with(name: &str, kubeconfig: &Path, options: &[&str]) -> Self {
         let mut service = Service::spawn(
             name,
             &[&["--kubeconfig", kubeconfig.to_str().unwrap()], options].concat(),
@@ -127,6 +131,12 @@ impl Service {
         let mut command = rollcast(&[&listeners, options].concat());
         let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Service { address, admin, child, log }
+    }
+
+    /// Its process id.
+    #[allow(dead_code, reason = "the soak looks at the process")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it logged so far.

@@ -5,14 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt as _;
-use serde_json::Value;
 
-#[derive(Debug, Clone)]
-pub struct Event {
-    pub name: String,
-    pub id: Option<String>,
-    pub data: Value,
-}
+pub use crate::oracle::Event;
 
 pub struct Client {
     body: BodyDataStream,
@@ -21,6 +15,8 @@ pub struct Client {
     /// What a browser would send as `Last-Event-ID`.
     pub last_id: Option<String>,
     pub heartbeats: usize,
+    /// When a heartbeat or a bare id came, in nanoseconds since 1970.
+    pub beats: Vec<i64>,
 }
 
 impl Client {
@@ -31,6 +27,7 @@ impl Client {
             events: VecDeque::new(),
             last_id: None,
             heartbeats: 0,
+            beats: Vec::new(),
         }
     }
 
@@ -45,6 +42,29 @@ impl Client {
             }
             let chunk = self.body.next().await?.unwrap();
             self.buffer.extend_from_slice(&chunk);
+            self.parse();
+        }
+    }
+
+    /// The next event, or nothing for a heartbeat or a bare id; an error if the connection broke.
+    /// `None` at the end of the stream.
+    #[allow(dead_code, reason = "pipes in memory do not break; sockets do")]
+    pub async fn next_or_broken(&mut self) -> Option<Result<Option<Event>, axum::Error>> {
+        let known = self.beats.len();
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                if event.id.is_some() {
+                    self.last_id = event.id.clone();
+                }
+                return Some(Ok(Some(event)));
+            }
+            if self.beats.len() > known {
+                return Some(Ok(None));
+            }
+            match self.body.next().await? {
+                Ok(chunk) => self.buffer.extend_from_slice(&chunk),
+                Err(error) => return Some(Err(error)),
+            }
             self.parse();
         }
     }
@@ -79,6 +99,7 @@ impl Client {
     }
 
     fn parse(&mut self) {
+        let at = rollcast::time::now();
         let mut start = 0;
         while let Some(end) = memchr::memmem::find(&self.buffer[start..], b"\n\n") {
             let block = std::str::from_utf8(&self.buffer[start..start + end]).unwrap();
@@ -91,17 +112,33 @@ impl Client {
                     Some(("id", value)) => id = Some(value.to_owned()),
                     Some(("data", value)) => data = Some(serde_json::from_str(value).unwrap()),
                     Some(("retry", _)) => {}
-                    _ if line == ": hb" => self.heartbeats += 1,
+                    _ if line == ": hb" => {
+                        self.heartbeats += 1;
+                        self.beats.push(at);
+                    }
                     _ => assert!(line.starts_with(':'), "unknown line {line:?}"),
                 }
             }
             match data {
-                Some(data) => self.events.push_back(Event { name, id, data }),
+                Some(data) => self.events.push_back(Event { at, name, id, data }),
                 // A bare id moves the position on.
-                None if id.is_some() => self.last_id = id,
+                None if id.is_some() => {
+                    self.last_id = id;
+                    self.beats.push(at);
+                }
                 None => {}
             }
         }
         self.buffer.drain(..start);
     }
+}
+
+/// What comes within this time.
+pub async fn listen(client: &mut Client, time: Duration) -> Vec<Event> {
+    let until = tokio::time::Instant::now() + time;
+    let mut events = Vec::new();
+    while let Ok(Some(event)) = tokio::time::timeout_at(until, client.next()).await {
+        events.push(event);
+    }
+    events
 }

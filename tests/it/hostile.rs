@@ -14,7 +14,9 @@ use crate::world::{STREAM, World, web};
 
 const ROLLOUT: &str = "/api/v1/namespaces/shop/deployment/web/rollout";
 const LIST: &str = "/api/v1/workloads";
-const ENDPOINTS: [&str; 3] = [STREAM, ROLLOUT, LIST];
+const LOGS: &str = "/api/v1/namespaces/shop/deployment/web/logs";
+const NAMESPACE: &str = "/api/v1/namespaces/shop/stream";
+const ENDPOINTS: [&str; 5] = [STREAM, ROLLOUT, LIST, LOGS, NAMESPACE];
 
 /// One request: where to, with which headers (values may hold any byte a header can), and which
 /// statuses are right.
@@ -384,6 +386,16 @@ async fn bytes_that_are_no_request_end_their_connection_and_no_other() {
                 &["200"],
             ),
             (get("transfer-encoding: gzip\r\n"), &["400", "501"]),
+            // A body that does not say how long it is, too long for a list.
+            (
+                format!(
+                    "POST /api/v1/stream HTTP/1.1\r\nhost: localhost\r\n\
+                     content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n\
+                     11000\r\n{}\r\n0\r\n\r\n",
+                    x(0x11000)
+                ),
+                &["413"],
+            ),
             (format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", x(9_000)), &["400", "414"]),
             (format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", x(90_000)), &["414", "431"]),
             (format!("{} / HTTP/1.1\r\nhost: localhost\r\n\r\n", x(5_000)), &["405", "400", "404"]),
@@ -423,5 +435,8 @@ async fn bytes_that_are_no_request_end_their_connection_and_no_other() {
         world.shutdown.stop();
     };
     tokio::join!(serving, asking);
+    // Each twice: by its length, and as it came.
+    let bodies = "rollcast_limits_reached_total{limit=\"request_body\"}";
+    assert_eq!(world.exposition.value(bodies), Some(4.0));
     assert_eq!(world.exposition.value("rollcast_task_panics_total{room=\"http\"}"), None);
 }

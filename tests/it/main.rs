@@ -2,17 +2,34 @@
 //! a client is given is compared with what was written.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../oracle/mod.rs"]
+mod oracle;
+#[path = "../proxy/mod.rs"]
+mod weather;
+
+mod attempts;
+mod budget;
+mod bytes;
 mod client;
+mod corpus;
+mod doctored;
 mod drain;
+mod faults;
+mod follow;
 mod history;
 mod hostile;
 mod limits;
-mod oracle;
+mod nodes;
 mod program;
+mod proxy;
+mod recorder;
 mod reopen;
 mod requests;
+mod restart;
 mod resume;
+mod rig;
 mod rights;
+mod seeds;
 mod sharing;
 mod stalled;
 mod start;

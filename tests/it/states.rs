@@ -16,7 +16,7 @@ use rollcast::sim::{
 use rollcast::telemetry::Metrics;
 use rollcast::time::SECOND;
 use rollcast::watch::{Change, Index, WatchOptions, run};
-use rollcast::wire::{Encoder, Format};
+use rollcast::wire::{Encoder, Format, Position};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -85,7 +85,8 @@ impl Rig {
                         named: false,
                     };
                     let mut line = Vec::new();
-                    text.entry(&mut line, 1, &name(), &entry);
+                    let position = Position { seq: 1, time: 0 };
+                    text.entry(&mut line, position, &name(), &entry);
                     self.lines.extend(line.get(8..).map(|it| String::from_utf8_lossy(it).into()));
                 }
                 match entry {

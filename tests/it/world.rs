@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use rollcast::app::{Plan, Rooms};
 use rollcast::cluster::Cluster;
-use rollcast::config::Logs;
+use rollcast::config::{Logs, Record};
 use rollcast::http::auth::Gate;
 use rollcast::http::edge::{Doors, Edge};
 use rollcast::http::{StreamOptions, routes};
@@ -38,6 +38,8 @@ pub const LOGS: Logs = Logs {
     max_followers_per_node: 5_000,
     opens_per_second: 500,
     linger: Duration::from_secs(30),
+    record: Record::Off,
+    record_sources: 20,
 };
 
 impl World {
@@ -48,6 +50,11 @@ impl World {
     pub fn with(seed: u64, change: impl FnOnce(&mut Plan)) -> World {
         let sim = Sim::new(SimOptions { seed, start_time: time::now(), ..SimOptions::default() });
         World::around(sim, seed, change)
+    }
+
+    /// Pods write ten times a second instead of a hundred times: for tests that last long.
+    pub fn slow(seed: u64, change: impl FnOnce(&mut Plan)) -> World {
+        World::around(Sim::new(slow(seed)), seed, change)
     }
 
     /// With login: bearer tokens for the audience `rollcast`.
@@ -147,4 +154,17 @@ pub fn web(replicas: u32, rate: f64, lines: Option<u64>) -> Deployment {
     let program = Program { output: vec![Output::Numbered(numbers)], ..Program::default() };
     let template = Template::new([Container::new("app", "shop/web:1", program)]);
     Deployment::new("shop", "web", replicas, template)
+}
+
+/// A Deployment `web` in `shop` whose pods write numbered lines on standard output, without end.
+pub fn one_pipe(replicas: u32, rate: f64) -> Deployment {
+    let program = Program::numbered("run", rate);
+    let template = Template::new([Container::new("app", "shop/web:1", program)]);
+    Deployment::new("shop", "web", replicas, template)
+}
+
+/// A cluster whose pods write ten times a second.
+pub fn slow(seed: u64) -> SimOptions {
+    let write_tick = Duration::from_millis(100);
+    SimOptions { seed, start_time: time::now(), write_tick, ..SimOptions::default() }
 }

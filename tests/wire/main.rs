@@ -104,6 +104,7 @@ fn lines() -> Lines {
             ordinal: u32::from(index == 1),
             lossy: index == 3,
             partial: index == 4,
+            partial_head: index == 4,
         });
         text.push_str(line);
     }
@@ -190,7 +191,8 @@ fn stream(format: Format, named: bool) -> Vec<u8> {
     ];
     let mut seq = 1042;
     for entry in &entries {
-        encoder.entry(&mut out, seq, &workload, entry);
+        let position = Position { seq, time: entry.time() };
+        encoder.entry(&mut out, position, &workload, entry);
         seq += entry.count();
     }
     let now = time("2026-11-22T14:03:23.001Z");
@@ -273,7 +275,8 @@ fn elapsed_time_goes_neither_back_nor_on_after_the_end() {
         let started = Some(time("2026-11-22T14:02:11Z"));
         let finished = finished.map(time);
         let status = RolloutStatus { time: time(seen), phase, started, finished, ..rollout() };
-        encoder.entry(&mut out, 1, &workload(), &Entry::Rollout(Arc::new(status)));
+        let position = Position { seq: 1, time: 0 };
+        encoder.entry(&mut out, position, &workload(), &Entry::Rollout(Arc::new(status)));
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         value["elapsed_ms"].as_u64()
     };

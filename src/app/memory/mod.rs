@@ -19,9 +19,9 @@ use crate::view::Views;
 
 /// How often memory is looked at: at 100 MB/s of growth less than a tenth of a gigabyte goes by.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two rounds of goodbyes: what the last one freed must be seen first, and the allocator
-/// gives memory back some seconds after it was freed.
-const BETWEEN_SHEDS: Duration = Duration::from_secs(10);
+/// Between two rounds of goodbyes. The allocator gives memory back some seconds after it was freed,
+/// so a few streams more than needed may leave; waiting for it could cost all of them.
+const BETWEEN_SHEDS: Duration = Duration::from_secs(2);
 
 /// Tells how many bytes are in use.
 pub type Used = Arc<dyn Fn() -> io::Result<u64> + Send + Sync>;

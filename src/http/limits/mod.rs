@@ -39,7 +39,9 @@ const MEMORY_AGAIN: Duration = Duration::from_secs(15);
 /// One in so many streams is asked to leave at a time.
 const SHED: usize = 20;
 /// How long one that was asked to leave may take to read its goodbye; then it is cut.
-const GOODBYE: Duration = Duration::from_secs(5);
+const GOODBYE: Duration = Duration::from_secs(2);
+/// One that has taken nothing for so long would not read a goodbye, and is cut at once.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// The limits of this replica. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -155,8 +157,8 @@ impl Limits {
     }
 
     /// Asks the streams to leave that are furthest behind the `head` of what they read, one in
-    /// twenty and at least one; of those that are equally far the last that came. Who was asked some
-    /// seconds ago and is still there takes nothing, and is cut. Gives how many were asked.
+    /// twenty and at least one; of those that are equally far the last that came. Who takes nothing,
+    /// or was asked some seconds ago and is still there, is cut. Gives how many were asked.
     pub fn shed(&self, head: impl Fn(Option<&Arc<WorkloadId>>) -> u64) -> usize {
         let now = Instant::now();
         let open = self.inner.open.lock();
@@ -177,6 +179,9 @@ impl Limits {
             LimitReached { limit: "memory_shed", who: &seat.user }.emit(&self.inner.metrics);
             *seat.asked.lock() = Some(now);
             seat.leave.cancel();
+            if seat.stall.stuck().is_some_and(|stuck| stuck >= STUCK) {
+                seat.stall.cut();
+            }
         }
         count
     }

@@ -91,3 +91,18 @@ async fn those_furthest_behind_leave_first_and_who_does_not_is_cut() {
     let series = "rollcast_limits_reached_total{limit=\"memory_shed\"}";
     assert_eq!(exposition.value(series), Some(6.0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_cut_at_once() {
+    let (limits, _) = limits(None);
+    let (reads, stuck) = (Stall::default(), Stall::default());
+    let places =
+        [&reads, &stuck].map(|stall| limits.enter("ann", Some(&workload()), stall).unwrap());
+    stuck.handed();
+    tokio::time::advance(STUCK).await;
+    limits.shed(|_| 0);
+    limits.shed(|_| 0);
+    assert!(places.iter().all(|place| place.leave().is_cancelled()));
+    assert!(stuck.cut_asked().now_or_never().is_some());
+    assert!(reads.cut_asked().now_or_never().is_none());
+}

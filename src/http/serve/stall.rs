@@ -71,6 +71,21 @@ impl Stall {
         set(&self.own) || self.connection.as_deref().is_some_and(set)
     }
 
+    /// Bytes were handed out; they wait until more are asked for.
+    pub(in crate::http) fn handed(&self) {
+        *self.own.since.lock() = Some(Instant::now());
+    }
+
+    /// More bytes were asked for, or the answer is over.
+    fn asked(&self) {
+        *self.own.since.lock() = None;
+    }
+
+    /// For how long handed-out bytes have been waiting, if they are.
+    pub(in crate::http) fn stuck(&self) -> Option<Duration> {
+        self.own.since.lock().map(|since| since.elapsed())
+    }
+
     /// Ends the answer without a word, whatever its client takes: for one who was told to leave and
     /// does not listen. An HTTP/1.1 connection ends with it.
     pub fn cut(&self) {
@@ -169,7 +184,7 @@ pub(super) struct Taken {
     body: Body,
     /// What the body gave and nobody asked for yet.
     rest: Bytes,
-    stall: Option<Stall>,
+    request: Request,
     heads: Arc<Heads>,
 }
 
@@ -177,13 +192,13 @@ pub(super) struct Taken {
 
 impl Taken {
     pub(super) fn new(body: Body, request: Request, heads: Arc<Heads>) -> Self {
-        let stall = request.watched.then_some(request.stall);
-        Taken { body, rest: Bytes::new(), stall, heads }
+        Taken { body, rest: Bytes::new(), request, heads }
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
+        self.request.stall.asked();
         self.heads.note(Event::Answered);
     }
 }
@@ -197,8 +212,7 @@ impl HttpBody for Taken {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let Some(stall) = &this.stall else { return Pin::new(&mut this.body).poll_frame(cx) };
-        *stall.own.since.lock() = None;
+        this.request.stall.asked();
         if this.rest.is_empty() {
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -208,8 +222,9 @@ impl HttpBody for Taken {
                 end => return Poll::Ready(end),
             }
         }
-        *stall.own.since.lock() = Some(Instant::now());
-        let step = this.rest.len().min(STEP);
+        this.request.stall.handed();
+        // HTTP/1.1 has no watch that would need to see progress.
+        let step = if this.request.watched { STEP } else { usize::MAX }.min(this.rest.len());
         Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(step)))))
     }
 

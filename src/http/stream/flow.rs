@@ -21,8 +21,9 @@ use crate::http::limits::Place;
 use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::{Item, Selection, Shelves};
 use crate::tail::Tail;
-use crate::time;
+use crate::time::{self, SECOND};
 use crate::view::{Key, Next, Viewer};
+use crate::watch::PodEntry;
 use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
 
 /// How often the first viewer looks whether the backlog has come.
@@ -209,15 +210,11 @@ impl Flow {
             self.encoder.gap(&mut out, position, workload, &gap);
         }
         if let Some(since) = start.lost_since {
-            let gap = Gap {
-                time: now,
-                reason: GapReason::ServerRestart,
-                source: None,
-                from: Some(since),
-                to: Some(now),
-                count: None,
-            };
-            self.encoder.gap(&mut out, position, None, &gap);
+            for gap in self.uncovered(&workloads, since, now) {
+                let workload = gap.source.as_ref().map(|source| source.workload.clone());
+                let workload = workload.as_deref().filter(|_| self.encoder.named);
+                self.encoder.gap(&mut out, position, workload, &gap);
+            }
         }
         let key = Key { selection: selection.clone(), format: query.format };
         let viewer = service.views.viewer(key, start.after, start.since);
@@ -238,6 +235,31 @@ impl Flow {
         for pod in pods.iter().filter(|pod| selection.wants_pod(&pod.uid, &pod.pod)) {
             self.encoder.pod(out, position, workload, pod);
         }
+    }
+
+    /// The client's journal is gone. A gap for each source that is not proven to have been read again
+    /// from `since` on: reading it began later than that, and not at its first line either. And one
+    /// for each workload that has a pod which is younger: it may stand in the place of one that is
+    /// gone with all it had to say.
+    fn uncovered(&self, workloads: &[Arc<WorkloadId>], since: i64, now: i64) -> Vec<Gap> {
+        let Opening { service, selection, .. } = &self.opening;
+        let sources = workloads.iter().flat_map(|workload| service.tail.sources(workload));
+        let wanted = sources.filter(|status| selection.wants_source(&status.source));
+        let gap = |source, to| {
+            let (from, reason) = (Some(since), GapReason::ServerRestart);
+            Gap { time: now, reason, source, from, to, count: None }
+        };
+        let uncovered = wanted.filter(|status| !status.covers(since));
+        let mut gaps: Vec<_> =
+            uncovered.map(|status| gap(Some(status.source), status.first_time)).collect();
+        // The API cuts creation times to the second.
+        let young = |pod: &Arc<PodEntry>| pod.created + SECOND > since;
+        let replaced = workloads.iter().any(|workload| {
+            let pods = service.index.pods_of(workload);
+            pods.is_empty() || pods.iter().any(young)
+        });
+        gaps.extend(replaced.then(|| gap(None, Some(now))));
+        gaps
     }
 
     async fn follow(&mut self) -> Bytes {

@@ -1,10 +1,11 @@
-//! Judges what clients were given: validators named after the contract.
+//! Judges the events of one connection by their numbers alone, where nothing is known of what was
+//! written: fewer words for tests whose subject is something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rollcast::sim::read_numbered;
 
-use crate::client::Event;
+use super::Event;
 
 /// What came of one stream of one attempt.
 #[derive(Debug, Default)]
@@ -61,4 +62,38 @@ pub fn increasing(events: &[Event]) {
 pub fn told(events: &[Event]) -> String {
     let said = events.iter().filter(|event| matches!(&*event.name, "source" | "gap"));
     said.map(|event| format!("{} {}\n", event.name, event.data)).collect()
+}
+
+/// C1, C2 and C3 where lines were lost upstream, for pods that write on one pipe: numbers rise, and a
+/// gap stands exactly where some are missing, from the line before to the line behind. Gives how many.
+pub fn marked(events: &[Event], note: &str) -> usize {
+    let mut last: HashMap<String, (u64, String)> = HashMap::new();
+    let mut gaps: HashMap<String, &Event> = HashMap::new();
+    let mut count = 0;
+    for event in events {
+        let Some(pod) = event.data["pod"].as_str().map(str::to_owned) else { continue };
+        match &*event.name {
+            "gap" => {
+                let before = gaps.insert(pod, event);
+                assert!(before.is_none(), "{note}: two gaps in a row: {before:?} {event:?}");
+                count += 1;
+            }
+            "log" => {
+                let text = event.data["text"].as_str().unwrap();
+                let number = read_numbered(text.as_bytes()).unwrap().number;
+                let time = event.data["time"].as_str().unwrap().to_owned();
+                let gap = gaps.remove(&pod);
+                let (before, from) = last.insert(pod, (number, time.clone())).unzip();
+                let Some(before) = before else { continue };
+                assert!(number > before, "C2/C3, {note}: {number} comes after {before}");
+                assert_eq!(number > before + 1, gap.is_some(), "C1, {note}: {before}, {number}");
+                if let Some(gap) = gap {
+                    assert_eq!(gap.data["from"], from.unwrap(), "{note}: {gap:?}");
+                    assert_eq!(gap.data["to"], time, "{note}: {gap:?}");
+                }
+            }
+            _ => {}
+        }
+    }
+    count
 }

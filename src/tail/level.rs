@@ -1,0 +1,216 @@
+//! What others see of one source while it is wanted, and how far a workload is surely read.
+//!
+//! A follower writes here at its turning points and once a batch; whoever asks reads without waiting
+//! for it. Ids of a stream carry the low-water mark of the sources it shows, so the mark is asked for
+//! with each append: while every source is read live that is one load of an atomic.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use crate::ids::{SourceState, WorkloadId};
+
+/// How far the sources of one workload that are not read live had come.
+#[derive(Debug, Default)]
+pub(super) struct Water {
+    /// How many there are, so that nobody takes the lock for none.
+    behind: AtomicUsize,
+    sources: Mutex<HashMap<u64, Arc<AtomicI64>>>,
+    numbers: AtomicU64,
+}
+
+/// How far the sources of every leased workload are surely read. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Waters {
+    by_workload: Arc<RwLock<HashMap<Arc<WorkloadId>, Arc<Water>>>>,
+}
+
+/// One wanted source.
+#[derive(Debug)]
+pub(super) struct Level {
+    water: Arc<Water>,
+    number: u64,
+    /// The stamp of the last line that was handed on; before the first, when its container began.
+    last: Arc<AtomicI64>,
+    /// What it held when it was opened has been appended, or waits for something that may take long.
+    caught_up: AtomicBool,
+    /// It is open and has shown what it held.
+    reading: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+/// What is known about a source, for those who ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) state: SourceState,
+    pub(super) reason: Option<&'static str>,
+    /// Since when it is in this state.
+    pub(super) since: Instant,
+    pub(super) from_start: Option<bool>,
+    pub(super) first_time: Option<i64>,
+    pub(super) tail_cut: bool,
+}
+
+// === impl Waters ===
+
+impl Waters {
+    /// Nothing is read yet.
+    pub fn new() -> Self {
+        Waters::default()
+    }
+
+    /// The oldest stamp up to which a source of this workload was handed on that is wanted but not
+    /// read live at present; `None` if all are. See [`Tail::low_water`](super::Tail::low_water).
+    pub fn low(&self, workload: &WorkloadId) -> Option<i64> {
+        self.by_workload.read().get(workload)?.low()
+    }
+
+    pub(super) fn of(&self, workload: &Arc<WorkloadId>) -> Arc<Water> {
+        if let Some(water) = self.by_workload.read().get(workload) {
+            return water.clone();
+        }
+        self.by_workload.write().entry(workload.clone()).or_default().clone()
+    }
+
+    pub(super) fn forget(&self, workload: &WorkloadId) {
+        self.by_workload.write().remove(workload);
+    }
+}
+
+// === impl Water ===
+
+impl Water {
+    /// The oldest last stamp of the sources that are not read live; `None` if all are.
+    pub(super) fn low(&self) -> Option<i64> {
+        if self.behind.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.sources.lock().values().map(|last| last.load(Ordering::Relaxed)).min()
+    }
+}
+
+// === impl Level ===
+
+impl Level {
+    /// A source that is wanted and not read yet; `last` is as far as it was read before, or when its
+    /// container began.
+    pub(super) fn new(water: &Arc<Water>, last: i64, reason: Option<&'static str>) -> Arc<Level> {
+        let level = Level {
+            water: water.clone(),
+            number: water.numbers.fetch_add(1, Ordering::Relaxed),
+            last: Arc::new(AtomicI64::new(last)),
+            caught_up: AtomicBool::new(false),
+            reading: AtomicBool::new(false),
+            seen: Mutex::new(Seen {
+                state: SourceState::Waiting,
+                reason,
+                since: Instant::now(),
+                from_start: None,
+                first_time: None,
+                tail_cut: false,
+            }),
+        };
+        level.weigh();
+        Arc::new(level)
+    }
+
+    /// What it held when it was opened has been appended. It stays so.
+    pub(super) fn catch_up(&self) {
+        self.caught_up.store(true, Ordering::Release);
+        self.weigh();
+    }
+
+    /// Whether what it held when it was opened has been appended.
+    pub(super) fn caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire)
+    }
+
+    /// It is open and shows the present, or is so no longer.
+    pub(super) fn set_reading(&self, reading: bool) {
+        if self.reading.swap(reading, Ordering::AcqRel) != reading {
+            self.weigh();
+        }
+    }
+
+    /// Lines up to this stamp have been appended.
+    pub(super) fn delivered(&self, last: i64) {
+        self.last.store(last, Ordering::Relaxed);
+    }
+
+    /// How far it was read.
+    pub(super) fn last(&self) -> i64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// What is known about it.
+    pub(super) fn seen(&self) -> Seen {
+        *self.seen.lock()
+    }
+
+    /// Changes what is known about it.
+    pub(super) fn see(&self, with: impl FnOnce(&mut Seen)) {
+        let mut seen = self.seen.lock();
+        let before = (seen.state, seen.reason);
+        with(&mut seen);
+        if (seen.state, seen.reason) != before {
+            seen.since = Instant::now();
+        }
+    }
+
+    /// Puts it among those that hold the mark back, or takes it out.
+    fn weigh(&self) {
+        let mut sources = self.water.sources.lock();
+        let live = self.caught_up() && self.reading.load(Ordering::Acquire);
+        if live {
+            sources.remove(&self.number);
+        } else {
+            sources.insert(self.number, self.last.clone());
+        }
+        self.water.behind.store(sources.len(), Ordering::Release);
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        let mut sources = self.water.sources.lock();
+        sources.remove(&self.number);
+        self.water.behind.store(sources.len(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_is_the_oldest_of_those_that_are_not_read_live() {
+        let water = Arc::new(Water::default());
+        assert_eq!(water.low(), None);
+        let (a, b) = (Level::new(&water, 10, None), Level::new(&water, 20, None));
+        assert_eq!(water.low(), Some(10));
+        for level in [&a, &b] {
+            level.catch_up();
+            level.set_reading(true);
+        }
+        assert_eq!(water.low(), None, "all are live");
+        b.delivered(30);
+        b.set_reading(false);
+        a.delivered(40);
+        assert_eq!(water.low(), Some(30));
+        drop(b);
+        assert_eq!(water.low(), None, "what nobody wants holds nothing back");
+    }
+
+    #[test]
+    fn a_history_that_waits_to_be_merged_is_not_live() {
+        let water = Arc::new(Water::default());
+        let level = Level::new(&water, 5, None);
+        level.set_reading(true);
+        assert_eq!(water.low(), Some(5));
+        level.catch_up();
+        assert_eq!(water.low(), None);
+    }
+}

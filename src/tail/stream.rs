@@ -1,0 +1,253 @@
+//! Reads an open stream for as long as it goes well.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep_until};
+
+use super::batch::{Batch, FULL};
+use super::follower::{Follower, PATIENCE, State};
+use super::probe::{self, End as Side};
+use super::reading::{Doubt, Reading};
+use crate::cluster::{LogBody, LogError};
+use crate::ids::SourceState;
+use crate::time::{self, SECOND};
+
+/// An answer that is silent for so long has shown its backlog.
+const CAUGHT_UP: Duration = Duration::from_millis(50);
+/// A follow ends within a second of its container; one that is silent for longer is dead.
+const OVER_SILENCE: Duration = Duration::from_secs(10);
+/// A single quiet source is looked at after about this time; a node that fell silent, sooner.
+const QUIET: Duration = Duration::from_secs(300);
+
+/// An open stream.
+pub(super) struct Stream {
+    pub(super) body: LogBody,
+    pub(super) reading: Reading,
+    /// When it was asked for, wall time.
+    pub(super) opened: i64,
+    /// The same, by the steady clock.
+    pub(super) at: Instant,
+    /// What it was asked from.
+    pub(super) since: Option<i64>,
+    /// Its backlog has been read.
+    pub(super) live: bool,
+}
+
+/// What comes next of a stream.
+enum Next {
+    Chunk(Bytes),
+    Broken(LogError),
+    /// It ended cleanly.
+    End,
+    /// Nothing came for a moment: the backlog has been read.
+    CaughtUp,
+    /// Held lines waited for their anchor for long enough; whether anything came meanwhile.
+    Patience,
+    /// It is silent although its container is over.
+    Dead,
+    /// It is silent.
+    Quiet,
+    /// Something is known that was not.
+    Told,
+    /// It is time to look whose it is.
+    Prove,
+}
+
+/// How reading a stream ended.
+pub(super) enum End {
+    Clean,
+    Broken,
+    /// The lines belong to a newer attempt.
+    NotOurs,
+    /// It is to be opened again at once.
+    Again,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    pub(super) async fn read(&mut self, mut stream: Stream) -> State {
+        let mut batch = Batch::default();
+        // When lines began to wait for their anchor, and when bytes came last.
+        let (mut waits, mut came) = (None, Instant::now());
+        let quiet = QUIET.mul_f64(0.75 + self.random.f64() / 2.0);
+        let end = loop {
+            waits = stream.reading.waits().then(|| waits.unwrap_or_else(Instant::now));
+            let next = self.next(&mut stream, waits, came + quiet).await;
+            match next {
+                Next::Chunk(chunk) => {
+                    came = Instant::now();
+                    self.take(&mut stream, &chunk, &mut batch);
+                }
+                Next::CaughtUp => self.go_live(&mut stream),
+                Next::Patience => {
+                    let silent = came.elapsed() >= PATIENCE;
+                    // A stream that stopped in its replay says nothing about the file: asked once more.
+                    if silent && !std::mem::replace(&mut self.impatient, true) {
+                        break End::Broken;
+                    }
+                    let mut desk = self.memory.desk(&mut batch);
+                    stream.reading.settle(&mut desk);
+                }
+                Next::Told => {
+                    if self.kicked() {
+                        break End::Again;
+                    }
+                }
+                Next::Prove => {}
+                Next::Quiet => {
+                    came = Instant::now();
+                    if !self.is_really_quiet(stream.since).await {
+                        break End::Again;
+                    }
+                }
+                Next::Dead => {
+                    self.memory.clean_end = None;
+                    break End::Broken;
+                }
+                Next::Broken(error) => {
+                    self.broken("broken", &error);
+                    self.memory.clean_end = None;
+                    break End::Broken;
+                }
+                Next::End => {
+                    let mut desk = self.memory.desk(&mut batch);
+                    stream.reading.settle(&mut desk);
+                    self.memory.clean_end = (!stream.reading.ends_in_a_message()).then(time::now);
+                    break End::Clean;
+                }
+            }
+            self.flush(&mut batch);
+            if let Some(end) = self.examine(&mut stream, &mut batch, false).await {
+                break end;
+            }
+        };
+        self.flush(&mut batch);
+        let end = match end {
+            end @ (End::NotOurs | End::Again) => end,
+            end => self.examine(&mut stream, &mut batch, true).await.unwrap_or(end),
+        };
+        let well = matches!(end, End::Clean) && stream.reading.ends_well();
+        self.memory.clean_end = well.then(time::now);
+        self.level.set_reading(false);
+        if stream.reading.delivered() > 0 {
+            self.backoff = Duration::ZERO;
+            self.impatient = false;
+        }
+        self.show();
+        match end {
+            End::NotOurs => State::Last { quiet: 0 },
+            End::Again => State::Open,
+            End::Clean | End::Broken => self.judge(stream.reading.ends_in_a_message()),
+        }
+    }
+
+    async fn next(&mut self, stream: &mut Stream, waits: Option<Instant>, quiet: Instant) -> Next {
+        let over = self.known.borrow_and_update().standing.is_over();
+        let now = Instant::now();
+        let mut due = (quiet, Next::Quiet);
+        let mut sooner = |at: Instant, next| {
+            if at < due.0 {
+                due = (at, next);
+            }
+        };
+        if over {
+            sooner(now + OVER_SILENCE, Next::Dead);
+        }
+        if !stream.live {
+            sooner(now + CAUGHT_UP, Next::CaughtUp);
+        }
+        if let Some(since) = waits {
+            sooner(since + PATIENCE, Next::Patience);
+        }
+        if stream.reading.doubt() == Some(Doubt::Attempt) {
+            sooner(stream.at + super::proof::STATUS_LAG, Next::Prove);
+        }
+        let (at, late) = due;
+        tokio::select! {
+            biased;
+            // However much comes: what is due is due.
+            () = std::future::ready(()), if at <= now => late,
+            next = stream.body.next() => match next {
+                Some(Ok(chunk)) => Next::Chunk(chunk),
+                Some(Err(error)) => Next::Broken(error),
+                None => Next::End,
+            },
+            // A sender that is gone says no more than one that is silent.
+            Ok(()) = self.known.changed() => Next::Told,
+            () = sleep_until(at) => late,
+        }
+    }
+
+    fn take(&mut self, stream: &mut Stream, chunk: &[u8], batch: &mut Batch) {
+        for part in chunk.chunks(FULL) {
+            let mut desk = self.memory.desk(batch);
+            stream.reading.push(part, &mut desk);
+            self.flush(batch);
+        }
+        let newest = self.memory.fingerprint.last_time();
+        if !stream.live && newest.is_some_and(|newest| newest >= stream.opened) {
+            self.go_live(stream);
+        }
+    }
+
+    /// The backlog has been read: what comes now is the present.
+    fn go_live(&mut self, stream: &mut Stream) {
+        stream.live = true;
+        stream.reading.go_live();
+        self.level.set_reading(true);
+        self.note_tail(&stream.reading);
+        self.show();
+    }
+
+    /// Whether what is held may be delivered, and whether the stream is worth reading on.
+    async fn examine(
+        &mut self,
+        stream: &mut Stream,
+        batch: &mut Batch,
+        ended: bool,
+    ) -> Option<End> {
+        let Stream { reading, at, .. } = stream;
+        match reading.doubt() {
+            Some(Doubt::Attempt) if ended || at.elapsed() >= super::proof::STATUS_LAG => {
+                if !self.is_ours(*at).await {
+                    return Some(End::NotOurs);
+                }
+                reading.accept(&mut self.memory.desk(batch));
+            }
+            Some(Doubt::Overlap) if !self.prove(reading, (*at, false), batch).await => {
+                return Some(End::NotOurs);
+            }
+            Some(Doubt::Jump) => self.explain_jump(reading, batch).await,
+            _ => {}
+        }
+        if reading.goes_back() {
+            self.explain_going_back(reading, batch).await;
+        }
+        self.flush(batch);
+        if let Some((message, said)) = reading.message() {
+            self.broken("kubelet_message", &message);
+            self.memory.said = said;
+            return (!ended).then_some(End::Broken);
+        }
+        None
+    }
+
+    /// A quiet source: is it the container, or the stream? Asked without `sinceTime`, for after a
+    /// backward clock step everything is below it (truths: 8).
+    async fn is_really_quiet(&mut self, since: Option<i64>) -> bool {
+        let stored = probe::stamp(&self.cluster, &self.source, Side::Last, false).await;
+        let (Ok(Some(stored)), Some(newest)) = (stored, self.memory.fingerprint.newest()) else {
+            // Nothing is stored, nothing was ever read, or it cannot be asked: asked again later.
+            return true;
+        };
+        if since.is_some_and(|since| stored < since) || stored < newest - SECOND {
+            self.everything = true;
+            self.tell(SourceState::Following, None, Some("clock_step"));
+            return false;
+        }
+        stored <= newest
+    }
+}

@@ -1,0 +1,129 @@
+//! Pods and containers end.
+
+use std::time::Duration;
+
+use rollcast::sim::{
+    Container, Deployment, Numbers, Output, Program, Resource, StatefulSet, Template,
+};
+use rollcast::time;
+
+use super::story;
+use crate::oracle::Rules;
+use crate::rig::{Manners, Rig, seeded};
+use crate::world::{STREAM, web};
+
+/// Row 20.
+#[test]
+fn pods_that_are_deleted_with_grace_are_read_to_their_end() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(2, 20.0, None), Rules::whole(), async |rig| {
+            for _ in 0..3 {
+                let pods = rig.sim.pods("shop", "web");
+                let pod = rig.random.choice(&pods).expect("there are pods");
+                rig.sim.delete_pod("shop", &pod.name, Some(30));
+                rig.wait(5.0).await;
+            }
+        })
+        .await;
+    });
+}
+
+/// Row 20: the object goes at once, and with it the log. No status ever says that the container has
+/// ended, so a gap may stand where nothing is missing.
+#[test]
+fn pods_that_are_deleted_without_grace_are_complete_or_say_so() {
+    seeded(async |seed| {
+        let rules = Rules { doubtful: &["pod_removed"], ..Rules::whole() };
+        story(Rig::new(seed), web(2, 20.0, None), rules, async |rig| {
+            for _ in 0..3 {
+                let pods = rig.sim.pods("shop", "web");
+                let pod = rig.random.choice(&pods).expect("there are pods");
+                rig.sim.delete_pod("shop", &pod.name, Some(0));
+                rig.wait(5.0).await;
+            }
+        })
+        .await;
+    });
+}
+
+/// Row 21.
+#[test]
+fn a_pod_of_the_same_name_is_another_pod() {
+    seeded(async |seed| {
+        let mut rig = Rig::new(seed);
+        let numbers = Numbers { both: true, ..Numbers::new("run", 20.0) };
+        let program = Program { output: vec![Output::Numbered(numbers)], ..Program::default() };
+        let template = Template::new([Container::new("app", "shop/db:1", program)]);
+        rig.sim.apply(StatefulSet {
+            namespace: "shop".to_owned(),
+            name: "db".to_owned(),
+            replicas: 2,
+            partition: 0,
+            template,
+        });
+        rig.world().synced().await;
+        let path = STREAM.replace("deployment/web", "statefulset/db") + "?since=1h";
+        let path = path.as_str();
+        let mut viewers = Vec::new();
+        for cuts in [None, Some(Duration::from_secs(3))] {
+            viewers.push(rig.viewer("db", path, Manners { cuts, ..Manners::default() }));
+        }
+        viewers[0].lines(20, 30).await;
+        for _ in 0..3 {
+            let pods = rig.sim.pods("shop", "db");
+            let pod = rig.random.choice(&pods).expect("there are pods");
+            rig.sim.delete_pod("shop", &pod.name, None);
+            rig.wait(6.0).await;
+        }
+        let calm = Some(time::now());
+        rig.wait(11.0).await;
+        rig.sim.scale(Resource::StatefulSets, "shop", "db", 0);
+        rig.wait(20.0).await;
+        rig.holds(viewers, &Rules { calm, ..Rules::whole() }).await;
+    });
+}
+
+/// Row 22.
+#[test]
+fn a_drained_node_ends_every_log_and_new_pods_join_at_once() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(12, 4.0, None), Rules::whole(), async |rig| {
+            let pods = rig.sim.pods("shop", "web");
+            for pod in pods.iter().filter(|pod| pod.node.as_deref() == Some("node-1")) {
+                rig.sim.delete_pod("shop", &pod.name, None);
+            }
+            rig.wait(10.0).await;
+        })
+        .await;
+    });
+}
+
+/// A rolling update under load, again and again.
+#[test]
+fn rollouts_lose_nothing_of_old_and_new_pods() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(3, 15.0, None), Rules::whole(), async |rig| {
+            for version in 2..5 {
+                let image = format!("shop/web:{version}");
+                rig.sim.set_image(Resource::Deployments, "shop", "web", "app", &image);
+                let pause = rig.between(2.0, 12.0);
+                rig.wait(pause).await;
+            }
+        })
+        .await;
+    });
+}
+
+/// A container that ends by itself: its log is read to the end, the next attempt is another source.
+#[test]
+fn containers_that_end_and_start_again_are_whole_attempt_by_attempt() {
+    seeded(async |seed| {
+        let numbers = Numbers { both: true, ..Numbers::new("run", 40.0) };
+        let exit = rollcast::sim::Exit::AfterLines(200, 1);
+        let program =
+            Program { output: vec![Output::Numbered(numbers)], exit, ..Program::default() };
+        let template = Template::new([Container::new("app", "shop/web:1", program)]);
+        let workload = Deployment::new("shop", "web", 2, template);
+        story(Rig::new(seed), workload, Rules::whole(), async |rig| rig.wait(60.0).await).await;
+    });
+}

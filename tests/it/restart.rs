@@ -1,0 +1,129 @@
+//! A client that comes back to another server: the history it knew is gone.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rollcast::sim::Sim;
+use rollcast::time::{SECOND, parse_stamp};
+
+use crate::client::Event;
+use crate::oracle::{complete, hear};
+use crate::world::{STREAM, World, web};
+
+const QUIET: Duration = Duration::from_secs(20);
+
+/// Reads until it has caught up, and `lines` lines more, from a server that then goes away; gives all
+/// of them and the last id.
+async fn before(world: &World, lines: usize) -> (Vec<Event>, String) {
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    let mut events = Vec::new();
+    let mut live = None;
+    loop {
+        let event = client.next().await.unwrap();
+        if event.name == "live" {
+            live = Some(lines);
+        } else if event.name == "log" {
+            live = live.map(|left| left - 1);
+        }
+        events.push(event);
+        if live == Some(0) {
+            break;
+        }
+    }
+    let id = client.last_id.clone().unwrap();
+    (events, id)
+}
+
+fn logs(events: &[Event]) -> impl Iterator<Item = &Event> {
+    events.iter().filter(|event| event.name == "log")
+}
+
+fn stamp(event: &Event) -> i64 {
+    parse_stamp(event.data["time"].as_str().unwrap().as_bytes()).unwrap().0
+}
+
+fn restarts(events: &[Event]) -> Vec<&Event> {
+    events.iter().filter(|event| event.data["reason"] == "server_restart").collect()
+}
+
+async fn running(seed: u64) -> (Sim, World) {
+    let world = World::new(seed);
+    world.sim.apply(web(2, 100.0, Some(2_000)));
+    world.synced().await;
+    // The pods are older than any id.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    (world.sim.clone(), world)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restart_repeats_is_little_and_known_by_its_key() {
+    for seed in 700..720 {
+        let (sim, world) = running(seed).await;
+        let (mut events, id) = before(&world, 300 + seed as usize % 50 * 10).await;
+        world.shutdown.stop();
+        drop(world);
+        let ms: i64 = id.split('-').nth(2).unwrap().parse().unwrap();
+        let world = World::around(sim, seed + 1_000, |_| {});
+        world.synced().await;
+        let mut client = world.stream(STREAM, Some(&id)).await;
+        let again = client.drain(QUIET).await;
+        assert_eq!(again[0].data["resumed"], "approximate");
+        assert!(restarts(&again).is_empty(), "seed {seed}: {:?}", restarts(&again));
+        let oldest = logs(&again).map(stamp).min().unwrap();
+        assert!(oldest >= ms * 1_000_000 - 2 * SECOND, "seed {seed}: repeats too much");
+        let mut known: HashSet<String> =
+            logs(&events).map(|event| event.data["key"].to_string()).collect();
+        events.extend(
+            again
+                .into_iter()
+                .filter(|event| event.name != "log" || known.insert(event.data["key"].to_string())),
+        );
+        let heards = hear(&events);
+        assert_eq!(heards.len(), 4);
+        assert!(heards.values().all(|heard| heard.numbers.len() == 1_000), "seed {seed}");
+        complete(&heards);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_not_read_back_far_enough_has_its_gap() {
+    let (sim, world) = running(730).await;
+    let (_, id) = before(&world, 400).await;
+    world.shutdown.stop();
+    drop(world);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let world = World::around(sim, 731, |plan| plan.logs.backfill_lines = 50);
+    world.synced().await;
+    let mut client = world.stream(STREAM, Some(&id)).await;
+    let again = client.drain(QUIET).await;
+    let gaps = restarts(&again);
+    assert_eq!(gaps.len(), 2, "one for each log: {gaps:?}");
+    for gap in gaps {
+        assert!(gap.data["pod"].is_string() && gap.data["container"] == "app", "{gap:?}");
+        let (from, to) = (gap.data["from"].as_str().unwrap(), gap.data["to"].as_str().unwrap());
+        assert!(from < to, "{gap:?}");
+        assert!(gap.data["count"].is_null());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_were_replaced_meanwhile_are_not_passed_over() {
+    let (sim, world) = running(740).await;
+    let (_, id) = before(&world, 400).await;
+    world.shutdown.stop();
+    drop(world);
+    sim.register_image("shop/web:2", Default::default());
+    assert!(sim.set_image(
+        rollcast::sim::Resource::Deployments,
+        "shop",
+        "web",
+        "app",
+        "shop/web:2"
+    ));
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let world = World::around(sim, 741, |_| {});
+    world.synced().await;
+    let again = world.stream(STREAM, Some(&id)).await.drain(QUIET).await;
+    let whole = restarts(&again).into_iter().find(|gap| gap.data["pod"].is_null());
+    assert!(whole.is_some(), "pods of the old revision are gone with what they said last");
+}

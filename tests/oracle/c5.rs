@@ -1,0 +1,64 @@
+//! C5, resumable: every id is continued exactly or answered with a gap.
+
+use std::collections::BTreeMap;
+
+use super::heard::{epoch_of, seq_of};
+use super::{AttemptId, Fault, Matched, Session, fault};
+
+pub fn c5(matched: &Matched<'_>) -> Vec<Fault> {
+    let sessions = matched.transcript.sessions.iter().enumerate();
+    let wrong = sessions.filter_map(|(at, session)| Some((at, wrong(session)?)));
+    wrong
+        .map(|(at, why)| fault("C5", format!("{}: connection {at}: {why}", matched.name())))
+        .collect()
+}
+
+/// What is wrong with how a connection begins.
+fn wrong(session: &Session) -> Option<String> {
+    for id in session.events.iter().filter_map(|event| event.id.as_deref()) {
+        let safe = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if !safe || id.len() > 128 || seq_of(id).is_none() {
+            return Some(format!("{id:?} is no id"));
+        }
+    }
+    let Some(hello) = session.events.first() else {
+        // It was cut before anything came, which loses nothing.
+        return None;
+    };
+    if hello.name != "hello" {
+        return Some(format!("begins with {} instead of hello", hello.name));
+    }
+    let (resumed, epoch) = (hello.word("resumed"), hello.word("epoch"));
+    let id = hello.id.as_deref();
+    if epoch != id.and_then(epoch_of) {
+        return Some(format!("hello {id:?} of epoch {epoch:?}"));
+    }
+    let Some(after) = session.after.as_deref() else {
+        return (resumed != Some("none")).then(|| format!("resumed {resumed:?} from nothing"));
+    };
+    if epoch_of(after) == epoch {
+        let same = resumed == Some("exact") && id.and_then(seq_of) == seq_of(after);
+        return (!same).then(|| format!("{after:?} was resumed {resumed:?} at {id:?}"));
+    }
+    let fair = resumed == Some("approximate");
+    (!fair).then(|| format!("{after:?} of another journal was resumed {resumed:?}"))
+}
+
+/// One id is one record, whoever is given it.
+pub fn agree(all: &[Matched<'_>]) -> Vec<Fault> {
+    let mut known: BTreeMap<&str, (&AttemptId, usize)> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for matched in all {
+        for (_, event, place) in &matched.logs {
+            let (Some(id), Some(place)) = (event.id.as_deref(), place) else { continue };
+            // The milliseconds are a mark of time and may be told anew; the position is not.
+            let position = id.rsplit_once('-').map_or(id, |(position, _)| position);
+            let earlier = known.insert(position, *place);
+            if earlier.is_some_and(|earlier| earlier != *place) {
+                let what = format!("{}: {id} was another line for somebody else", matched.name());
+                faults.push(fault("C5", what));
+            }
+        }
+    }
+    faults
+}
