@@ -60,14 +60,23 @@ pub(super) struct Memory {
     pub(super) from_start: Option<bool>,
     pub(super) opened: bool,
     pub(super) ended: bool,
-    /// When the last follow ended cleanly, if no error came after it.
-    pub(super) clean_end: Option<i64>,
+    /// How the last follow ended, if it ended cleanly and nothing was read after it.
+    pub(super) clean_end: Option<CleanEnd>,
     /// The message for which an answer was closed last.
     pub(super) said: Option<Said>,
     /// The stamp of the first line that was read.
     pub(super) first_time: Option<i64>,
     /// Older lines were there at the first opening, or may have been.
     pub(super) tail_cut: bool,
+}
+
+/// A follow that was read to a clean end: the container had ended, or so it looked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CleanEnd {
+    /// When, by our clock.
+    at: i64,
+    /// Something went wrong since: the end may have been the fault's own.
+    doubted: bool,
 }
 
 /// The one upstream reader of a source.
@@ -143,11 +152,37 @@ impl Known {
     }
 }
 
+// === impl CleanEnd ===
+
+impl CleanEnd {
+    pub(super) fn now() -> CleanEnd {
+        CleanEnd { at: time::now(), doubted: false }
+    }
+
+    /// Whether the container, which ended at this time, had ended before the follow did. The API cuts
+    /// an end to its second: within that second a fault may have ended the follow just before, and
+    /// then it is a fault that is heard of next.
+    pub(super) fn proves(self, finished: Option<i64>) -> bool {
+        match finished {
+            Some(finished) if self.doubted => self.at >= finished + SECOND,
+            Some(finished) => self.at >= finished,
+            None => !self.doubted,
+        }
+    }
+}
+
 // === impl Memory ===
 
 impl Memory {
     pub(super) fn desk<'a>(&'a mut self, batch: &'a mut Batch) -> Desk<'a> {
         Desk { known: &mut self.fingerprint, batch, now: time::now() }
+    }
+
+    /// Whatever ended the last follow cleanly may not have been the end of the container.
+    pub(super) fn doubt_end(&mut self) {
+        if let Some(end) = &mut self.clean_end {
+            end.doubted = true;
+        }
     }
 }
 
@@ -312,10 +347,13 @@ impl Follower {
             LogError::Transport(_) => "transport",
         };
         self.broken(reason, error);
-        // A clean end proves something only if nothing came after it but the end of the pod: that the
-        // container went on, unread, cannot be told from this refusal.
-        if !matches!(error, LogError::NotFound(_)) {
-            self.memory.clean_end = None;
+        // That the container is not there any more, or not yet again, is what comes after its end.
+        let over = matches!(
+            error,
+            LogError::NotFound(_) | LogError::Waiting(_) | LogError::Refused { status: 400, .. }
+        );
+        if !over {
+            self.memory.doubt_end();
         }
         let mut pause = self.next_pause();
         if let LogError::Busy { retry_after: Some(after) } = error {
@@ -465,5 +503,22 @@ impl Follower {
             reason: reason.map(Into::into),
         };
         self.emit(Entry::Source(Arc::new(change)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clean_end_proves_the_containers_end_unless_it_came_before_or_is_doubted() {
+        let at = |at| CleanEnd { at, doubted: false };
+        let doubted = |at| CleanEnd { at, doubted: true };
+        let finished = Some(5 * SECOND);
+        assert!(at(5 * SECOND).proves(finished) && at(0).proves(None));
+        assert!(!at(5 * SECOND - 1).proves(finished), "it went on");
+        // In the second that the API cut off, a fault may have come first.
+        assert!(!doubted(6 * SECOND - 1).proves(finished) && !doubted(0).proves(None));
+        assert!(doubted(6 * SECOND).proves(finished), "it was over, whatever failed then");
     }
 }

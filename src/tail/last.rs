@@ -6,13 +6,13 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{Batch, FULL};
-use super::follower::{BACKOFF, Follower, Known, PATIENCE, State};
+use super::follower::{BACKOFF, CleanEnd, Follower, Known, PATIENCE, State};
 use super::reading::{Doubt, Head, Reading};
 use super::standing::Standing;
 use crate::cluster::{LogBody, LogError};
 use crate::ids::{GapReason, SourceState};
 use crate::telemetry::events;
-use crate::time::{self, SECOND};
+use crate::time::SECOND;
 
 /// "Nothing new" at the end of a log means two reads this far apart (truths: 6).
 const LAST_READ_AGAIN: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ impl Follower {
         }
         // The attempt was over before this read began, so it showed all there is, like the clean end
         // of a follow: a pod that is removed before the second look has lost nothing.
-        self.memory.clean_end = Some(time::now());
+        self.memory.clean_end = Some(CleanEnd::now());
         self.show();
         let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
         if quiet >= 2 {
@@ -176,14 +176,8 @@ impl Follower {
             Standing::Running { .. } | Standing::Gone { ended: None } => None,
             other => Some(other.finished()),
         };
-        let complete = match (self.memory.clean_end, finished) {
-            // The API cut the end to its second, which is all the slack that may be given: a follow that
-            // broke cleanly just before the end would be called complete.
-            (Some(end), Some(Some(finished))) => end >= finished,
-            (Some(_), Some(None)) => true,
-            _ => false,
-        };
-        if complete {
+        let proven = |end: CleanEnd| finished.is_some_and(|finished| end.proves(finished));
+        if self.memory.clean_end.is_some_and(proven) {
             return self.over(true, None);
         }
         let (reason, word) = match standing {

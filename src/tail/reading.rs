@@ -15,6 +15,9 @@ const MAX_HELD_BYTES: usize = 8 << 20;
 /// How much of a kubelet's message is kept for people.
 const MAX_MESSAGE: usize = 300;
 
+/// How the kubelet says that the runtime has removed the container (kuberuntime_container.go).
+const UNKNOWN: &[u8] = b"unable to retrieve container logs for ";
+
 /// Reads one answer.
 pub(super) struct Reading {
     splitter: Splitter,
@@ -36,6 +39,8 @@ pub(super) struct Reading {
     message: Option<String>,
     /// The last bytes were a message that was passed over.
     passed_over: bool,
+    /// The last message said that the runtime does not know the container any more.
+    unknown: bool,
     /// Older lines were there and not asked for, once that is known.
     tail_cut: Option<bool>,
     /// The answer is the attempt's: it holds its anchor, or a status said so.
@@ -120,6 +125,7 @@ impl Reading {
             said: None,
             message: None,
             passed_over: false,
+            unknown: false,
             tail_cut: None,
             ours: false,
             delivered: 0,
@@ -233,6 +239,17 @@ impl Reading {
         self.message.as_deref().map(|message| (message, self.said))
     }
 
+    /// The kubelet said that the runtime does not know the container any more.
+    pub(super) fn says_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// No word of a fault came.
+    pub(super) fn ends_without_a_fault(&self) -> bool {
+        let said = self.message.is_some() || self.passed_over;
+        (!said || self.unknown) && self.splitter.fragment().is_none()
+    }
+
     /// The last that came was a message of the kubelet that was passed over.
     pub(super) fn ends_in_a_message(&self) -> bool {
         self.passed_over
@@ -300,6 +317,7 @@ impl Reading {
     /// again for what stands in the file: then it is passed over.
     fn hear(&mut self, raw: Raw<'_>, anchor: Option<Mark>) {
         let said = Said { anchor, hash: raw.hash };
+        self.unknown = raw.text.starts_with(UNKNOWN);
         if self.said == Some(said) {
             self.passed_over = true;
             return;

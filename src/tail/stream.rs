@@ -7,12 +7,12 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, FULL};
-use super::follower::{Follower, PATIENCE, State};
+use super::follower::{CleanEnd, Follower, PATIENCE, State};
 use super::probe::{self, End as Side};
 use super::reading::{Doubt, Reading};
 use crate::cluster::{LogBody, LogError};
 use crate::ids::SourceState;
-use crate::time::{self, SECOND};
+use crate::time::SECOND;
 
 /// An answer that is silent for so long has shown its backlog.
 const CAUGHT_UP: Duration = Duration::from_millis(50);
@@ -103,19 +103,14 @@ impl Follower {
                         break End::Again;
                     }
                 }
-                Next::Dead => {
-                    self.memory.clean_end = None;
-                    break End::Broken;
-                }
+                Next::Dead => break End::Broken,
                 Next::Broken(error) => {
                     self.broken("broken", &error);
-                    self.memory.clean_end = None;
                     break End::Broken;
                 }
                 Next::End => {
                     let mut desk = self.memory.desk(&mut batch);
                     stream.reading.settle(&mut desk);
-                    self.memory.clean_end = (!stream.reading.ends_in_a_message()).then(time::now);
                     break End::Clean;
                 }
             }
@@ -124,13 +119,13 @@ impl Follower {
                 break end;
             }
         };
+        let ended = CleanEnd::now();
         self.flush(&mut batch);
         let end = match end {
             end @ (End::NotOurs | End::Again) => end,
             end => self.examine(&mut stream, &mut batch, true).await.unwrap_or(end),
         };
-        let well = matches!(end, End::Clean) && stream.reading.ends_well();
-        self.memory.clean_end = well.then(time::now);
+        self.note_end(&end, &stream.reading, ended);
         self.level.set_reading(false);
         if stream.reading.delivered() > 0 {
             self.backoff = Duration::ZERO;
@@ -190,6 +185,20 @@ impl Follower {
         let newest = self.memory.fingerprint.last_time();
         if !stream.live && newest.is_some_and(|newest| newest >= stream.opened) {
             self.go_live(stream);
+        }
+    }
+
+    /// Notes what the end of an answer says about the end of the container.
+    fn note_end(&mut self, end: &End, reading: &Reading, ended: CleanEnd) {
+        match end {
+            End::Clean if reading.ends_well() => self.memory.clean_end = Some(ended),
+            // What ended cleanly before was not the end.
+            _ if reading.delivered() > 0 => self.memory.clean_end = None,
+            // Nothing, or what came after our attempt.
+            End::NotOurs => {}
+            End::Clean if reading.ends_without_a_fault() => {}
+            End::Broken if reading.says_unknown() => {}
+            End::Clean | End::Broken | End::Again => self.memory.doubt_end(),
         }
     }
 
