@@ -7,13 +7,15 @@
 //!
 //! Pure: our clock and the stamps in, a suspicion out.
 
-use crate::time::{MILLISECOND, SECOND};
+use crate::time::SECOND;
 
 /// A follow is behind if a line comes so much later than the promptest one did: the difference of the
 /// two clocks is in both.
 const BEHIND: i64 = SECOND;
-/// A hole that is worth a look. The smallest files that are skipped hold more than that.
-const HOLE: i64 = 100 * MILLISECOND;
+/// A hole that is worth a look. What is skipped is all that was written between two rotations, and a
+/// kubelet looks for files to rotate every 3 s at most often (validation.go,
+/// `containerLogMonitorInterval`); a worker that was late with one may be prompt with the next.
+const HOLE: i64 = SECOND;
 /// And so many times the usual time between two lines: a log that says little has holes all the time,
 /// and a file that was skipped held many lines.
 const USUAL: i64 = 16;

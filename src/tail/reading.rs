@@ -154,6 +154,20 @@ impl Reading {
         }
     }
 
+    /// The answer is over. What came after its last line end is a message of the kubelet, if it has no
+    /// stamp: those that end an answer have no line end of their own.
+    pub(super) fn hear_the_end(&mut self, desk: &Desk<'_>) {
+        let splitter = std::mem::replace(&mut self.splitter, Splitter::new(0));
+        if let Some(raw) = splitter.fragment()
+            && raw.time.is_none()
+            && (!self.may_begin_inside_a_line || raw.text.starts_with(UNKNOWN))
+            && self.message.is_none()
+        {
+            self.hear(raw, desk.known.last());
+        }
+        self.splitter = splitter;
+    }
+
     /// The backlog was shown: what comes now comes as it is written.
     pub(super) fn go_live(&mut self) {
         self.lag.go_live();
@@ -247,7 +261,7 @@ impl Reading {
     /// No word of a fault came.
     pub(super) fn ends_without_a_fault(&self) -> bool {
         let said = self.message.is_some() || self.passed_over;
-        (!said || self.unknown) && self.splitter.fragment().is_none()
+        self.unknown || !(said || self.splitter.fragment().is_some())
     }
 
     /// The last that came was a message of the kubelet that was passed over.
@@ -424,6 +438,34 @@ mod tests {
         bench.read(&mut reading, "failed to create fsnotify watcher: too many open files\n");
         assert_eq!(bench.read(&mut reading, &stamped(2, "two")), 0);
         assert!(reading.message().is_some_and(|(message, _)| message.contains("fsnotify")));
+    }
+
+    #[test]
+    fn an_answer_ends_without_a_fault_unless_something_else_than_the_removal_was_said() {
+        let mut bench = bench();
+        let one = stamped(1, "one");
+        let cases = [
+            ("", true),
+            ("unable to retrieve container logs for containerd://7d8xk", true),
+            ("failed to create fsnotify watcher: too many open files", false),
+            ("2026-11-22T14:02:02.000000001Z cut off", false),
+        ];
+        let since = Some(0);
+        let mut resumed = Reading::resumed(1000, &bench.known, since);
+        bench.read(&mut resumed, cases[1].0);
+        resumed.hear_the_end(&Desk { known: &mut bench.known, batch: &mut bench.batch, now: 0 });
+        assert!(resumed.ends_without_a_fault() && !resumed.ends_well(), "nothing but that");
+        for (end, expected) in cases {
+            let mut reading = Reading::first(1000, Head::Whole);
+            bench.read(&mut reading, &format!("{one}{end}"));
+            reading.hear_the_end(&Desk {
+                known: &mut bench.known,
+                batch: &mut bench.batch,
+                now: 0,
+            });
+            assert_eq!(reading.ends_without_a_fault(), expected, "{end}");
+            assert_eq!(reading.ends_well(), end.is_empty(), "{end}");
+        }
     }
 
     #[test]

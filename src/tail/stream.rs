@@ -110,6 +110,7 @@ impl Follower {
                 }
                 Next::End => {
                     let mut desk = self.memory.desk(&mut batch);
+                    stream.reading.hear_the_end(&desk);
                     stream.reading.settle(&mut desk);
                     break End::Clean;
                 }

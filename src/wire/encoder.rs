@@ -55,6 +55,9 @@ pub enum Resumed {
 
 /// The first event of a stream.
 pub struct Hello<'a> {
+    /// The journal that is read; another one than ids name when a client comes back to a journal that
+    /// is gone and was given nothing of this one yet.
+    pub epoch: Epoch,
     /// Where the stream starts.
     pub position: Position,
     /// How it starts there.
@@ -206,7 +209,7 @@ impl Encoder {
     /// The first event.
     pub fn hello(&self, out: &mut Vec<u8>, hello: &Hello<'_>) {
         let body = HelloJson {
-            epoch: self.epoch.as_str(),
+            epoch: hello.epoch.as_str(),
             resumed: hello.resumed,
             heartbeat_ms: hello.heartbeat.as_millis() as u64,
             ends_at: rfc3339(hello.ends_at / crate::time::SECOND * crate::time::SECOND),

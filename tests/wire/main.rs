@@ -168,6 +168,7 @@ fn stream(format: Format, named: bool) -> Vec<u8> {
     };
     let workload = workload();
     let hello = Hello {
+        epoch: encoder.epoch,
         position: Position { seq: 1041, time: start },
         resumed: Resumed::None,
         heartbeat: Duration::from_secs(10),

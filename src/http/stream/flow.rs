@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::demand::Demand;
 use super::query::Query;
-use super::start::{BACKLOG, Rollouts, Start};
+use super::start::{BACKLOG, Rollouts, Start, millis};
 use crate::http::Service;
 use crate::http::auth::Standing;
 use crate::http::limits::Place;
 use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
+use crate::journal::Epoch;
 use crate::subscribe::{Item, Selection, Shelves};
 use crate::tail::Tail;
 use crate::time::{self, SECOND};
@@ -78,6 +79,9 @@ struct Follow {
     viewer: Viewer,
     /// The last id that was sent.
     last: Position,
+    /// Its journal: another one than ours for as long as a client whose journal is gone was given
+    /// nothing but the state.
+    epoch: Epoch,
     live: bool,
     /// The position moved over records that the selection leaves out.
     moved: bool,
@@ -127,7 +131,8 @@ impl Flow {
         let mut out = self.encoder.preamble(self.opening.retry);
         if self.encoder.format == Format::Text {
             let rollout = self.rollout();
-            self.write_hello(&mut out, &Position { seq: 0, time: 0 }, Resumed::None, &rollout);
+            let nowhere = Position { seq: 0, time: 0 };
+            self.write_hello(&mut out, &self.encoder, &nowhere, Resumed::None, &rollout);
         }
         out
     }
@@ -135,6 +140,7 @@ impl Flow {
     fn write_hello(
         &self,
         out: &mut Vec<u8>,
+        encoder: &Encoder,
         position: &Position,
         resumed: Resumed,
         rollout: &Option<Arc<RolloutStatus>>,
@@ -154,6 +160,7 @@ impl Flow {
             })
             .collect();
         let hello = Hello {
+            epoch: self.encoder.epoch,
             position: *position,
             resumed,
             heartbeat: service.options.heartbeat,
@@ -163,7 +170,7 @@ impl Flow {
             coverage,
             rollout: rollout.as_deref(),
         };
-        self.encoder.hello(out, &hello);
+        encoder.hello(out, &hello);
     }
 
     /// The state of the rollout, in a stream about one workload.
@@ -194,46 +201,67 @@ impl Flow {
         let now = time::now();
         let epoch = self.encoder.epoch;
         let start = Start::decide(query, epoch, &shelves, selection, &rollouts, now);
-        let position = Position { seq: start.after, time: start.time };
+        let (encoder, position) = self.told(&start);
         let mut out = Vec::new();
-        if self.encoder.format != Format::Text {
-            self.write_hello(&mut out, &position, start.resumed, &rollout);
+        if encoder.format != Format::Text {
+            self.write_hello(&mut out, &encoder, &position, start.resumed, &rollout);
         }
         // Also for one who resumes: the records that told the state may have been forgotten, and the
         // state is the same however often it is told.
         for workload in &workloads {
-            self.write_state(&mut out, position, workload);
+            self.write_state(&mut out, &encoder, position, workload);
         }
         for (workload, missed) in &start.missed {
             let gap = Item::gap(GapReason::HistoryEvicted, missed, now);
-            let workload = self.encoder.named.then_some(&**workload);
-            self.encoder.gap(&mut out, position, workload, &gap);
+            let workload = encoder.named.then_some(&**workload);
+            encoder.gap(&mut out, position, workload, &gap);
         }
         if let Some(since) = start.lost_since {
             for gap in self.uncovered(&workloads, since, now) {
                 let workload = gap.source.as_ref().map(|source| source.workload.clone());
-                let workload = workload.as_deref().filter(|_| self.encoder.named);
-                self.encoder.gap(&mut out, position, workload, &gap);
+                let workload = workload.as_deref().filter(|_| encoder.named);
+                encoder.gap(&mut out, position, workload, &gap);
             }
         }
         let key = Key { selection: selection.clone(), format: query.format };
         let viewer = service.views.viewer(key, start.after, start.since);
-        self.stage = Stage::Follow(Follow { viewer, last: position, live: false, moved: false });
+        let epoch = encoder.epoch;
+        let follow = Follow { viewer, last: position, epoch, live: false, moved: false };
+        self.stage = Stage::Follow(follow);
         Bytes::from(out)
     }
 
+    /// What hello and the state are told under. A client whose journal is gone keeps its own id until
+    /// it is given a record of this one: should it be cut before, it has still all that is behind it
+    /// to come.
+    fn told(&self, start: &Start) -> (Encoder, Position) {
+        match self.opening.query.resume {
+            Some(id) if start.lost_since.is_some() => {
+                let position = Position { seq: id.seq, time: millis(id.unix_ms) };
+                (Encoder { epoch: id.epoch, ..self.encoder }, position)
+            }
+            _ => (self.encoder, Position { seq: start.after, time: start.time }),
+        }
+    }
+
     /// A workload's state as it stands, under hello's id.
-    fn write_state(&self, out: &mut Vec<u8>, position: Position, workload: &WorkloadId) {
+    fn write_state(
+        &self,
+        out: &mut Vec<u8>,
+        encoder: &Encoder,
+        position: Position,
+        workload: &WorkloadId,
+    ) {
         let Opening { service, selection, .. } = &self.opening;
         let (rollout, pods) = {
             let model = service.model.lock();
             (model.current(workload), model.pods(workload))
         };
         if let Some(rollout) = rollout.filter(|_| selection.pod.is_none()) {
-            self.encoder.rollout(out, position, workload, &rollout);
+            encoder.rollout(out, position, workload, &rollout);
         }
         for pod in pods.iter().filter(|pod| selection.wants_pod(&pod.uid, &pod.pod)) {
-            self.encoder.pod(out, position, workload, pod);
+            encoder.pod(out, position, workload, pod);
         }
     }
 
@@ -284,16 +312,18 @@ impl Flow {
                 Next::Piece(bytes, last) => {
                     self.opening.place.at(follow.viewer.after());
                     follow.moved = false;
-                    follow.last = last.unwrap_or(follow.last);
+                    if let Some(last) = last {
+                        (follow.last, follow.epoch) = (last, self.encoder.epoch);
+                    }
                     return bytes;
                 }
                 Next::CaughtUp => {}
             }
-            let position = Position { seq: follow.viewer.after(), time: time::now() };
             if !follow.live && !stale {
                 follow.live = true;
                 let mut out = Vec::new();
-                self.encoder.live(&mut out, follow.last, position.time);
+                let encoder = Encoder { epoch: follow.epoch, ..self.encoder };
+                encoder.live(&mut out, follow.last, time::now());
                 return Bytes::from(out);
             }
             tokio::select! {
@@ -301,12 +331,19 @@ impl Flow {
                 bye = &mut self.opening.ending => return self.bye(bye),
                 () = follow.viewer.ready(), if !stale => {}
                 () = sleep(STALE_LOOK), if stale => {}
-                () = sleep_until(heartbeat) => return self.heartbeat(position),
+                () = sleep_until(heartbeat) => return self.heartbeat(),
             }
             if stale && Instant::now() >= heartbeat {
-                return self.heartbeat(position);
+                return self.heartbeat();
             }
         }
+    }
+
+    /// Up to which time the logs of the stream are surely read.
+    fn surely_read(&self) -> i64 {
+        let tail = &self.opening.service.tail;
+        let low = |workload: &Arc<WorkloadId>| tail.low_water(workload);
+        self.workloads().iter().filter_map(low).min().unwrap_or(i64::MAX)
     }
 
     /// Says that workloads are left out.
@@ -315,7 +352,8 @@ impl Flow {
         let reason = GapReason::LimitReached;
         let gap = Gap { time: now, reason, source: None, from: None, to: None, count: None };
         if let Stage::Follow(follow) = &self.stage {
-            self.encoder.gap(&mut out, follow.last, None, &gap);
+            let encoder = Encoder { epoch: follow.epoch, ..self.encoder };
+            encoder.gap(&mut out, follow.last, None, &gap);
         }
         Bytes::from(out)
     }
@@ -335,16 +373,17 @@ impl Flow {
         Bytes::from(out)
     }
 
-    fn heartbeat(&mut self, position: Position) -> Bytes {
-        let mut out = Vec::new();
+    fn heartbeat(&mut self) -> Bytes {
+        let (mut out, now, read) = (Vec::new(), time::now(), self.surely_read());
         if let Stage::Follow(follow) = &mut self.stage
             && std::mem::take(&mut follow.moved)
         {
-            follow.last = position;
-            self.encoder.cursor(&mut out, position);
+            follow.last = Position { seq: follow.viewer.after(), time: now.min(read) };
+            follow.epoch = self.encoder.epoch;
+            self.encoder.cursor(&mut out, follow.last);
         }
         let rollout = self.rollout();
-        self.encoder.heartbeat(&mut out, rollout.as_deref(), time::now());
+        self.encoder.heartbeat(&mut out, rollout.as_deref(), now);
         Bytes::from(out)
     }
 }

@@ -142,6 +142,6 @@ impl Start {
 }
 
 /// An id's milliseconds in nanoseconds; those that no clock shows are the last that fit.
-fn millis(unix_ms: u64) -> i64 {
+pub(super) fn millis(unix_ms: u64) -> i64 {
     i64::try_from(unix_ms).unwrap_or(i64::MAX).saturating_mul(MILLISECOND)
 }
