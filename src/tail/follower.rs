@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::align::Fingerprint;
 use super::batch::Batch;
+use super::clean::CleanEnd;
 use super::level::Level;
 use super::merge::Place;
 use super::nodes::Pulse;
@@ -68,15 +69,6 @@ pub(super) struct Memory {
     pub(super) first_time: Option<i64>,
     /// Older lines were there at the first opening, or may have been.
     pub(super) tail_cut: bool,
-}
-
-/// A follow that was read to a clean end: the container had ended, or so it looked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CleanEnd {
-    /// When, by our clock.
-    at: i64,
-    /// Something went wrong since: the end may have been the fault's own.
-    doubted: bool,
 }
 
 /// The one upstream reader of a source.
@@ -152,25 +144,6 @@ impl Known {
     }
 }
 
-// === impl CleanEnd ===
-
-impl CleanEnd {
-    pub(super) fn now() -> CleanEnd {
-        CleanEnd { at: time::now(), doubted: false }
-    }
-
-    /// Whether the container, which ended at this time, had ended before the follow did. The API cuts
-    /// an end to its second: within that second a fault may have ended the follow just before, and
-    /// then it is a fault that is heard of next.
-    pub(super) fn proves(self, finished: Option<i64>) -> bool {
-        match finished {
-            Some(finished) if self.doubted => self.at >= finished + SECOND,
-            Some(finished) => self.at >= finished,
-            None => !self.doubted,
-        }
-    }
-}
-
 // === impl Memory ===
 
 impl Memory {
@@ -181,7 +154,7 @@ impl Memory {
     /// Whatever ended the last follow cleanly may not have been the end of the container.
     pub(super) fn doubt_end(&mut self) {
         if let Some(end) = &mut self.clean_end {
-            end.doubted = true;
+            end.doubt();
         }
     }
 }
@@ -503,22 +476,5 @@ impl Follower {
             reason: reason.map(Into::into),
         };
         self.emit(Entry::Source(Arc::new(change)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clean_end_proves_the_containers_end_unless_it_came_before_or_is_doubted() {
-        let at = |at| CleanEnd { at, doubted: false };
-        let doubted = |at| CleanEnd { at, doubted: true };
-        let finished = Some(5 * SECOND);
-        assert!(at(5 * SECOND).proves(finished) && at(0).proves(None));
-        assert!(!at(5 * SECOND - 1).proves(finished), "it went on");
-        // In the second that the API cut off, a fault may have come first.
-        assert!(!doubted(6 * SECOND - 1).proves(finished) && !doubted(0).proves(None));
-        assert!(doubted(6 * SECOND).proves(finished), "it was over, whatever failed then");
     }
 }

@@ -107,12 +107,17 @@ mod tests {
     #[test]
     fn a_hole_behind_a_line_that_came_late_is_a_jump_until_somebody_vouches() {
         let mut lag = live();
-        assert!(!lag.jumps(10 * SECOND, 10 * SECOND));
-        assert!(!lag.jumps(15 * SECOND, 10 * SECOND + 1), "late, but right behind the last one");
+        let pace = SECOND / 500;
+        let write = |lag: &mut Lag, late: i64, from: i64| {
+            (0..50).any(|n| lag.jumps(from + n * pace + late, from + n * pace))
+        };
+        assert!(!write(&mut lag, 0, 10 * SECOND));
+        assert!(!write(&mut lag, 5 * SECOND, 10 * SECOND + 50 * pace), "late, without a hole");
         assert!(lag.jumps(15 * SECOND, 12 * SECOND));
         lag.vouch(15 * SECOND);
-        assert!(!lag.jumps(15 * SECOND, 13 * SECOND), "it was all in one file");
-        assert!(!lag.jumps(16 * SECOND, 14 * SECOND));
+        assert!(!write(&mut lag, 2 * SECOND, 12 * SECOND + pace));
+        assert!(!lag.jumps(16 * SECOND, 14 * SECOND), "it was all in one file");
+        assert!(!write(&mut lag, 2 * SECOND, 14 * SECOND + pace));
         assert!(lag.jumps(18 * SECOND, 16 * SECOND), "written after anybody looked");
     }
 

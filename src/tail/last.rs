@@ -6,7 +6,8 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{Batch, FULL};
-use super::follower::{BACKOFF, CleanEnd, Follower, Known, PATIENCE, State};
+use super::clean::CleanEnd;
+use super::follower::{BACKOFF, Follower, Known, PATIENCE, State};
 use super::reading::{Doubt, Head, Reading};
 use super::standing::Standing;
 use crate::cluster::{LogBody, LogError};

@@ -21,6 +21,7 @@ mod align;
 mod attempts;
 mod batch;
 mod budget;
+mod clean;
 mod demand;
 mod follower;
 #[cfg(any(test, feature = "fuzzing"))]

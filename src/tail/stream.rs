@@ -7,7 +7,8 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, FULL};
-use super::follower::{CleanEnd, Follower, PATIENCE, State};
+use super::clean::CleanEnd;
+use super::follower::{Follower, PATIENCE, State};
 use super::probe::{self, End as Side};
 use super::reading::{Doubt, Reading};
 use crate::cluster::{LogBody, LogError};
@@ -195,10 +196,10 @@ impl Follower {
             End::Clean if reading.ends_well() => self.memory.clean_end = Some(ended),
             // What ended cleanly before was not the end.
             _ if reading.delivered() > 0 => self.memory.clean_end = None,
-            // Nothing, or what came after our attempt.
+            // What came after our attempt.
             End::NotOurs => {}
-            End::Clean if reading.ends_without_a_fault() => {}
-            End::Broken if reading.says_unknown() => {}
+            End::Clean | End::Broken if reading.says_unknown() => {}
+            // An answer without even the last line is no answer.
             End::Clean | End::Broken | End::Again => self.memory.doubt_end(),
         }
     }

@@ -195,8 +195,10 @@ fn c2_finds_a_doubled_line_also_across_connections() {
 #[test]
 fn c2_allows_an_overlap_under_the_same_key_only_where_the_stream_says_so() {
     let approximate = |sessions: &mut Vec<Session>, key: &str| {
+        let after = format!("epoch0-7-{}", stamp(LINES / 2) / 1_000_000);
         sessions[1].events[0].data["resumed"] = json!("approximate");
-        sessions[1].after = Some(format!("epoch0-7-{}", stamp(LINES / 2) / 1_000_000));
+        sessions[1].events[0].id = Some(after.clone());
+        sessions[1].after = Some(after);
         let mut copy = log(LINES / 2 - 1);
         copy.data["key"] = json!(key);
         copy.id = Some(format!("epoch1-18-{}", copy.at / 1_000_000));
@@ -204,7 +206,6 @@ fn c2_allows_an_overlap_under_the_same_key_only_where_the_stream_says_so() {
             event.id = event.id.as_deref().map(|id| id.replace("epoch1", "epoch0"));
         }
         sessions[0].events[0].data["epoch"] = json!("epoch0");
-        sessions[1].events[0].id = Some("epoch1-17-1".to_owned());
         sessions[1].events.insert(1, copy);
     };
     let key = format!("uid.app.1.{}.0", stamp(LINES / 2 - 1));

@@ -30,13 +30,18 @@ const FAILED_ONCE: [u64; 3] = [82, 167, 174];
 /// Failing seeds that are told in full.
 const TOLD: usize = 3;
 
-/// Reasons that a story may need, each where the truth agrees: small files are rotated away, attempts
-/// end while nobody can read. A pod that is deleted without grace may be said to be incomplete
-/// where it was not.
-const GAPS: &[&str] = &["rotation_unproven", "attempt_collected"];
+/// Reasons that a story may need, each where the truth agrees: small files are rotated away.
+const GAPS: &[&str] = &["rotation_unproven"];
+
+/// Reasons that may stand where nothing is missing: whether a log was read to its end cannot be proven
+/// if a fault came in the second in which its container ended, and it cannot be read again; nor that a
+/// file which was rotated away ended with the last line that was read, which happens only where files
+/// are small.
+const DOUBTFUL: &[&str] = &["pod_removed", "node_unreachable", "attempt_collected"];
 
 #[test]
-#[ignore = "one seed in a hundred has a gap where nothing is missing: make seeds names them"]
+#[ignore = "one seed in two hundred calls a log complete whose follow stalled and was then ended \
+            cleanly by a fault, and whose pod was gone before it could be read again"]
 fn random_stories_keep_the_contract() {
     let number = |name: &str, usual| {
         std::env::var(name).ok().map_or(usual, |text| text.parse().expect("a number of seeds"))
@@ -124,11 +129,13 @@ async fn story(seed: u64) {
     rig.wait(12.0).await;
     rig.sim.scale(Resource::Deployments, "shop", "web", 0);
     rig.wait(8.0).await;
-    let doubtful: &[&str] =
-        if restarted { &["server_restart", "pod_removed"] } else { &["pod_removed"] };
+    let mut doubtful = DOUBTFUL.to_vec();
+    doubtful.extend(restarted.then_some("server_restart"));
+    doubtful.extend(small.then_some("rotation_unproven"));
     // A log that was rotated away before anybody asked is not promised from its start.
     let from_start = !small && !restarted;
-    let rules = Rules { calm, doubtful, from_start, ..Rules::with_gaps(GAPS) };
+    // Rules are written as constants everywhere else.
+    let rules = Rules { calm, doubtful: doubtful.leak(), from_start, ..Rules::with_gaps(GAPS) };
     rig.holds(viewers, &Rules { every_attempt: false, ..rules }).await;
 }
 
