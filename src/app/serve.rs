@@ -38,6 +38,8 @@ pub async fn serve(
     let cluster = Cluster::connect(&options).await?;
     let listener = serve::listen(config.listen.0, "--listen")?;
     let admin_listener = serve::listen(config.admin_listen.0, "--admin-listen")?;
+    // Port 0 was asked for, and another one was given.
+    let addresses = (listener.local_addr()?, admin_listener.local_addr()?);
     #[allow(clippy::disallowed_methods, reason = "the process draws its one seed here")]
     let seed = fastrand::u64(..);
     let shutdown = Shutdown::new(config.drain);
@@ -95,7 +97,8 @@ pub async fn serve(
     rooms.report_to(&admin);
     let doors = doors.with_bounds(limits.head_bytes, limits.body_bytes);
     let router = router(&rooms, doors, seed);
-    tracing::info!(listen = %config.listen, admin = %config.admin_listen, "serving");
+    let (listen, admin) = addresses;
+    tracing::info!(%listen, %admin, "serving");
     let bounds = Bounds {
         connections: limits.max_connections,
         per_source: limits.connections_per_source,

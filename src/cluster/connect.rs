@@ -1,6 +1,6 @@
 //! Finds a cluster's configuration and builds the connections to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -43,6 +43,16 @@ pub(super) struct Found {
     pub(super) name: String,
 }
 
+/// Reads a kubeconfig. One in UTF-16, as PowerShell writes it, is refused here: kube panics at a
+/// broken one.
+fn read(path: &Path) -> Result<Kubeconfig, Box<dyn std::error::Error>> {
+    let bytes = std::fs::read(path)?;
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err("the file is in UTF-16; save it as UTF-8".into());
+    }
+    Ok(Kubeconfig::read_from(path)?)
+}
+
 /// Looks for the configuration: the given file, `KUBECONFIG`, the pod's service account, the
 /// default kubeconfig.
 pub(super) async fn find(options: &ClusterOptions) -> Result<Found, Error> {
@@ -52,7 +62,7 @@ pub(super) async fn find(options: &ClusterOptions) -> Result<Found, Error> {
     };
     if let Some(path) = &options.kubeconfig {
         let origin = path.display().to_string();
-        let file = Kubeconfig::read_from(path).map_err(|error| unusable(&origin, &error))?;
+        let file = read(path).map_err(|error| unusable(&origin, &*error))?;
         return from_file(file, options, &origin).await;
     }
     if let Some(file) = Kubeconfig::from_env().map_err(|error| unusable("KUBECONFIG", &error))? {

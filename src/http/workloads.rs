@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::auth::Caller;
 use super::problem::Problem;
+use super::target::missing;
 use super::{Service, query_pairs};
 use crate::ids::{Kind, RolloutPhase, WorkloadId};
 use crate::time::rfc3339;
@@ -45,6 +46,10 @@ pub(super) async fn list(
         if wanted.namespace.as_deref().is_none_or(|wanted| wanted == &**namespace) {
             entries.insert((namespace.clone(), kind.as_str(), name.clone()), entry.clone());
         }
+    }
+    if entries.is_empty() && !service.index.synced() {
+        // That nothing is there cannot be said before the cluster was read.
+        return Err(missing(&service, String::new()));
     }
     let namespaces: BTreeSet<_> = entries.keys().map(|(namespace, _, _)| &**namespace).collect();
     let proof = service.gate.visible(&caller, namespaces).await;

@@ -181,12 +181,13 @@ impl Follower {
     }
 
     async fn open(&mut self) -> State {
-        let known = *self.known.borrow();
-        let before = known.standing;
+        let class = self.known.borrow().class();
+        self.pace.turn(class).await;
+        // Waiting for the turn may have taken long enough for another attempt to begin.
+        let before = self.known.borrow().standing;
         if before.is_over() {
             return State::Last { quiet: 0 };
         }
-        self.pace.turn(known.class()).await;
         let (opened, at) = (time::now(), Instant::now());
         let everything = std::mem::take(&mut self.everything);
         let since = self.memory.fingerprint.since().filter(|_| !everything);
@@ -202,12 +203,13 @@ impl Follower {
         events::FollowerOpened { source: &self.source, resumed: self.memory.opened }
             .emit(&self.metrics);
         let first = self.memory.fingerprint.newest().is_none();
-        if !self.memory.opened {
-            self.memory.opened = true;
+        let again = std::mem::replace(&mut self.memory.opened, true);
+        if first {
+            // Also where it was opened before: whatever was rotated away since was never read.
             self.memory.from_start = self.began_at_start(before, opened, &request);
             self.begin(&request, head);
-            self.tell(SourceState::Following, None, None);
-        } else if self.said_waiting || self.level.seen().state != SourceState::Following {
+        }
+        if !again || self.said_waiting || self.level.seen().state != SourceState::Following {
             self.tell(SourceState::Following, None, None);
         }
         self.said_waiting = false;
@@ -286,7 +288,7 @@ impl Follower {
         let young = matches!(standing, Standing::Running { started: Some(started) }
             if time::now() < started + SECOND);
         // Never a tail with a resume: the kubelet seeks to the tail first and loses what lies before.
-        let first = since.is_none() && !self.memory.opened;
+        let first = since.is_none() && self.memory.fingerprint.newest().is_none();
         let tail_lines = (first && !young).then_some(self.options.backfill_lines);
         LogRequest {
             namespace: self.source.workload.namespace.clone(),
@@ -389,7 +391,8 @@ impl Follower {
     async fn pause(&mut self, pause: Duration) -> State {
         let until = Instant::now() + pause;
         loop {
-            if self.kicked() || self.known.borrow_and_update().standing.is_over() {
+            let over = self.known.borrow_and_update().standing.is_over();
+            if self.kicked() || over {
                 return State::Open;
             }
             tokio::select! {

@@ -98,9 +98,17 @@ impl Follower {
                 {
                     return self.not_ours(standing).await;
                 }
+                if reading.doubt() == Some(Doubt::Attempt) && reading.is_full() {
+                    if !self.read_is_ours(&reading, (at, previous)).await {
+                        return self.not_ours(standing).await;
+                    }
+                    reading.accept(&mut self.memory.desk(&mut batch));
+                    self.flush(&mut batch);
+                }
             }
         }
         let mut desk = self.memory.desk(&mut batch);
+        reading.hear_the_end(&desk);
         if reading.message().is_none() {
             reading.take_fragment(&mut desk);
         }

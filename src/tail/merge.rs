@@ -85,6 +85,7 @@ impl Merge {
                 Some(Entry::Lines(lines)) => {
                     let (lines, line) = (lines.clone(), lines.lines[slot.taken]);
                     slot.taken += 1;
+                    slot.level.delivered(line.time);
                     if slot.taken == lines.lines.len() {
                         slot.entries.pop_front();
                         slot.taken = 0;

@@ -228,6 +228,11 @@ impl Reading {
         }
     }
 
+    /// As many lines are held as may be: their owner answers the doubt before it reads on.
+    pub(super) fn is_full(&self) -> bool {
+        self.held.len() > MAX_HELD_LINES || self.held_bytes > MAX_HELD_BYTES
+    }
+
     /// The stamp of the first held line.
     pub(super) fn first_held(&self) -> Option<i64> {
         self.held.first().map(|line| line.mark.time)
@@ -370,7 +375,7 @@ impl Reading {
             partial: line.partial,
             partial_head: line.partial_head,
         });
-        if self.held.len() > MAX_HELD_LINES || self.held_bytes > MAX_HELD_BYTES {
+        if self.is_full() {
             // In doubt nothing is settled here: the owner proves or drops after each chunk, so the
             // bound is passed by one chunk at most.
             let Some(mut alignment) = self.alignment.take() else { return };

@@ -142,7 +142,8 @@ impl Follower {
     }
 
     async fn next(&mut self, stream: &mut Stream, waits: Option<Instant>, quiet: Instant) -> Next {
-        let over = self.known.borrow_and_update().standing.is_over();
+        // Not marked as seen: what came while something else was awaited is still to be told.
+        let over = self.known.borrow().standing.is_over();
         let now = Instant::now();
         let mut due = (quiet, Next::Quiet);
         let mut sooner = |at: Instant, next| {
@@ -222,7 +223,9 @@ impl Follower {
     ) -> Option<End> {
         let Stream { reading, at, .. } = stream;
         match reading.doubt() {
-            Some(Doubt::Attempt) if ended || at.elapsed() >= super::proof::STATUS_LAG => {
+            Some(Doubt::Attempt)
+                if ended || reading.is_full() || at.elapsed() >= super::proof::STATUS_LAG =>
+            {
                 if !self.is_ours(*at).await {
                     return Some(End::NotOurs);
                 }

@@ -185,7 +185,7 @@ impl Tail {
             if pod.gone.is_some() {
                 state.sides.remove(uid);
                 state.newest.remove(uid);
-                state.starved.retain(|key, _| key.uid != *uid);
+                self.abandon(&mut state, uid);
                 state.memories.retain(|key, _| key.uid != *uid);
             } else {
                 state.sides.insert(uid.clone(), *side);

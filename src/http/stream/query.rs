@@ -122,7 +122,10 @@ impl Query {
                     ));
                 }
                 _ => {
-                    let known = format!("unknown parameter; a stream takes {PARAMETERS}");
+                    let known = format!(
+                        "unknown parameter; a stream takes {PARAMETERS}, that of a namespace \
+                         also selector, and a page of logs also before"
+                    );
                     return Err(Problem::bad_request(name, &known));
                 }
             }

@@ -108,14 +108,14 @@ impl Start {
                 };
             }
             // Another journal: its time is all that is left. The milliseconds were cut, and another
-            // replica may have seen the lines in another order.
-            let since = millis(id.unix_ms).saturating_sub(SECOND);
+            // replica may have seen the lines in another order; its clock may have been ahead.
+            let since = millis(id.unix_ms).min(now).saturating_sub(SECOND);
+            let (after, missed) = shelves.position_at(since);
             return Start {
-                after: shelves.position_at(since).0,
+                after,
                 time: since.min(now),
                 since: Some(since),
-                // The gap of the restart speaks of them.
-                missed: Vec::new(),
+                missed,
                 resumed: Resumed::Approximate,
                 lost_since: Some(since),
             };
