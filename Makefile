@@ -28,7 +28,7 @@ web/dist/index.html: $(shell find web/src web/index.html web/package-lock.json w
 test: ## Everything once: format, lints, units, integration, page, chart, image, real cluster
 	@tests/run
 
-test-all: ## The same with the long matrices
+test-all: ## The same with the long matrices; its table goes to docs/test-all.md
 	@tests/run --all
 
 e2e: build ## Only the suite on the real cluster
