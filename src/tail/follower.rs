@@ -216,8 +216,10 @@ impl Follower {
         let head = if self.memory.from_start == Some(true) { Head::Whole } else { head };
         let cap = self.options.max_line_bytes;
         // The API names no attempt: what was opened is ours only if a status that is newer than the
-        // opening still says so (truths: 4).
-        let young = !matches!(before, Standing::Running { started: Some(started) }
+        // opening still says so (truths: 4). One that is opened again without a line to know it by may
+        // be the next one's, however old ours is.
+        let young = again
+            || !matches!(before, Standing::Running { started: Some(started) }
             if started + YOUNG < opened);
         let reading = match (first, young) {
             (false, _) => Reading::resumed(cap, &self.memory.fingerprint, since),
