@@ -20,13 +20,16 @@ const STATES: Record<RolloutPhase, State> = {
   deleted: { glyph: '–', text: 'deleted', tone: 'idle' },
 };
 
+const NOT_READY: State = { glyph: '◐', text: 'not ready', tone: 'warn' };
 const FAILING: State = { glyph: '✗', text: 'failing', tone: 'bad' };
 const UNKNOWN: State = { glyph: '?', text: 'unknown', tone: 'idle' };
 
 /** `trouble` is whether something keeps new pods from starting: the server's sentence says so, or
- * the pods themselves do. */
-export function stateOf(phase: string | null | undefined, trouble: boolean): State {
+ * the pods themselves do. A rollout that is complete stays so when its pods stop being ready, so
+ * that word is not enough: nothing is called ready while a pod that is asked for is not. */
+export function stateOf(phase: string | null | undefined, trouble: boolean, pods?: Pick<Rollout, 'ready' | 'desired'> | null): State {
   if (trouble && (phase === 'progressing' || phase === 'waiting' || phase === 'complete')) return FAILING;
+  if (phase === 'complete' && pods && (pods.ready ?? 0) < (pods.desired ?? 0)) return NOT_READY;
   if (phase && Object.hasOwn(STATES, phase)) return STATES[phase as RolloutPhase];
   return phase ? { ...UNKNOWN, text: phase.replaceAll('_', ' ') } : UNKNOWN;
 }

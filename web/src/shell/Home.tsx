@@ -15,7 +15,7 @@ import { get, go, pathOf, setQuery } from './route';
 import { setTitle } from './title';
 
 /** The server has a sentence only for what is in trouble. */
-const stateFor = (item: Workload) => stateOf(item.phase, (item.failing ?? 0) > 0 || Boolean(item.message));
+const stateFor = (item: Workload) => stateOf(item.phase, (item.failing ?? 0) > 0 || Boolean(item.message), item);
 
 /** Trouble first, then what moves; the server's order, by name, within. */
 const RANK: Record<Tone, number> = { bad: 0, warn: 1, ok: 2, idle: 2 };

@@ -27,7 +27,7 @@ export function Workload({ namespace, kind, name }: { namespace: string; kind: s
     void watch.pods.value;
     return [...watch.model.pods.values()].filter((bar) => bar.side === 'new' && bar.pod.phase === 'failing').length;
   });
-  const state = stateOf(watch.rollout.value?.phase, failing.value > 0 || Boolean(watch.rollout.value?.message));
+  const state = stateOf(watch.rollout.value?.phase, failing.value > 0 || Boolean(watch.rollout.value?.message), watch.rollout.value);
   useEffect(() => setTitle(`${watch.rollout.value ? `${state.glyph} ` : ''}${name} · ${namespace} · rollcast`, state.tone), [state.glyph, state.tone]);
   const began = useSignal(false);
   const link = watch.link.value;

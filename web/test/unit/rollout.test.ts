@@ -93,6 +93,9 @@ test('every state has a glyph and a word', () => {
   }
   assert.equal(stateOf('progressing', true).text, 'failing');
   assert.equal(stateOf('paused', true).text, 'paused');
+  assert.equal(stateOf('complete', false, { ready: 2, desired: 2 }).text, 'ready');
+  assert.equal(stateOf('complete', false, { ready: 0, desired: 2 }).text, 'not ready');
+  assert.equal(stateOf('complete', true, { ready: 0, desired: 2 }).text, 'failing');
 });
 
 test('a gap says whose lines are missing, from when to when, and why', () => {
