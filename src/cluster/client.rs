@@ -43,7 +43,7 @@ impl Cluster {
         let build = || {
             connect::client(&found.config).map_err(|error| Error::Config {
                 origin: found.name.clone(),
-                reason: super::error::chain(&error),
+                reason: connect::unbuilt(&found.config, &error),
             })
         };
         let (watch, log) = (build()?, build()?);

@@ -1,5 +1,6 @@
 //! Finds a cluster's configuration and builds the connections to it.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,14 +44,40 @@ pub(super) struct Found {
     pub(super) name: String,
 }
 
-/// Reads a kubeconfig. One in UTF-16, as PowerShell writes it, is refused here: kube panics at a
-/// broken one.
-fn read(path: &Path) -> Result<Kubeconfig, Box<dyn std::error::Error>> {
-    let bytes = std::fs::read(path)?;
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err("the file is in UTF-16; save it as UTF-8".into());
+/// Why a kubeconfig failed to be read.
+type Unread = Box<dyn std::error::Error>;
+
+/// Refuses a kubeconfig in UTF-16, as PowerShell writes it: kube panics at a broken one. Whether
+/// the file can be read at all is kube's to say.
+fn refuse_utf16(path: &Path) -> Result<(), Unread> {
+    let mut mark = [0; 2];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut mark));
+    if read.is_ok() && matches!(&mark, b"\xff\xfe" | b"\xfe\xff") {
+        let path = path.display();
+        return Err(format!("the file {path} is in UTF-16; save it as UTF-8").into());
     }
+    Ok(())
+}
+
+/// Reads one kubeconfig.
+fn read(path: &Path) -> Result<Kubeconfig, Unread> {
+    refuse_utf16(path)?;
     Ok(Kubeconfig::read_from(path)?)
+}
+
+/// Reads what `KUBECONFIG` lists, if it is set.
+fn read_listed() -> Result<Option<Kubeconfig>, Unread> {
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    std::env::split_paths(&listed).try_for_each(|path| refuse_utf16(&path))?;
+    Ok(Kubeconfig::from_env()?)
+}
+
+/// Reads the kubeconfig in its usual place.
+fn read_usual() -> Result<Kubeconfig, Unread> {
+    if let Some(home) = std::env::home_dir() {
+        refuse_utf16(&home.join(".kube").join("config"))?;
+    }
+    Ok(Kubeconfig::read()?)
 }
 
 /// Looks for the configuration: the given file, `KUBECONFIG`, the pod's service account, the
@@ -65,7 +92,7 @@ pub(super) async fn find(options: &ClusterOptions) -> Result<Found, Error> {
         let file = read(path).map_err(|error| unusable(&origin, &*error))?;
         return from_file(file, options, &origin).await;
     }
-    if let Some(file) = Kubeconfig::from_env().map_err(|error| unusable("KUBECONFIG", &error))? {
+    if let Some(file) = read_listed().map_err(|error| unusable("KUBECONFIG", &*error))? {
         return from_file(file, options, "KUBECONFIG").await;
     }
     let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
@@ -75,11 +102,11 @@ pub(super) async fn find(options: &ClusterOptions) -> Result<Found, Error> {
         return Ok(Found { name: server_of(&config), config });
     }
     let origin = "the default kubeconfig";
-    let file = Kubeconfig::read().map_err(|error| Error::Config {
+    let file = read_usual().map_err(|error| Error::Config {
         origin: origin.to_owned(),
         reason: format!(
             "{}; name one with --kubeconfig or KUBECONFIG, or try `rollcast demo`, which needs none",
-            super::error::chain(&error)
+            super::error::chain(&*error)
         ),
     })?;
     from_file(file, options, origin).await
@@ -126,6 +153,19 @@ async fn from_file(
 pub(super) fn server_of(config: &kube::Config) -> String {
     let url = &config.cluster_url;
     url.authority().map_or_else(|| url.to_string(), |authority| authority.as_str().to_owned())
+}
+
+/// Why no client could be built. kube does not say which command was to give the credentials.
+pub(super) fn unbuilt(config: &kube::Config, error: &kube::Error) -> String {
+    let exec = config.auth_info.exec.as_ref();
+    match (error, exec.and_then(|exec| exec.command.as_deref())) {
+        (kube::Error::Auth(_), Some(command)) => format!(
+            "the command {command:?}, which gives this user's credentials, failed: {}; run it by \
+             hand to see why",
+            super::error::chain(error)
+        ),
+        _ => super::error::chain(error),
+    }
 }
 
 /// Builds one client with a connection pool of its own. It neither retries nor logs: a broken log

@@ -10,6 +10,7 @@ use super::units::{Size, Span};
 use super::{
     Auth, Cluster, Config, ConfigError, Demo, Effective, History, Logs, Record, Serve, Streams,
 };
+use crate::ids::is_label;
 use crate::{shutdown, telemetry};
 
 /// Largest size that any option takes; keeps `usize` conversions exact.
@@ -230,15 +231,6 @@ fn namespaces(given: Vec<String>, effective: &Effective) -> Result<Vec<String>, 
     namespaces.sort_unstable();
     namespaces.dedup();
     Ok(namespaces)
-}
-
-/// An RFC 1123 label, as Kubernetes demands of namespaces.
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| inner(byte) || byte == b'-')
-        && text.bytes().next().is_some_and(inner)
-        && text.bytes().last().is_some_and(inner)
 }
 
 /// Empty is absent: charts and shells set variables to nothing.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::header;
@@ -11,7 +11,7 @@ use http::header;
 use super::auth::Caller;
 use super::problem::Problem;
 use super::target::{authorize, find};
-use super::{Service, logs, streams, workloads};
+use super::{Service, logs, query_pairs, streams, workloads};
 use crate::wire::rollout_json;
 
 /// The API.
@@ -29,8 +29,12 @@ pub fn routes(service: Service) -> Router {
 async fn rollout(
     State(service): State<Service>,
     Path((namespace, kind, name)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
     caller: Caller,
 ) -> Result<Response, Problem> {
+    if let Some((name, _)) = query_pairs(query.as_deref()).first() {
+        return Err(Problem::bad_request(name, "unknown parameter; a rollout takes none"));
+    }
     authorize(&service, &caller, &namespace, &kind, &name).await?;
     let target = find(&service, &namespace, &kind, &name)?;
     let status = service.model.lock().current(&target.workload);

@@ -153,7 +153,10 @@ enum Wanted {
 
 /// One entry as it is written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an entry: \"namespace/kind/name\" or an object with namespace and selector"
+)]
 struct Written {
     namespace: String,
     kind: Option<String>,

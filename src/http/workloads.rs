@@ -12,7 +12,7 @@ use super::auth::Caller;
 use super::problem::Problem;
 use super::target::missing;
 use super::{Service, query_pairs};
-use crate::ids::{Kind, RolloutPhase, WorkloadId};
+use crate::ids::{Kind, RolloutPhase, WorkloadId, is_label};
 use crate::time::rfc3339;
 use crate::watch::WorkloadEntry;
 use crate::wire::{WorkloadSummary, to_json};
@@ -103,7 +103,12 @@ impl Wanted {
         let mut wanted = Wanted { namespace: None, limit: PAGE.0, after: None };
         for (name, value) in pairs {
             match name.as_str() {
-                "namespace" => wanted.namespace = Some(value.clone()),
+                "namespace" if is_label(value) => wanted.namespace = Some(value.clone()),
+                "namespace" => {
+                    let allowed = "expected the name of a namespace: at most 63 lower-case \
+                                   letters, digits and dashes";
+                    return Err(Problem::bad_request("namespace", allowed));
+                }
                 "limit" => {
                     let limit = value.parse().ok().filter(|n| (1..=PAGE.1).contains(n));
                     wanted.limit = limit.ok_or_else(|| {

@@ -13,4 +13,4 @@ pub use record::{
     SourceState,
 };
 pub use source::{AttemptKey, Source};
-pub use workload::{Kind, UnknownKind, WorkloadId};
+pub use workload::{Kind, UnknownKind, WorkloadId, is_label};

@@ -98,6 +98,16 @@ impl fmt::Display for WorkloadId {
     }
 }
 
+/// Whether a text is an RFC 1123 label, as Kubernetes demands of namespaces: 1 to 63 lower-case
+/// letters, digits and dashes, with none of the latter at an end.
+pub fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| inner(byte) || byte == b'-')
+        && text.bytes().next().is_some_and(inner)
+        && text.bytes().last().is_some_and(inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

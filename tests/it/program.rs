@@ -1,6 +1,8 @@
 //! The program itself: what it says and how it exits.
 
+use std::ffi::OsStr;
 use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -54,7 +56,7 @@ fn a_wrong_value_is_named_with_what_set_it_and_what_is_expected() {
 }
 
 /// A server for a cluster that is away, which drains for long, and what it says from now on.
-fn draining(folder: &tempfile::TempDir) -> (Child, BufReader<std::process::ChildStderr>) {
+fn draining(folder: &tempfile::TempDir) -> (Child, BufReader<std::process::ChildStderr>, String) {
     let kubeconfig = folder.path().join("kubeconfig");
     let away = "apiVersion: v1\nkind: Config\ncurrent-context: away\n\
         clusters: [{name: away, cluster: {server: 'http://127.0.0.1:1'}}]\n\
@@ -69,8 +71,8 @@ fn draining(folder: &tempfile::TempDir) -> (Child, BufReader<std::process::Child
         .spawn()
         .unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap());
-    until(&mut said, "serving");
-    (child, said)
+    let serving = until(&mut said, "serving");
+    (child, said, serving)
 }
 
 fn until(said: &mut impl std::io::BufRead, word: &str) -> String {
@@ -91,7 +93,7 @@ fn signal(child: &Child, name: &str) {
 fn a_second_signal_ends_it_at_once_with_the_signals_status() {
     let folder = tempfile::tempdir().unwrap();
     for (second, status) in [("TERM", 143), ("INT", 130)] {
-        let (mut child, mut said) = draining(&folder);
+        let (mut child, mut said, _) = draining(&folder);
         signal(&child, "TERM");
         until(&mut said, "draining");
         let asked = Instant::now();
@@ -101,4 +103,70 @@ fn a_second_signal_ends_it_at_once_with_the_signals_status() {
         assert_eq!(child.wait().unwrap().code(), Some(status));
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     }
+}
+
+/// Ports that the system chose are said as what they became.
+#[test]
+fn the_ports_that_it_listens_on_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, said, line) = draining(&folder);
+    let zero = line.match_indices("127.0.0.1:").any(|(at, found)| {
+        !line[at + found.len()..].starts_with(|digit: char| ('1'..='9').contains(&digit))
+    });
+    assert!(line.contains("127.0.0.1:") && !zero, "{line}");
+    drop(said);
+    signal(&child, "TERM");
+    signal(&child, "TERM");
+    child.wait().unwrap();
+}
+
+/// PowerShell's `>` writes UTF-16, and half of a character at its end is what kube panics at.
+#[test]
+fn a_kubeconfig_in_utf_16_is_refused_wherever_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let usual = folder.path().join(".kube");
+    std::fs::create_dir(&usual).unwrap();
+    let file = usual.join("config");
+    std::fs::write(&file, b"\xff\xfea\0p\0i").unwrap();
+    let nowhere = tempfile::tempdir().unwrap();
+    for (home, variable, option) in [
+        (folder.path(), None, None),
+        (nowhere.path(), Some(&file), None),
+        (nowhere.path(), None, Some(&file)),
+    ] {
+        let said = not_configured(home, variable, option);
+        assert!(said.contains("is in UTF-16; save it as UTF-8"), "{said}");
+    }
+}
+
+/// Most managed clusters have a command in the kubeconfig that fetches the credentials.
+#[test]
+fn a_command_that_gives_no_credentials_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    for (command, why) in [("rollcast-no-such-plugin", "No such file"), ("false", "failed")] {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: away\n\
+             clusters: [{{name: away, cluster: {{server: 'http://127.0.0.1:1'}}}}]\n\
+             contexts: [{{name: away, context: {{cluster: away, user: fetched}}}}]\n\
+             users: [{{name: fetched, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, \
+             command: {command}, interactiveMode: Never}}}}}}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let said = not_configured(folder.path(), None, Some(&file));
+        assert!(said.contains(&format!("the command \"{command}\"")), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+/// What `serve` says when it finds no cluster that it can use.
+fn not_configured(home: &Path, variable: Option<&PathBuf>, option: Option<&PathBuf>) -> String {
+    let mut command =
+        rollcast(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.env("HOME", home).env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
+    command.envs(variable.map(|file| ("KUBECONFIG", file)));
+    command.args(option.iter().flat_map(|file| [OsStr::new("--kubeconfig"), file.as_os_str()]));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{command:?}");
+    String::from_utf8(output.stderr).unwrap()
 }

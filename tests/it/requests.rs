@@ -25,6 +25,8 @@ async fn what_makes_no_sense_gets_an_error_that_says_what_to_do() {
         (format!("{STREAM}?container=ap"), 404, "it has app"),
         (format!("{STREAM}?token=secret"), 400, "Authorization"),
         ("/api/v1/workloads?limit=0".to_owned(), 400, "limit"),
+        ("/api/v1/workloads?namespace=Bad_NS".to_owned(), 400, "name of a namespace"),
+        (format!("{shop}/deployment/web/rollout?wait=1"), 400, "wait"),
         ("/api/v1/nothing".to_owned(), 404, ""),
     ] {
         let (got, body) = world.json(&path, &[]).await;
@@ -33,6 +35,18 @@ async fn what_makes_no_sense_gets_an_error_that_says_what_to_do() {
         assert!(body["detail"].as_str().unwrap().contains(word), "{path}: {body}");
         assert!(body["request_id"].is_string(), "{body}");
     }
+}
+
+/// An empty list would say that nothing is there.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_listed_before_the_cluster_was_read() {
+    let world = World::new(7);
+    world.sim.apply(web(1, 1.0, None));
+    let (status, body) = world.json("/api/v1/workloads", &[]).await;
+    assert_eq!(status, 503, "{body}");
+    world.synced().await;
+    let (status, body) = world.json("/api/v1/workloads", &[]).await;
+    assert_eq!((status, body["workloads"][0]["name"].as_str()), (200, Some("web")), "{body}");
 }
 
 #[tokio::test(start_paused = true)]
