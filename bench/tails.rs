@@ -71,7 +71,7 @@ pub async fn ours(args: &Args) -> Outcome {
             cluster: cluster.clone(),
             index: index.clone(),
             sink: sink(journal.clone(), check.clone()),
-            waters: Waters::new(),
+            waters: Waters::new(shutdown.clone()),
             metrics: metrics.clone(),
             tracker: tracker.clone(),
             shutdown: shutdown.clone(),

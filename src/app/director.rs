@@ -6,9 +6,8 @@ use parking_lot::Mutex;
 
 use super::recorder::Recorder;
 use crate::ids::{Entry, Side, WorkloadId};
-use crate::journal::Journal;
 use crate::rollout::Model;
-use crate::tail::Tail;
+use crate::tail::{Sink, Tail};
 use crate::time;
 use crate::watch::{Change, Index, PodEntry};
 
@@ -17,7 +16,8 @@ use crate::watch::{Change, Index, PodEntry};
 pub(super) struct Director {
     pub(super) index: Index,
     pub(super) model: Arc<Mutex<Model>>,
-    pub(super) journal: Journal,
+    /// The same as the followers': what is said of a workload while its logs are behind says so.
+    pub(super) sink: Sink,
     pub(super) tail: Tail,
     /// Only the director's own task takes it.
     pub(super) recorder: Arc<Mutex<Recorder>>,
@@ -41,7 +41,7 @@ impl Director {
             if matches!(entry, Entry::Rollout(_)) {
                 concerned.push(workload.clone());
             }
-            self.journal.append(&workload, entry, now);
+            (self.sink)(&workload, entry);
         }
         if !pods.is_empty() {
             self.tail.pods(&pods);

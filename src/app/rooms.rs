@@ -75,12 +75,13 @@ impl Rooms {
         let journal = Journal::new(Epoch::draw(&mut random), plan.journal);
         let index = Index::new();
         let model = Arc::new(Mutex::new(Model::new()));
-        let waters = Waters::new();
+        let waters = Waters::new(token.clone());
+        let sink = sink(journal.clone(), waters.clone());
         let tail = Tail::new(
             Wiring {
                 cluster: plan.cluster.clone(),
                 index: index.clone(),
-                sink: sink(journal.clone(), waters.clone()),
+                sink: sink.clone(),
                 waters,
                 metrics: metrics.clone(),
                 tracker: tracker.clone(),
@@ -144,7 +145,7 @@ impl Rooms {
         let policy = Policy { record: plan.logs.record, sources: plan.logs.record_sources };
         let recorder = Arc::new(Mutex::new(Recorder::new(tail.clone(), policy)));
         let recording = recorder.clone();
-        let director = Director { index, model, journal: journal.clone(), tail, recorder };
+        let director = Director { index, model, sink, tail, recorder };
         supervisor.keep("director", Restart::AfterPanic, move |_| {
             let (receiver, director) = (receiver.clone(), director.clone());
             async move {

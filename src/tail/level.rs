@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::ids::{SourceState, WorkloadId};
 
@@ -20,12 +21,15 @@ pub(super) struct Water {
     behind: AtomicUsize,
     sources: Mutex<HashMap<u64, Arc<AtomicI64>>>,
     numbers: AtomicU64,
+    /// All reading ends: what is read no longer holds the mark back from then on.
+    shutdown: CancellationToken,
 }
 
 /// How far the sources of every leased workload are surely read. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Waters {
     by_workload: Arc<RwLock<HashMap<Arc<WorkloadId>, Arc<Water>>>>,
+    shutdown: CancellationToken,
 }
 
 /// One wanted source.
@@ -57,9 +61,9 @@ pub(super) struct Seen {
 // === impl Waters ===
 
 impl Waters {
-    /// Nothing is read yet.
-    pub fn new() -> Self {
-        Waters::default()
+    /// Nothing is read yet. The token is the one that ends all followers.
+    pub fn new(shutdown: CancellationToken) -> Self {
+        Waters { by_workload: Arc::default(), shutdown }
     }
 
     /// The oldest stamp up to which a source of this workload was handed on that is wanted but not
@@ -72,7 +76,9 @@ impl Waters {
         if let Some(water) = self.by_workload.read().get(workload) {
             return water.clone();
         }
-        self.by_workload.write().entry(workload.clone()).or_default().clone()
+        let shutdown = self.shutdown.clone();
+        let water = || Arc::new(Water { shutdown, ..Water::default() });
+        self.by_workload.write().entry(workload.clone()).or_insert_with(water).clone()
     }
 
     pub(super) fn forget(&self, workload: &WorkloadId) {
@@ -176,7 +182,13 @@ impl Level {
 impl Drop for Level {
     fn drop(&mut self) {
         let mut sources = self.water.sources.lock();
-        sources.remove(&self.number);
+        // What nobody wants holds nothing back. But whoever is still given something while the process
+        // ends comes back with its id, and to him nothing is read behind this.
+        if self.water.shutdown.is_cancelled() {
+            sources.insert(self.number, self.last.clone());
+        } else {
+            sources.remove(&self.number);
+        }
         self.water.behind.store(sources.len(), Ordering::Release);
     }
 }
@@ -202,6 +214,9 @@ mod tests {
         assert_eq!(water.low(), Some(30));
         drop(b);
         assert_eq!(water.low(), None, "what nobody wants holds nothing back");
+        water.shutdown.cancel();
+        drop(a);
+        assert_eq!(water.low(), Some(40), "behind it nobody reads any more");
     }
 
     #[test]
