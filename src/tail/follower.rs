@@ -216,18 +216,18 @@ impl Follower {
         let head = if self.memory.from_start == Some(true) { Head::Whole } else { head };
         let cap = self.options.max_line_bytes;
         // The API names no attempt: what was opened is ours only if a status that is newer than the
-        // opening still says so (truths: 4). One that is opened again without a line to know it by may
-        // be the next one's, however old ours is.
+        // opening still says so (truths: 4).
+        let reading = match first {
+            false => Reading::resumed(cap, &self.memory.fingerprint, since),
+            true => Reading::unproven(cap, head),
+        };
+        // One that is opened again without a line to know it by may be the next one's, however old
+        // ours is.
         let young = again
             || !matches!(before, Standing::Running { started: Some(started) }
             if started + YOUNG < opened);
-        let reading = match (first, young) {
-            (false, _) => Reading::resumed(cap, &self.memory.fingerprint, since),
-            (true, true) => Reading::unproven(cap, head),
-            (true, false) => Reading::first(cap, head),
-        };
         let reading = reading.passing_over(self.memory.said);
-        State::Read(Box::new(Stream { body, reading, opened, at, since, live: false }))
+        State::Read(Box::new(Stream { body, reading, opened, at, young, since, live: false }))
     }
 
     /// Opens a log. Where a tail is asked for, it is asked too how far the log goes back.

@@ -54,6 +54,11 @@ impl Lag {
         self.live = true;
     }
 
+    /// How much later by our clock the promptest line came than it says; 0 before there was one.
+    pub(super) fn least(&self) -> i64 {
+        if self.least == i64::MAX { 0 } else { self.least }
+    }
+
     /// Takes the next line; whether it jumps out of a lag.
     pub(super) fn jumps(&mut self, now: i64, time: i64) -> bool {
         if !self.live {

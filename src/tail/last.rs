@@ -130,7 +130,9 @@ impl Follower {
                 reading.accept(&mut self.memory.desk(&mut batch));
                 self.flush(&mut batch);
             }
-            // Nothing came, not even the anchor: whose nothing is it?
+            // Nothing came, not even the line that was asked for again: this is another file.
+            None if since.is_some() && !reading.is_ours() => return self.vanished(standing).await,
+            // Nothing was ever read of it: whose nothing is it?
             None if !reading.is_ours() && !self.read_is_ours(&reading, (at, previous)).await => {
                 return self.not_ours(standing).await;
             }
@@ -138,7 +140,7 @@ impl Follower {
         }
         // The attempt was over before this read began, so it showed all there is, like the clean end
         // of a follow: a pod that is removed before the second look has lost nothing.
-        self.memory.clean_end = Some(CleanEnd::now());
+        self.memory.clean_end = Some(CleanEnd::of_last_read());
         self.show();
         let quiet = if reading.delivered() > 0 { 0 } else { quiet + 1 };
         if quiet >= 2 {
@@ -166,21 +168,45 @@ impl Follower {
 
     /// The lines of a last read were a newer attempt's: read again as soon as the status says so.
     async fn not_ours(&mut self, standing: Standing) -> State {
+        // Of what was asked for as `previous`, there is no other place to ask.
+        match standing {
+            Standing::Superseded { .. } | Standing::Gone { .. } => self.gone(standing),
+            _ if self.is_replaced().await => State::Last { quiet: 0 },
+            _ => self.gone(standing),
+        }
+    }
+
+    /// A last read gave nothing, without the line that it was to begin with: it was a newer attempt's
+    /// log, or the file was rotated away, and whether it ended with that line nobody knows.
+    async fn vanished(&mut self, standing: Standing) -> State {
+        match standing {
+            Standing::Superseded { .. } | Standing::Gone { .. } => self.gone(standing),
+            _ if self.is_replaced().await => State::Last { quiet: 0 },
+            _ => self.lost(standing, GapReason::RotationUnproven),
+        }
+    }
+
+    /// Whether a status comes soon that knows of a newer attempt, or of no pod.
+    async fn is_replaced(&mut self) -> bool {
         let newer = |known: &Known| {
             matches!(known.standing, Standing::Superseded { .. } | Standing::Gone { .. })
         };
-        // Of what was asked for as `previous`, there is no other place to ask.
-        if newer(&Known { standing, ..*self.known.borrow() })
-            || !matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_)))
-        {
-            return self.gone(standing);
-        }
-        State::Last { quiet: 0 }
+        matches!(timeout(PATIENCE, self.known.wait_for(newer)).await, Ok(Ok(_)))
     }
 
-    /// The log cannot be read any more. It was read to its end if the follow was unbroken and ended
-    /// cleanly when, or after, the attempt had ended (truths: 6).
+    /// The log cannot be read any more.
     fn gone(&mut self, standing: Standing) -> State {
+        let reason = match standing {
+            Standing::Superseded { .. } => GapReason::AttemptCollected,
+            _ if self.was_unreachable => GapReason::NodeUnreachable,
+            _ => GapReason::PodRemoved,
+        };
+        self.lost(standing, reason)
+    }
+
+    /// The end of the log is not there to be read, for this reason. It was read all the same if the
+    /// follow was unbroken and ended cleanly when, or after, the attempt had ended (truths: 6).
+    fn lost(&mut self, standing: Standing, reason: GapReason) -> State {
         let finished = match standing {
             Standing::Running { .. } | Standing::Gone { ended: None } => None,
             other => Some(other.finished()),
@@ -189,17 +215,12 @@ impl Follower {
         if self.memory.clean_end.is_some_and(proven) {
             return self.over(true, None);
         }
-        let (reason, word) = match standing {
-            Standing::Superseded { .. } => (GapReason::AttemptCollected, "attempt_collected"),
-            _ if self.was_unreachable => (GapReason::NodeUnreachable, "node_unreachable"),
-            _ => (GapReason::PodRemoved, "pod_removed"),
-        };
         let from = self.memory.fingerprint.last_time();
         // The API cut the end to its second.
         let to =
             finished.flatten().map(|finished| (finished + SECOND).max(from.unwrap_or(finished)));
         self.gap(reason, from, to);
-        self.over(false, Some(word))
+        self.over(false, Some(reason.as_str()))
     }
 
     fn over(&mut self, complete: bool, reason: Option<&'static str>) -> State {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::batch::Batch;
 use super::follower::{Follower, PATIENCE};
 use super::probe::{self, End};
-use super::reading::Reading;
+use super::reading::{Desk, Reading};
 use super::standing::Standing;
 use crate::ids::{GapReason, SourceState};
 use crate::telemetry::events;
@@ -16,7 +17,7 @@ use crate::time::{self, SECOND};
 /// A kubelet says that a container ended before it starts the next one, and says it to the API server
 /// within this time: a status that is read so long after a log was opened is newer than the choice
 /// that the kubelet made.
-pub(super) const STATUS_LAG: Duration = Duration::from_millis(400);
+pub(super) const STATUS_LAG: Duration = Duration::from_millis(500);
 /// Pause between two looks at a status that cannot be had.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -54,6 +55,12 @@ impl Follower {
     ) -> bool {
         let standing = self.named(opened).await;
         match standing {
+            // A kubelet that could not reach the API server may owe it the news of a restart.
+            Some(Standing::Running { .. } | Standing::Ended { .. })
+                if !previous && self.stands_in_previous().await =>
+            {
+                return false;
+            }
             Some(Standing::Running { .. } | Standing::Ended { .. }) => {}
             Some(Standing::Superseded { finished: Some(_) }) if previous => {}
             Some(_) => return false,
@@ -66,6 +73,31 @@ impl Follower {
         reading.accept(&mut self.memory.desk(batch));
         self.flush(batch);
         true
+    }
+
+    /// Whether our last line stands in the log of the attempt before the newest: then the newest is the
+    /// next one, of which no status tells yet.
+    async fn stands_in_previous(&self) -> bool {
+        let since = self.memory.fingerprint.since();
+        let request = self.request(false, true, since, self.known.borrow().standing);
+        let mut known = self.memory.fingerprint.clone();
+        let mut reading = Reading::resumed(self.options.max_line_bytes, &known, since);
+        let search = async {
+            let mut body = self.cluster.open_log(&request).await.ok()?;
+            while let Some(chunk) = body.next().await {
+                let mut batch = Batch::default();
+                let mut desk = Desk { known: &mut known, batch: &mut batch, now: time::now() };
+                reading.push(&chunk.ok()?, &mut desk);
+                if reading.is_ours() {
+                    return Some(());
+                }
+            }
+            let mut batch = Batch::default();
+            reading.settle(&mut Desk { known: &mut known, batch: &mut batch, now: time::now() });
+            reading.is_ours().then_some(())
+        };
+        // Where there is no such log, or none can be had, there is only the status.
+        matches!(timeout(PATIENCE, search).await, Ok(Some(())))
     }
 
     /// Lines are missing before those that are held.

@@ -101,8 +101,7 @@ impl Reading {
         Reading { head, ours: true, ..Self::new(cap, None, false) }
     }
 
-    /// Starts with the first answer for an attempt that is over or young: the API names no attempt,
-    /// so all is held until a status that is newer than the answer says whose it is.
+    /// Starts with the first answer for an attempt: the API names none, so all is held until a status that is newer than the answer says whose it is.
     pub(super) fn unproven(cap: usize, head: Head) -> Self {
         Reading { doubt: Some(Doubt::Attempt), ours: false, ..Self::first(cap, head) }
     }
@@ -205,6 +204,11 @@ impl Reading {
         self.lag.vouch(now);
     }
 
+    /// How much later by our clock the promptest line came than it says; 0 if no line came live.
+    pub(super) fn late(&self) -> i64 {
+        self.lag.least()
+    }
+
     /// Lines are held until their owner has an answer to this.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         self.doubt
@@ -243,6 +247,16 @@ impl Reading {
     /// The search for the overlap is open and lines wait for it.
     pub(super) fn waits(&self) -> bool {
         self.doubt.is_none() && self.alignment.as_ref().is_some_and(Alignment::holds)
+    }
+
+    /// Something that stands in the log is still to be handed on, so that silence does not mean that
+    /// all was shown: the line that was asked for again, the first one of a log that is known to have
+    /// one, or what is held for a doubt.
+    pub(super) fn expects(&self) -> bool {
+        let held = !self.held.is_empty();
+        let begun = self.delivered > 0 || held;
+        let first = !begun && matches!(self.head, Head::Tail { .. });
+        self.alignment.is_some() || first || held && self.doubt.is_some()
     }
 
     /// Whether the answer is known to be the attempt's.

@@ -10,11 +10,15 @@ use super::batch::{Batch, FULL};
 use super::clean::CleanEnd;
 use super::follower::{Follower, PATIENCE, State};
 use super::probe::{self, End as Side};
+use super::proof::STATUS_LAG;
 use super::reading::{Doubt, Reading};
 use crate::cluster::{LogBody, LogError};
 use crate::ids::SourceState;
 use crate::time::SECOND;
 
+/// A line that is so old when its log is opened was written before any restart that the kubelet may
+/// still keep to itself, whatever the node's clock says within reason.
+const OLD: i64 = 10 * SECOND;
 /// An answer that is silent for so long has shown its backlog.
 const CAUGHT_UP: Duration = Duration::from_millis(50);
 /// A follow ends within a second of its container; one that is silent for longer is dead.
@@ -30,6 +34,8 @@ pub(super) struct Stream {
     pub(super) opened: i64,
     /// The same, by the steady clock.
     pub(super) at: Instant,
+    /// Its attempt may have been replaced already without a word.
+    pub(super) young: bool,
     /// What it was asked from.
     pub(super) since: Option<i64>,
     /// Its backlog has been read.
@@ -76,7 +82,7 @@ impl Follower {
         let quiet = QUIET.mul_f64(0.75 + self.random.f64() / 2.0);
         let end = loop {
             waits = stream.reading.waits().then(|| waits.unwrap_or_else(Instant::now));
-            let next = self.next(&mut stream, waits, came + quiet).await;
+            let next = self.next(&mut stream, waits, (came, quiet)).await;
             match next {
                 Next::Chunk(chunk) => {
                     came = Instant::now();
@@ -121,7 +127,7 @@ impl Follower {
                 break end;
             }
         };
-        let ended = CleanEnd::now();
+        let ended = CleanEnd::now(came.elapsed(), stream.reading.late());
         self.flush(&mut batch);
         let end = match end {
             end @ (End::NotOurs | End::Again) => end,
@@ -141,11 +147,16 @@ impl Follower {
         }
     }
 
-    async fn next(&mut self, stream: &mut Stream, waits: Option<Instant>, quiet: Instant) -> Next {
+    async fn next(
+        &mut self,
+        stream: &mut Stream,
+        waits: Option<Instant>,
+        (came, quiet): (Instant, Duration),
+    ) -> Next {
         // Not marked as seen: what came while something else was awaited is still to be told.
         let over = self.known.borrow().standing.is_over();
         let now = Instant::now();
-        let mut due = (quiet, Next::Quiet);
+        let mut due = (came + quiet, Next::Quiet);
         let mut sooner = |at: Instant, next| {
             if at < due.0 {
                 due = (at, next);
@@ -155,13 +166,14 @@ impl Follower {
             sooner(now + OVER_SILENCE, Next::Dead);
         }
         if !stream.live {
-            sooner(now + CAUGHT_UP, Next::CaughtUp);
+            let patient = stream.reading.expects();
+            sooner(if patient { came + PATIENCE } else { now + CAUGHT_UP }, Next::CaughtUp);
         }
         if let Some(since) = waits {
             sooner(since + PATIENCE, Next::Patience);
         }
         if stream.reading.doubt() == Some(Doubt::Attempt) {
-            sooner(stream.at + super::proof::STATUS_LAG, Next::Prove);
+            sooner(stream.at + STATUS_LAG, Next::Prove);
         }
         let (at, late) = due;
         tokio::select! {
@@ -221,11 +233,18 @@ impl Follower {
         batch: &mut Batch,
         ended: bool,
     ) -> Option<End> {
-        let Stream { reading, at, .. } = stream;
+        let Stream { reading, at, young, opened, .. } = stream;
+        // What begins with a line that was there before any restart of which no status tells yet is
+        // not the next attempt's: it need not wait for the kubelet.
+        let old = !*young && reading.first_held().is_some_and(|first| first < *opened - OLD);
         match reading.doubt() {
-            Some(Doubt::Attempt)
-                if ended || reading.is_full() || at.elapsed() >= super::proof::STATUS_LAG =>
-            {
+            Some(Doubt::Attempt) if old => {
+                if !self.is_ours(at.checked_sub(STATUS_LAG).unwrap_or(*at)).await {
+                    return Some(End::NotOurs);
+                }
+                reading.accept(&mut self.memory.desk(batch));
+            }
+            Some(Doubt::Attempt) if ended || reading.is_full() || at.elapsed() >= STATUS_LAG => {
                 if !self.is_ours(*at).await {
                     return Some(End::NotOurs);
                 }

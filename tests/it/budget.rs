@@ -116,3 +116,31 @@ async fn a_recording_lease_follows_no_more_than_it_asked_for() {
     assert_eq!(tail.followers(), 0);
     assert_eq!(tail.low_water(&web()), None, "nothing is wanted");
 }
+
+/// A pod that goes while its log waits for a place takes the log with it, and nobody has read it.
+#[tokio::test(start_paused = true)]
+async fn a_log_whose_pod_went_while_it_waited_is_told_as_lost() {
+    for seed in 0..seeds() {
+        let world = World::slow(seed, |plan| plan.logs.max_followers = 1);
+        world.sim.apply(one_pipe(2, 10.0));
+        world.synced().await;
+        let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+        let mut events = listen(&mut client, Duration::from_secs(10)).await;
+        let waits = events.iter().find(|event| event.data["reason"] == "budget");
+        let waits = waits.unwrap_or_else(|| panic!("{}", told(&events)));
+        let pod = waits.data["pod"].as_str().unwrap().to_owned();
+        assert!(world.sim.delete_pod("shop", &pod, Some(0)));
+        events.extend(listen(&mut client, Duration::from_secs(5)).await);
+        let of = |event: &&crate::client::Event| event.data["pod"] == pod.as_str();
+        let lost: Vec<_> = events.iter().filter(of).collect();
+        let gap = lost.iter().find(|event| event.name == "gap");
+        let gap = gap.unwrap_or_else(|| panic!("{}", told(&events)));
+        assert_eq!(gap.data["reason"], "pod_removed");
+        let end = lost.iter().find(|event| event.data["state"] == "ended").expect("it ended");
+        assert_eq!(
+            (&end.data["complete"], &end.data["reason"]),
+            (&false.into(), &"pod_removed".into())
+        );
+        assert!(lost.iter().all(|event| event.name != "log"), "{}", told(&events));
+    }
+}

@@ -125,3 +125,22 @@ async fn a_position_that_was_forgotten_is_answered_with_the_exact_gap() {
     assert_eq!(gap["count"], 3_900 - lines(&again).len() as u64, "{gap}");
     assert!(gap["from"].is_string() && gap["to"].is_string(), "{gap}");
 }
+
+/// After a restart the same holds: what the new journal has forgotten since is counted, though the
+/// position in the old one cannot be found in it.
+#[tokio::test(start_paused = true)]
+async fn what_was_forgotten_since_a_restart_is_told_to_who_comes_back() {
+    let (world, events) = forgetful(36).await;
+    let old = lines(&events)[1_999];
+    let millis = stamp(old) / time::MILLISECOND;
+    let mut second = world.stream(STREAM, Some(&format!("otherepoch-17-{millis}"))).await;
+    let again = second.drain(Duration::from_secs(5)).await;
+    let gaps: Vec<_> = again.iter().filter(|event| event.name == "gap").collect();
+    let evicted = gaps.iter().find(|gap| gap.data["reason"] == "history_evicted");
+    let gap = &evicted.unwrap_or_else(|| panic!("{gaps:?}")).data;
+    // How many of them lie behind a time is not known, but that some do, and from when to when.
+    assert_eq!(gap["count"], serde_json::Value::Null, "{gap}");
+    let of = |name: &str| parse_stamp(gap[name].as_str().unwrap().as_bytes()).unwrap().0;
+    let kept = stamp(lines(&again)[0]);
+    assert!(of("from") <= stamp(old) && of("to") >= kept, "{gap}, kept from {kept}");
+}

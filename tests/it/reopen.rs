@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rollcast::sim::{Sim, SimOptions};
+use rollcast::sim::{Pipe, Sim, SimOptions};
 use rollcast::time;
 
-use crate::client::Event;
+use crate::client::{Event, listen};
 use crate::oracle::{complete, hear, told, without_gaps};
 use crate::resume::seeds;
 use crate::world::{STREAM, World, web};
@@ -75,4 +75,38 @@ fn rarely_read(seed: u64, log_max_bytes: usize) -> World {
         plan.logs.backfill_lines = 200;
         plan.logs.linger = Duration::from_secs(1);
     })
+}
+
+/// A log that was empty when it was last read has no line to be known by: what a second reading
+/// finds may not be its beginning, and is not called so.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_empty_is_opened_again_as_if_never_read() {
+    let world = rarely_read(1, 1 << 30);
+    world.sim.apply(web(1, 0.0, None));
+    world.synced().await;
+    let path = format!("{STREAM}?since=1h");
+    let mut client = world.stream(&path, None).await;
+    let events = listen(&mut client, Duration::from_secs(6)).await;
+    assert!(events.iter().all(|event| event.name != "log"), "{}", told(&events));
+    let followed = events.iter().rfind(|event| event.data["state"] == "following");
+    assert_eq!(followed.expect("it is followed").data["from_start"], true, "{}", told(&events));
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.rooms.service.tail.followers(), 0);
+    let pod = world.sim.pods("shop", "web")[0].name.clone();
+    for number in 0..1_000 {
+        let line = format!("late {number}\n");
+        assert!(world.sim.print("shop", &pod, "app", Pipe::Out, line.as_bytes()));
+    }
+    let mut client = world.stream(&path, None).await;
+    let events = listen(&mut client, Duration::from_secs(3)).await;
+    let lines = events.iter().filter(|event| event.name == "log").count();
+    let followed = events.iter().rfind(|event| event.data["state"] == "following");
+    let followed = followed.unwrap_or_else(|| panic!("{}", told(&events)));
+    assert_eq!(
+        (lines, &followed.data["from_start"]),
+        (200, &serde_json::Value::Null),
+        "{}",
+        told(&events)
+    );
 }

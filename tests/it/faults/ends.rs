@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use rollcast::sim::{
-    Container, Deployment, Numbers, Output, Program, Resource, StatefulSet, Template,
+    Container, Deployment, Effect, Exit, Fault, Job, Match, Numbers, Output, Program, RequestKind,
+    Resource, StatefulSet, Template,
 };
 use rollcast::time;
 
 use super::story;
-use crate::oracle::Rules;
+use crate::client::listen;
+use crate::oracle::{Rules, told};
+use crate::resume::seeds;
 use crate::rig::{Manners, Rig, seeded};
-use crate::world::{STREAM, web};
+use crate::world::{STREAM, World, web};
 
 /// Row 20.
 #[test]
@@ -126,4 +129,65 @@ fn containers_that_end_and_start_again_are_whole_attempt_by_attempt() {
         let workload = Deployment::new("shop", "web", 2, template);
         story(Rig::new(seed), workload, Rules::whole(), async |rig| rig.wait(60.0).await).await;
     });
+}
+
+/// The follow was cut, and before the log could be read again the kubelet had removed it: its end was
+/// seen by nobody, and no word of a kubelet that finds no file is a line or an end.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_gone_before_its_last_read_is_not_called_complete() {
+    for seed in 0..seeds() {
+        let world = World::slow(seed, |_| {});
+        let exit = Exit::After(Duration::from_secs(10), 0);
+        let program = Program { exit, ..Program::numbered("run", 20.0) };
+        let template = Template::new([Container::new("app", "shop/job:1", program)]);
+        let (namespace, name) = ("shop".to_owned(), "once".to_owned());
+        world.sim.apply(Job { namespace, name, completions: 1, backoff_limit: 0, template });
+        world.synced().await;
+        let path = "/api/v1/namespaces/shop/job/once/stream?since=1h";
+        let mut client = world.stream(path, None).await;
+        let mut events = listen(&mut client, Duration::from_secs(6)).await;
+        let word = "unable to retrieve container logs for containerd://0123";
+        let logs = Match::kind(RequestKind::Log);
+        world.sim.add_fault(Fault::new(logs.clone(), Effect::InBand(0, word.to_owned())));
+        world.sim.disturb(&logs, &Effect::Cut(0));
+        events.extend(listen(&mut client, Duration::from_secs(40)).await);
+        let end = events.iter().find(|event| event.data["state"] == "ended");
+        let end = end.unwrap_or_else(|| panic!("{}", told(&events)));
+        assert_eq!(end.data["complete"], false, "{}", told(&events));
+        assert!(events.iter().any(|event| event.name == "gap"), "{}", told(&events));
+        let lines = events.iter().filter(|event| event.name == "log");
+        assert!(lines.clone().count() > 20, "{}", told(&events));
+        for line in lines {
+            assert!(!line.data["text"].as_str().unwrap().starts_with("unable"), "{line:?}");
+        }
+    }
+}
+
+/// A kubelet that hung while the container ended, and was then ended itself: the API server ends the
+/// follow as cleanly as if all had been said, and the pod is gone before it can be read again.
+#[tokio::test(start_paused = true)]
+async fn a_follow_that_was_silent_until_its_end_is_not_called_complete() {
+    for seed in 0..seeds() {
+        let world = World::slow(seed, |_| {});
+        let exit = Exit::After(Duration::from_secs(12), 0);
+        let program = Program { exit, ..Program::numbered("run", 20.0) };
+        let template = Template::new([Container::new("app", "shop/job:1", program)]);
+        let (namespace, name) = ("shop".to_owned(), "once".to_owned());
+        world.sim.apply(Job { namespace, name, completions: 1, backoff_limit: 0, template });
+        world.synced().await;
+        let path = "/api/v1/namespaces/shop/job/once/stream?since=1h";
+        let mut client = world.stream(path, None).await;
+        let mut events = listen(&mut client, Duration::from_secs(6)).await;
+        let word = "unable to retrieve container logs for containerd://0123";
+        let logs = Match::kind(RequestKind::Log);
+        world.sim.add_fault(Fault::new(logs.clone(), Effect::InBand(0, word.to_owned())));
+        assert_eq!(world.sim.disturb(&logs, &Effect::Stall(Duration::from_secs(14))), 1);
+        events.extend(listen(&mut client, Duration::from_secs(13)).await);
+        assert_eq!(world.sim.disturb(&logs, &Effect::End(0)), 1);
+        events.extend(listen(&mut client, Duration::from_secs(40)).await);
+        let end = events.iter().find(|event| event.data["state"] == "ended");
+        let end = end.unwrap_or_else(|| panic!("{}", told(&events)));
+        assert_eq!(end.data["complete"], false, "{}", told(&events));
+        assert!(events.iter().any(|event| event.name == "gap"), "{}", told(&events));
+    }
 }
