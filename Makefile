@@ -36,7 +36,7 @@ e2e: build ## Only the suite on the real cluster
 
 seeds: ## Random stories with paused time, any number: SEEDS=10000 [FROM=0]
 	ROLLCAST_SEEDS=$(or $(SEEDS),1000) ROLLCAST_SEEDS_FROM=$(or $(FROM),0) \
-		cargo test --locked --test it random_stories -- --ignored --nocapture
+		cargo test --locked --test it random_stories -- --nocapture
 
 soak: ## The program under random faults: MINUTES=10 [SEED=1]
 	MINUTES=$(or $(MINUTES),2) SEED=$(or $(SEED),1) cargo test --locked --test soak -- --nocapture

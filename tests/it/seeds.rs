@@ -15,17 +15,22 @@ use rollcast::sim::{
     Resource, SimOptions, Template,
 };
 use rollcast::time;
+use tokio::time::Instant;
 
 use crate::oracle::Rules;
 use crate::rig::{Manners, Rig, Viewer, all, alone};
 use crate::world::STREAM;
 
 /// Stories that are told when nobody says how many.
-const STORIES: u64 = 80;
+const STORIES: u64 = 500;
 
-/// Seeds that failed once: lines behind an id that a restart lost, and ends that were called complete
-/// for a follow that had broken cleanly before them.
-const FAILED_ONCE: [u64; 3] = [82, 167, 174];
+/// Seeds that failed once: lines behind an id that a restart lost, ends that were called complete for
+/// a follow that had broken cleanly before them, logs that looked caught up while their backlog was on
+/// the way, and lines of a next attempt of which no status told yet.
+const FAILED_ONCE: [u64; 18] = [
+    82, 167, 174, 558, 749, 768, 964, 1364, 1500, 2726, 3161, 3711, 4852, 5950, 6059, 7302, 9557,
+    9787,
+];
 
 /// Failing seeds that are told in full.
 const TOLD: usize = 3;
@@ -40,8 +45,6 @@ const GAPS: &[&str] = &["rotation_unproven"];
 const DOUBTFUL: &[&str] = &["pod_removed", "node_unreachable", "attempt_collected"];
 
 #[test]
-#[ignore = "one seed in two hundred calls a log complete whose follow stalled and was then ended \
-            cleanly by a fault, and whose pod was gone before it could be read again"]
 fn random_stories_keep_the_contract() {
     let number = |name: &str, usual| {
         std::env::var(name).ok().map_or(usual, |text| text.parse().expect("a number of seeds"))
@@ -94,6 +97,8 @@ struct Story {
     viewers: Vec<Viewer>,
     version: u32,
     restarted: bool,
+    /// Follows may be stalled until then.
+    stalled: Instant,
 }
 
 async fn story(seed: u64) {
@@ -115,7 +120,8 @@ async fn story(seed: u64) {
     let replicas = random.u32(1..4);
     rig.sim.apply(workload(&mut random, replicas));
     rig.world().synced().await;
-    let mut story = Story { rig, viewers: Vec::new(), version: 1, restarted: false };
+    let mut story =
+        Story { rig, viewers: Vec::new(), version: 1, restarted: false, stalled: Instant::now() };
     story.open_viewers();
     story.viewers[0].lines(5, 60).await;
     for _ in 0..random.usize(4..10) {
@@ -191,6 +197,18 @@ impl Story {
             3 => Effect::Stall(time),
             _ => Effect::Drip(random.usize(200..2_000), Duration::from_millis(2)),
         };
+        // Two things nobody can see through (README, limits): a follow with lines still under way that
+        // is ended as if its container had ended, if the pod goes at once; and one that hangs, if the
+        // server is restarted meanwhile.
+        let stalled = self.stalled > Instant::now();
+        let effect = match effect {
+            Effect::End(_) if stalled => Effect::Cut(bytes),
+            effect => effect,
+        };
+        if matches!(effect, Effect::Stall(_)) {
+            self.stalled = self.stalled.max(Instant::now() + 2 * time);
+        }
+        let end = if stalled { Effect::Cut(0) } else { Effect::End(0) };
         let node = ["node-1", "node-2"][random.usize(0..2)].to_owned();
         let on_node = Match { node: Some(node), ..Match::kind(RequestKind::Log) };
         match random.u8(0..16) {
@@ -214,7 +232,7 @@ impl Story {
                 // no progress, and no reader could.
                 let fault = Fault::new(Match::follow("web"), effect).probability(0.5);
                 sim.add_fault(fault.lasts(time));
-                sim.disturb(&Match::follow("web"), &Effect::End(0));
+                sim.disturb(&Match::follow("web"), &end);
             }
             8 => sim.outage(time),
             9 => {
@@ -237,12 +255,12 @@ impl Story {
                 sim.add_fault(
                     Fault::new(on_node.clone(), Effect::Status(500, refused)).lasts(time),
                 );
-                sim.disturb(&on_node, &Effect::End(0));
+                sim.disturb(&on_node, &end);
             }
             14 => {
                 sim.crash("shop", &pod, "app", 1);
             }
-            _ if !self.restarted && random.u8(0..2) == 0 => {
+            _ if !self.restarted && !stalled && random.u8(0..2) == 0 => {
                 self.restarted = true;
                 let killed = rig.replace(|_| {}).await;
                 killed.shutdown.stop();
