@@ -35,7 +35,7 @@ e2e: build ## Only the suite on the real cluster
 	@tests/e2e/run
 
 seeds: ## Random stories with paused time, any number: SEEDS=10000 [FROM=0]
-	ROLLCAST_SEEDS=$(or $(SEEDS),1000) ROLLCAST_SEEDS_FROM=$(or $(FROM),0) \
+	ROLLCAST_TEST_STORIES=$(or $(SEEDS),1000) ROLLCAST_TEST_STORIES_FROM=$(or $(FROM),0) \
 		cargo test --locked --test it random_stories -- --nocapture
 
 soak: ## The program under random faults: MINUTES=10 [SEED=1]

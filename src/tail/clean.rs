@@ -9,6 +9,8 @@ use crate::time::{self, SECOND};
 /// longer may have been ended by the API server, which ends it just as cleanly when the kubelet dies;
 /// what a kubelet that hangs had not sent is lost then.
 const PROMPT: i64 = 5 * SECOND;
+/// The same while it is not known how far the node's clock is from ours.
+const PROMPT_BY_ANY_CLOCK: i64 = 60 * SECOND;
 
 /// A follow that was read to a clean end: the container had ended, or so it looked.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +19,11 @@ pub(super) struct CleanEnd {
     at: i64,
     /// When bytes came last.
     came: i64,
-    /// How much later by our clock the promptest line came than it says; 0 if unknown. Below 0 it is
-    /// the node's clock that goes ahead, above 0 it may be either that or slowness.
-    late: i64,
+    /// How much later by our clock the promptest line came than it says, if one came live. Below 0 it
+    /// is the node's clock that goes ahead, above 0 it may be either that or slowness.
+    late: Option<i64>,
+    /// It was that of a read that began when the container had ended.
+    after: bool,
     /// Something went wrong since: the end may have been the fault's own.
     doubted: bool,
 }
@@ -28,25 +32,31 @@ pub(super) struct CleanEnd {
 
 impl CleanEnd {
     /// An end at this moment, after nothing came for this long.
-    pub(super) fn now(silent: Duration, late: i64) -> CleanEnd {
+    pub(super) fn now(silent: Duration, late: Option<i64>) -> CleanEnd {
         let at = time::now();
         let silent = i64::try_from(silent.as_nanos()).unwrap_or(i64::MAX / 2);
-        CleanEnd { at, came: at - silent, late, doubted: false }
+        CleanEnd { at, came: at - silent, late, after: false, doubted: false }
     }
 
     /// The end of a read that began after the container had ended, whatever the clocks say.
     pub(super) fn of_last_read() -> CleanEnd {
-        CleanEnd { late: i64::MIN / 2, ..CleanEnd::now(Duration::ZERO, 0) }
+        CleanEnd { after: true, ..CleanEnd::now(Duration::ZERO, None) }
     }
 
     /// Whether the container, which ended at this time by its node's clock, had ended before the
     /// follow did, and not long before. The API cuts an end to its second: within that second a fault
     /// may have ended the follow just before, and then it is a fault that is heard of next.
     pub(super) fn proves(self, finished: Option<i64>) -> bool {
+        if self.after {
+            return true;
+        }
         let Some(finished) = finished else { return !self.doubted };
-        let after = self.at >= finished + self.late.min(0) + if self.doubted { SECOND } else { 0 };
-        let last = self.came.max(finished + self.late.max(0));
-        after && self.at - last <= PROMPT
+        let (late, prompt) = match self.late {
+            Some(late) => (late, PROMPT),
+            None => (0, PROMPT_BY_ANY_CLOCK),
+        };
+        let over = self.at >= finished + late.min(0) + if self.doubted { SECOND } else { 0 };
+        over && self.at - self.came.max(finished + late) <= prompt
     }
 
     /// Something went wrong after it.
@@ -60,7 +70,7 @@ mod tests {
     use super::*;
 
     fn at(at: i64) -> CleanEnd {
-        CleanEnd { at, came: at, late: 0, doubted: false }
+        CleanEnd { at, came: at, late: Some(0), after: false, doubted: false }
     }
 
     #[test]
@@ -85,11 +95,14 @@ mod tests {
 
     #[test]
     fn a_nodes_clock_is_not_ours() {
-        let of_late = |time, late| CleanEnd { came: 0, late, ..at(time) };
+        let of_late = |time, late| CleanEnd { came: 0, late: Some(late), ..at(time) };
         let finished = Some(60 * SECOND);
         assert!(of_late(30 * SECOND, -30 * SECOND).proves(finished), "it goes ahead");
         assert!(of_late(90 * SECOND, 30 * SECOND).proves(finished), "it is behind");
         assert!(!of_late(96 * SECOND, 30 * SECOND).proves(finished));
+        assert!(!of_late(36 * SECOND, -30 * SECOND).proves(finished), "a kubelet that hung");
+        let unknown = CleanEnd { came: 0, late: None, ..at(90 * SECOND) };
+        assert!(unknown.proves(finished), "no line ever told how far its clock is from ours");
         let read = CleanEnd { doubted: true, ..CleanEnd::of_last_read() };
         assert!(read.proves(Some(read.at + 60 * SECOND)), "a last read is one whatever they say");
     }

@@ -63,6 +63,8 @@ pub(super) struct Memory {
     pub(super) ended: bool,
     /// How the last follow ended, if it ended cleanly and nothing was read after it.
     pub(super) clean_end: Option<CleanEnd>,
+    /// How much later its promptest line came than it says, by our clock; see [`CleanEnd`].
+    pub(super) late: Option<i64>,
     /// The message for which an answer was closed last.
     pub(super) said: Option<Said>,
     /// The stamp of the first line that was read.
@@ -235,7 +237,8 @@ impl Follower {
         &self,
         request: &LogRequest,
     ) -> (Result<crate::cluster::LogBody, LogError>, Head) {
-        if request.tail_lines.is_none() {
+        // Of a tail of nothing there is no first line.
+        if request.tail_lines.is_none_or(|lines| lines == 0) {
             return (self.cluster.open_log(request).await, Head::MayBePart);
         }
         let file = probe::stamp(&self.cluster, &self.source, End::First, request.previous);

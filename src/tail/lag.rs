@@ -54,9 +54,9 @@ impl Lag {
         self.live = true;
     }
 
-    /// How much later by our clock the promptest line came than it says; 0 before there was one.
-    pub(super) fn least(&self) -> i64 {
-        if self.least == i64::MAX { 0 } else { self.least }
+    /// How much later by our clock the promptest line came than it says; `None` before there was one.
+    pub(super) fn least(&self) -> Option<i64> {
+        (self.least != i64::MAX).then_some(self.least)
     }
 
     /// Takes the next line; whether it jumps out of a lag.

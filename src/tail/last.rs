@@ -131,10 +131,13 @@ impl Follower {
                 self.flush(&mut batch);
             }
             // Nothing came, not even the line that was asked for again: this is another file.
-            None if since.is_some() && !reading.is_ours() => return self.vanished(standing).await,
-            // Nothing was ever read of it: whose nothing is it?
-            None if !reading.is_ours() && !self.read_is_ours(&reading, (at, previous)).await => {
-                return self.not_ours(standing).await;
+            None if !reading.is_ours() => {
+                // Or one that was cut short: asked once more.
+                if !std::mem::replace(&mut self.impatient, true) {
+                    sleep(LAST_READ_AGAIN).await;
+                    return State::Last { quiet };
+                }
+                return self.vanished(standing).await;
             }
             _ => {}
         }
@@ -160,6 +163,9 @@ impl Follower {
             (None, _) => self.known.borrow().standing,
             _ => return false,
         };
+        if !previous && self.is_previous(standing).await {
+            return false;
+        }
         match (reading.first_held(), standing.finished()) {
             (Some(first), Some(finished)) => first <= finished + CLOCK_SLACK,
             _ => true,

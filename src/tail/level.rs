@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::{SourceState, WorkloadId};
+use crate::time;
 
 /// How far the sources of one workload that are not read live had come.
 #[derive(Debug, Default)]
@@ -185,7 +186,9 @@ impl Drop for Level {
         // What nobody wants holds nothing back. But whoever is still given something while the process
         // ends comes back with its id, and to him nothing is read behind this.
         if self.water.shutdown.is_cancelled() {
-            sources.insert(self.number, self.last.clone());
+            let live = self.caught_up() && self.reading.load(Ordering::Acquire);
+            let last = if live { Arc::new(AtomicI64::new(time::now())) } else { self.last.clone() };
+            sources.insert(self.number, last);
         } else {
             sources.remove(&self.number);
         }
@@ -215,8 +218,12 @@ mod tests {
         drop(b);
         assert_eq!(water.low(), None, "what nobody wants holds nothing back");
         water.shutdown.cancel();
+        let (behind, now) = (Level::new(&water, 35, None), time::now());
         drop(a);
-        assert_eq!(water.low(), Some(40), "behind it nobody reads any more");
+        assert!(water.low() == Some(35));
+        behind.catch_up();
+        behind.set_reading(true);
+        assert!(water.low() >= Some(now), "behind it nobody reads any more");
     }
 
     #[test]

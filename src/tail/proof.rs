@@ -10,6 +10,7 @@ use super::follower::{Follower, PATIENCE};
 use super::probe::{self, End};
 use super::reading::{Desk, Reading};
 use super::standing::Standing;
+use crate::cluster::LogError;
 use crate::ids::{GapReason, SourceState};
 use crate::telemetry::events;
 use crate::time::{self, SECOND};
@@ -27,21 +28,45 @@ impl Follower {
     /// How the attempt stands by a status that is newer than an answer opened at this time; `None` if
     /// no status can be had for 5 s.
     pub(super) async fn named(&self, opened: Instant) -> Option<Standing> {
-        sleep_until(opened + STATUS_LAG).await;
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let standing = self.look().await;
-            if standing.is_some() || Instant::now() >= until {
-                return standing;
+        let look = async {
+            sleep_until(opened + STATUS_LAG).await;
+            loop {
+                if let Some(standing) = self.look().await {
+                    return standing;
+                }
+                sleep(LOOK_AGAIN).await;
             }
-            sleep(LOOK_AGAIN).await;
+        };
+        timeout(PATIENCE, look).await.ok()
+    }
+
+    /// Whether an ordinary answer that was opened at this time is this attempt's (truths: 4). Of one
+    /// that is not young, what is known decides where nobody can be asked any more.
+    pub(super) async fn is_ours(&self, opened: Instant, young: bool) -> bool {
+        match self.named(opened).await {
+            Some(standing @ (Standing::Running { .. } | Standing::Ended { .. })) => {
+                !self.is_previous(standing).await
+            }
+            // No pod of this name is left: then there was none but ours.
+            Some(Standing::Gone { .. }) => !young && self.is_absent().await,
+            Some(Standing::Superseded { .. }) => false,
+            None => !young && !self.known.borrow().standing.is_over(),
         }
     }
 
-    /// Whether an ordinary answer that was opened at this time is this attempt's (truths: 4).
-    pub(super) async fn is_ours(&self, opened: Instant) -> bool {
-        let standing = self.named(opened).await;
-        matches!(standing, Some(Standing::Running { .. } | Standing::Ended { .. }))
+    /// Whether the log before the newest goes on behind our attempt's start: then it is ours, and the
+    /// newest is the next one's, of which no status tells yet. One that lived for less than a second
+    /// cannot be told from the one before it so.
+    pub(super) async fn is_previous(&self, standing: Standing) -> bool {
+        let Some(started) = standing.started() else { return false };
+        let last = probe::stamp(&self.cluster, &self.source, End::Last, true).await;
+        matches!(last, Ok(Some(last)) if last >= started + SECOND)
+    }
+
+    async fn is_absent(&self) -> bool {
+        let workload = &self.source.workload;
+        let pod = self.cluster.get_pod(&workload.namespace, &self.source.pod).await;
+        matches!(pod, Ok(None))
     }
 
     /// Lines came without the overlap. If their container is still ours, the kubelet rotated the
@@ -55,9 +80,10 @@ impl Follower {
     ) -> bool {
         let standing = self.named(opened).await;
         match standing {
-            // A kubelet that could not reach the API server may owe it the news of a restart.
-            Some(Standing::Running { .. } | Standing::Ended { .. })
-                if !previous && self.stands_in_previous().await =>
+            // A kubelet that could not reach the API server may owe it the news of a restart, and where
+            // no status can be had there may have been one too.
+            Some(Standing::Running { .. } | Standing::Ended { .. }) | None
+                if !previous && self.stands_in_previous().await != Some(false) =>
             {
                 return false;
             }
@@ -76,28 +102,44 @@ impl Follower {
     }
 
     /// Whether our last line stands in the log of the attempt before the newest: then the newest is the
-    /// next one, of which no status tells yet.
-    async fn stands_in_previous(&self) -> bool {
+    /// next one, of which no status tells yet. `None` if that log cannot be had for 5 s.
+    async fn stands_in_previous(&self) -> Option<bool> {
+        let search = async {
+            loop {
+                match self.search_previous().await {
+                    Ok(found) => return found,
+                    // There is none.
+                    Err(
+                        LogError::NotFound(_)
+                        | LogError::Waiting(_)
+                        | LogError::Refused { status: 400, .. },
+                    ) => {
+                        return false;
+                    }
+                    Err(_) => sleep(LOOK_AGAIN).await,
+                }
+            }
+        };
+        timeout(PATIENCE, search).await.ok()
+    }
+
+    async fn search_previous(&self) -> Result<bool, LogError> {
         let since = self.memory.fingerprint.since();
         let request = self.request(false, true, since, self.known.borrow().standing);
         let mut known = self.memory.fingerprint.clone();
         let mut reading = Reading::resumed(self.options.max_line_bytes, &known, since);
-        let search = async {
-            let mut body = self.cluster.open_log(&request).await.ok()?;
-            while let Some(chunk) = body.next().await {
-                let mut batch = Batch::default();
-                let mut desk = Desk { known: &mut known, batch: &mut batch, now: time::now() };
-                reading.push(&chunk.ok()?, &mut desk);
-                if reading.is_ours() {
-                    return Some(());
-                }
-            }
+        let mut body = self.cluster.open_log(&request).await?;
+        while let Some(chunk) = body.next().await {
             let mut batch = Batch::default();
-            reading.settle(&mut Desk { known: &mut known, batch: &mut batch, now: time::now() });
-            reading.is_ours().then_some(())
-        };
-        // Where there is no such log, or none can be had, there is only the status.
-        matches!(timeout(PATIENCE, search).await, Ok(Some(())))
+            let mut desk = Desk { known: &mut known, batch: &mut batch, now: time::now() };
+            reading.push(&chunk?, &mut desk);
+            if reading.is_ours() || reading.doubt().is_some() || reading.message().is_some() {
+                return Ok(reading.is_ours());
+            }
+        }
+        let mut batch = Batch::default();
+        reading.settle(&mut Desk { known: &mut known, batch: &mut batch, now: time::now() });
+        Ok(reading.is_ours())
     }
 
     /// Lines are missing before those that are held.

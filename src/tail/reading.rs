@@ -190,7 +190,16 @@ impl Reading {
     /// The doubt is over: the held lines are delivered.
     pub(super) fn accept(&mut self, desk: &mut Desk<'_>) {
         self.ours = true;
-        if self.doubt.take() == Some(Doubt::Overlap)
+        let doubt = self.doubt.take();
+        if doubt == Some(Doubt::Attempt) {
+            // Whatever can happen within an answer may have happened meanwhile.
+            self.held_bytes = 0;
+            for line in std::mem::take(&mut self.held) {
+                self.place(&line, desk);
+            }
+            return;
+        }
+        if doubt == Some(Doubt::Overlap)
             && let Some(first) = self.held.first_mut()
         {
             // Only a file that was rotated begins elsewhere, and it may begin inside a line.
@@ -204,8 +213,8 @@ impl Reading {
         self.lag.vouch(now);
     }
 
-    /// How much later by our clock the promptest line came than it says; 0 if no line came live.
-    pub(super) fn late(&self) -> i64 {
+    /// How much later by our clock the promptest line came than it says; `None` if no line came live.
+    pub(super) fn late(&self) -> Option<i64> {
         self.lag.least()
     }
 
@@ -312,9 +321,14 @@ impl Reading {
         }
         let len = u32::try_from(raw.true_len).unwrap_or(u32::MAX);
         let mark = Mark { time, hash: raw.hash, len };
-        let line = Line { mark, text: raw.text, partial, partial_head };
+        self.place(&Line { mark, text: raw.text, partial, partial_head }, desk);
+    }
+
+    /// Finds out where a line belongs.
+    fn place<T: AsRef<[u8]>>(&mut self, line: &Line<T>, desk: &mut Desk<'_>) {
+        let mark = line.mark;
         if self.doubt.is_some() {
-            return self.hold(&line, desk);
+            return self.hold(line, desk);
         }
         if self.alignment.is_none() && desk.known.repeats(mark) {
             // The kubelet began to read the file again within this answer (truths: 1), or the node's
@@ -323,11 +337,11 @@ impl Reading {
             self.goes_back = true;
         }
         let Some(alignment) = &mut self.alignment else {
-            if self.lag.jumps(desk.now, time) {
+            if self.lag.jumps(desk.now, mark.time) {
                 self.doubt = Some(Doubt::Jump);
-                return self.hold(&line, desk);
+                return self.hold(line, desk);
             }
-            return self.deliver(&line, desk);
+            return self.deliver(line, desk);
         };
         let place = alignment.feed(mark);
         if let Some(settled) = alignment.settled() {
@@ -336,9 +350,9 @@ impl Reading {
         }
         match place {
             Place::Known => {}
-            Place::Held => self.hold(&line, desk),
-            Place::New if self.doubt.is_some() => self.hold(&line, desk),
-            Place::New => self.deliver(&line, desk),
+            Place::Held => self.hold(line, desk),
+            Place::New if self.doubt.is_some() => self.hold(line, desk),
+            Place::New => self.deliver(line, desk),
         }
     }
 
@@ -383,11 +397,11 @@ impl Reading {
         }
     }
 
-    fn hold(&mut self, line: &Line<&[u8]>, desk: &mut Desk<'_>) {
-        self.held_bytes += line.text.len();
+    fn hold<T: AsRef<[u8]>>(&mut self, line: &Line<T>, desk: &mut Desk<'_>) {
+        self.held_bytes += line.text.as_ref().len();
         self.held.push(Line {
             mark: line.mark,
-            text: line.text.to_vec(),
+            text: line.text.as_ref().to_vec(),
             partial: line.partial,
             partial_head: line.partial_head,
         });

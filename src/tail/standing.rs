@@ -17,7 +17,9 @@ pub(super) enum Standing {
     },
     /// It ended and is still the container's latest attempt: an ordinary read gives its log.
     Ended {
-        /// When, by the node's clock.
+        /// Since when it ran, by the node's clock.
+        started: Option<i64>,
+        /// When it ended, by the node's clock.
         finished: Option<i64>,
     },
     /// A newer attempt exists: only a read of `previous` may give its log.
@@ -40,11 +42,19 @@ impl Standing {
         !matches!(self, Standing::Running { .. })
     }
 
+    /// When it began, if a status tells of it as the newest.
+    pub(super) fn started(self) -> Option<i64> {
+        match self {
+            Standing::Running { started } | Standing::Ended { started, .. } => started,
+            Standing::Superseded { .. } | Standing::Gone { .. } => None,
+        }
+    }
+
     /// When it ended, as far as a status told.
     pub(super) fn finished(self) -> Option<i64> {
         match self {
             Standing::Running { .. } => None,
-            Standing::Ended { finished } | Standing::Superseded { finished } => finished,
+            Standing::Ended { finished, .. } | Standing::Superseded { finished } => finished,
             Standing::Gone { ended } => ended.flatten(),
         }
     }
@@ -72,15 +82,16 @@ impl Standing {
     fn of_container(container: Option<&ContainerEntry>, id: &str) -> Standing {
         let Some(container) = container else { return Standing::Running { started: None } };
         let is_ours = container.container_id.as_deref() == Some(id);
-        let ended_as =
-            |ended: &Ended| (ended.container_id.as_deref() == Some(id)).then_some(ended.finished);
+        let ended_as = |ended: &Ended| {
+            (ended.container_id.as_deref() == Some(id)).then_some((ended.started, ended.finished))
+        };
         match &container.state {
             ContainerRun::Running { started } if is_ours => {
                 return Standing::Running { started: *started };
             }
             ContainerRun::Terminated(ended) => {
-                if let Some(finished) = ended_as(ended) {
-                    return Standing::Ended { finished };
+                if let Some((started, finished)) = ended_as(ended) {
+                    return Standing::Ended { started, finished };
                 }
             }
             _ => {}
@@ -88,8 +99,8 @@ impl Standing {
         let waits = matches!(container.state, ContainerRun::Waiting(_));
         match container.last.as_deref().and_then(ended_as) {
             // Between two attempts the container waits and still carries the id of the last one.
-            Some(finished) if waits && is_ours => Standing::Ended { finished },
-            Some(finished) => Standing::Superseded { finished },
+            Some((started, finished)) if waits && is_ours => Standing::Ended { started, finished },
+            Some((_, finished)) => Standing::Superseded { finished },
             None if is_ours || container.container_id.is_none() => {
                 Standing::Running { started: None }
             }
@@ -136,8 +147,13 @@ mod tests {
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let cases = [
             (running.clone(), json!({}), "ours", Standing::Running { started: FIVE }),
-            (ended("ours"), json!({}), "ours", Standing::Ended { finished: FIVE }),
-            (waiting.clone(), ended("ours"), "ours", Standing::Ended { finished: FIVE }),
+            (ended("ours"), json!({}), "ours", Standing::Ended { started: None, finished: FIVE }),
+            (
+                waiting.clone(),
+                ended("ours"),
+                "ours",
+                Standing::Ended { started: None, finished: FIVE },
+            ),
             (running.clone(), ended("ours"), "next", Standing::Superseded { finished: FIVE }),
             (running, ended("other"), "next", Standing::Superseded { finished: None }),
             (waiting, json!({}), "", Standing::Running { started: None }),

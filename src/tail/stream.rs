@@ -77,12 +77,13 @@ pub(super) enum End {
 impl Follower {
     pub(super) async fn read(&mut self, mut stream: Stream) -> State {
         let mut batch = Batch::default();
-        // When lines began to wait for their anchor, and when bytes came last.
-        let (mut waits, mut came) = (None, Instant::now());
+        // When lines began to wait for their anchor, when bytes came last, and when their absence was
+        // looked into.
+        let (mut waits, mut came, mut looked) = (None, Instant::now(), Instant::now());
         let quiet = QUIET.mul_f64(0.75 + self.random.f64() / 2.0);
         let end = loop {
             waits = stream.reading.waits().then(|| waits.unwrap_or_else(Instant::now));
-            let next = self.next(&mut stream, waits, (came, quiet)).await;
+            let next = self.next(&mut stream, waits, (came, came.max(looked) + quiet)).await;
             match next {
                 Next::Chunk(chunk) => {
                     came = Instant::now();
@@ -105,7 +106,7 @@ impl Follower {
                 }
                 Next::Prove => {}
                 Next::Quiet => {
-                    came = Instant::now();
+                    looked = Instant::now();
                     if !self.is_really_quiet(stream.since).await {
                         break End::Again;
                     }
@@ -123,14 +124,18 @@ impl Follower {
                 }
             }
             self.flush(&mut batch);
+            let began = Instant::now();
             if let Some(end) = self.examine(&mut stream, &mut batch, false).await {
                 break end;
             }
+            // While something else was waited for, nothing could come.
+            came += began.elapsed();
         };
-        let ended = CleanEnd::now(came.elapsed(), stream.reading.late());
+        self.memory.late = stream.reading.late().or(self.memory.late);
+        let ended = CleanEnd::now(came.elapsed(), self.memory.late);
         self.flush(&mut batch);
         let end = match end {
-            end @ (End::NotOurs | End::Again) => end,
+            End::NotOurs => End::NotOurs,
             end => self.examine(&mut stream, &mut batch, true).await.unwrap_or(end),
         };
         self.note_end(&end, &stream.reading, ended);
@@ -151,12 +156,12 @@ impl Follower {
         &mut self,
         stream: &mut Stream,
         waits: Option<Instant>,
-        (came, quiet): (Instant, Duration),
+        (came, quiet): (Instant, Instant),
     ) -> Next {
         // Not marked as seen: what came while something else was awaited is still to be told.
         let over = self.known.borrow().standing.is_over();
         let now = Instant::now();
-        let mut due = (came + quiet, Next::Quiet);
+        let mut due = (quiet, Next::Quiet);
         let mut sooner = |at: Instant, next| {
             if at < due.0 {
                 due = (at, next);
@@ -235,17 +240,17 @@ impl Follower {
     ) -> Option<End> {
         let Stream { reading, at, young, opened, .. } = stream;
         // What begins with a line that was there before any restart of which no status tells yet is
-        // not the next attempt's: it need not wait for the kubelet.
+        // not the next attempt's: it need not wait for the kubelet, nor be looked at further.
         let old = !*young && reading.first_held().is_some_and(|first| first < *opened - OLD);
         match reading.doubt() {
             Some(Doubt::Attempt) if old => {
-                if !self.is_ours(at.checked_sub(STATUS_LAG).unwrap_or(*at)).await {
+                if !self.is_ours(at.checked_sub(STATUS_LAG).unwrap_or(*at), false).await {
                     return Some(End::NotOurs);
                 }
                 reading.accept(&mut self.memory.desk(batch));
             }
             Some(Doubt::Attempt) if ended || reading.is_full() || at.elapsed() >= STATUS_LAG => {
-                if !self.is_ours(*at).await {
+                if !self.is_ours(*at, *young).await {
                     return Some(End::NotOurs);
                 }
                 reading.accept(&mut self.memory.desk(batch));

@@ -49,7 +49,8 @@ fn random_stories_keep_the_contract() {
     let number = |name: &str, usual| {
         std::env::var(name).ok().map_or(usual, |text| text.parse().expect("a number of seeds"))
     };
-    let (from, count) = (number("ROLLCAST_SEEDS_FROM", 0), number("ROLLCAST_SEEDS", STORIES));
+    let (from, count) =
+        (number("ROLLCAST_TEST_STORIES_FROM", 0), number("ROLLCAST_TEST_STORIES", STORIES));
     let failed = run(from, count);
     assert!(failed.is_empty(), "{} of {count} seeds fail: {failed:?}", failed.len());
 }
