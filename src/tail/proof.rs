@@ -63,6 +63,11 @@ impl Follower {
         matches!(last, Ok(Some(last)) if last >= started + SECOND)
     }
 
+    /// Whether the newest file holds nothing.
+    pub(super) async fn file_is_empty(&self) -> bool {
+        matches!(probe::stamp(&self.cluster, &self.source, End::First, false).await, Ok(None))
+    }
+
     async fn is_absent(&self) -> bool {
         let workload = &self.source.workload;
         let pod = self.cluster.get_pod(&workload.namespace, &self.source.pod).await;

@@ -48,6 +48,8 @@ pub(super) struct Reading {
     /// The answer is the attempt's: it holds its anchor, or a status said so.
     ours: bool,
     delivered: u64,
+    /// A line came, whatever became of it.
+    fed: bool,
 }
 
 /// Whether the first line of an answer may be the end of a longer one.
@@ -130,6 +132,7 @@ impl Reading {
             tail_cut: None,
             ours: false,
             delivered: 0,
+            fed: false,
         }
     }
 
@@ -273,6 +276,12 @@ impl Reading {
         self.ours
     }
 
+    /// Nothing came, not even a part of a line or a message.
+    pub(super) fn is_empty(&self) -> bool {
+        let quiet = self.message.is_none() && !self.passed_over && !self.unknown;
+        quiet && !self.fed && self.splitter.fragment().is_none()
+    }
+
     /// Everything that came was a line, and ended with a line end.
     pub(super) fn ends_well(&self) -> bool {
         self.ours && !self.passed_over && self.splitter.fragment().is_none()
@@ -314,7 +323,7 @@ impl Reading {
             }
             return;
         };
-        self.passed_over = false;
+        (self.passed_over, self.fed) = (false, true);
         let partial_head = self.head != Head::Whole;
         if partial_head && self.is_cut_off(time) {
             return;

@@ -138,7 +138,7 @@ impl Follower {
             End::NotOurs => End::NotOurs,
             end => self.examine(&mut stream, &mut batch, true).await.unwrap_or(end),
         };
-        self.note_end(&end, &stream.reading, ended);
+        self.note_end(&end, &stream.reading, ended).await;
         self.level.set_reading(false);
         if stream.reading.delivered() > 0 {
             self.backoff = Duration::ZERO;
@@ -209,7 +209,7 @@ impl Follower {
     }
 
     /// Notes what the end of an answer says about the end of the container.
-    fn note_end(&mut self, end: &End, reading: &Reading, ended: CleanEnd) {
+    async fn note_end(&mut self, end: &End, reading: &Reading, ended: CleanEnd) {
         match end {
             End::Clean if reading.ends_well() => self.memory.clean_end = Some(ended),
             // What ended cleanly before was not the end.
@@ -217,6 +217,8 @@ impl Follower {
             // What came after our attempt.
             End::NotOurs => {}
             End::Clean | End::Broken if reading.says_unknown() => {}
+            // The file was rotated when all was said: an empty answer is all there is.
+            End::Clean if reading.is_empty() && self.file_is_empty().await => {}
             // An answer without even the last line is no answer.
             End::Clean | End::Broken | End::Again => self.memory.doubt_end(),
         }
