@@ -22,7 +22,7 @@ pub(super) struct Water {
     behind: AtomicUsize,
     sources: Mutex<HashMap<u64, Arc<AtomicI64>>>,
     numbers: AtomicU64,
-    /// All reading ends: what is read no longer holds the mark back from then on.
+    /// Ends all reading: a source that stops from then on holds the mark where it stood.
     shutdown: CancellationToken,
 }
 

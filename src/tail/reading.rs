@@ -15,8 +15,8 @@ const MAX_HELD_BYTES: usize = 8 << 20;
 /// How much of a kubelet's message is kept for people.
 const MAX_MESSAGE: usize = 300;
 
-/// How the kubelet says that the runtime has removed the container, or its log (kuberuntime_container.go;
-/// cri-client, logs.go).
+/// How the kubelet says that the runtime has removed the container, or its log
+/// (kuberuntime_container.go; cri-client, logs.go).
 const UNKNOWN: [&[u8]; 2] =
     [b"unable to retrieve container logs for ", b"failed to try resolving symlinks in path "];
 
@@ -103,7 +103,8 @@ impl Reading {
         Reading { head, ours: true, ..Self::new(cap, None, false) }
     }
 
-    /// Starts with the first answer for an attempt: the API names none, so all is held until a status that is newer than the answer says whose it is.
+    /// Starts with the first answer for an attempt: the API names none, so all is held until a status
+    /// that is newer than the answer says whose it is.
     pub(super) fn unproven(cap: usize, head: Head) -> Self {
         Reading { doubt: Some(Doubt::Attempt), ours: false, ..Self::first(cap, head) }
     }

@@ -242,7 +242,7 @@ impl Follower {
     ) -> Option<End> {
         let Stream { reading, at, young, opened, .. } = stream;
         // What begins with a line that was there before any restart of which no status tells yet is
-        // not the next attempt's: it need not wait for the kubelet, nor be looked at further.
+        // not the next attempt's: it need not wait for the kubelet.
         let old = !*young && reading.first_held().is_some_and(|first| first < *opened - OLD);
         match reading.doubt() {
             Some(Doubt::Attempt) if old => {

@@ -9,7 +9,7 @@ use rollcast::sim::{
 use rollcast::time;
 
 use super::story;
-use crate::client::listen;
+use crate::client::{Client, Event, listen};
 use crate::oracle::{Rules, told};
 use crate::resume::seeds;
 use crate::rig::{Manners, Rig, seeded};
@@ -131,24 +131,30 @@ fn containers_that_end_and_start_again_are_whole_attempt_by_attempt() {
     });
 }
 
+/// A job that ends after so many seconds, heard for six, whose log no new request finds any more.
+async fn removed(seed: u64, seconds: u64) -> (World, Client, Vec<Event>, Match) {
+    let world = World::slow(seed, |_| {});
+    let exit = Exit::After(Duration::from_secs(seconds), 0);
+    let program = Program { exit, ..Program::numbered("run", 20.0) };
+    let template = Template::new([Container::new("app", "shop/job:1", program)]);
+    let (namespace, name) = ("shop".to_owned(), "once".to_owned());
+    world.sim.apply(Job { namespace, name, completions: 1, backoff_limit: 0, template });
+    world.synced().await;
+    let path = "/api/v1/namespaces/shop/job/once/stream?since=1h";
+    let mut client = world.stream(path, None).await;
+    let events = listen(&mut client, Duration::from_secs(6)).await;
+    let word = "unable to retrieve container logs for containerd://0123";
+    let logs = Match::kind(RequestKind::Log);
+    world.sim.add_fault(Fault::new(logs.clone(), Effect::InBand(0, word.to_owned())));
+    (world, client, events, logs)
+}
+
 /// The follow was cut, and before the log could be read again the kubelet had removed it: its end was
 /// seen by nobody, and no word of a kubelet that finds no file is a line or an end.
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_gone_before_its_last_read_is_not_called_complete() {
     for seed in 0..seeds() {
-        let world = World::slow(seed, |_| {});
-        let exit = Exit::After(Duration::from_secs(10), 0);
-        let program = Program { exit, ..Program::numbered("run", 20.0) };
-        let template = Template::new([Container::new("app", "shop/job:1", program)]);
-        let (namespace, name) = ("shop".to_owned(), "once".to_owned());
-        world.sim.apply(Job { namespace, name, completions: 1, backoff_limit: 0, template });
-        world.synced().await;
-        let path = "/api/v1/namespaces/shop/job/once/stream?since=1h";
-        let mut client = world.stream(path, None).await;
-        let mut events = listen(&mut client, Duration::from_secs(6)).await;
-        let word = "unable to retrieve container logs for containerd://0123";
-        let logs = Match::kind(RequestKind::Log);
-        world.sim.add_fault(Fault::new(logs.clone(), Effect::InBand(0, word.to_owned())));
+        let (world, mut client, mut events, logs) = removed(seed, 10).await;
         world.sim.disturb(&logs, &Effect::Cut(0));
         events.extend(listen(&mut client, Duration::from_secs(40)).await);
         let end = events.iter().find(|event| event.data["state"] == "ended");
@@ -168,19 +174,7 @@ async fn a_log_that_is_gone_before_its_last_read_is_not_called_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_follow_that_was_silent_until_its_end_is_not_called_complete() {
     for seed in 0..seeds() {
-        let world = World::slow(seed, |_| {});
-        let exit = Exit::After(Duration::from_secs(12), 0);
-        let program = Program { exit, ..Program::numbered("run", 20.0) };
-        let template = Template::new([Container::new("app", "shop/job:1", program)]);
-        let (namespace, name) = ("shop".to_owned(), "once".to_owned());
-        world.sim.apply(Job { namespace, name, completions: 1, backoff_limit: 0, template });
-        world.synced().await;
-        let path = "/api/v1/namespaces/shop/job/once/stream?since=1h";
-        let mut client = world.stream(path, None).await;
-        let mut events = listen(&mut client, Duration::from_secs(6)).await;
-        let word = "unable to retrieve container logs for containerd://0123";
-        let logs = Match::kind(RequestKind::Log);
-        world.sim.add_fault(Fault::new(logs.clone(), Effect::InBand(0, word.to_owned())));
+        let (world, mut client, mut events, logs) = removed(seed, 12).await;
         assert_eq!(world.sim.disturb(&logs, &Effect::Stall(Duration::from_secs(14))), 1);
         events.extend(listen(&mut client, Duration::from_secs(13)).await);
         assert_eq!(world.sim.disturb(&logs, &Effect::End(0)), 1);
