@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
+
 use crate::cluster::{Namespace, attempt, ctl, eventually, kubectl, namespace, program, run};
 use crate::page::Page;
 use crate::reader::Reader;
@@ -75,6 +77,14 @@ fn left_of(namespace: &Namespace, watched: &Namespace) -> String {
         + &cluster.join("\n")
 }
 
+/// Waits until the nodes know the Service's Pod: they learn of it after Helm has found it ready.
+async fn leads_to_the_pod(address: SocketAddr) {
+    eventually("the Service to lead to the Pod", Duration::from_secs(20), async || {
+        TcpStream::connect(address).await.ok()
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_follows_a_rollout_with_its_own_account_and_leaves_nothing() {
     let Some(namespace) = namespace("helm") else { return };
@@ -93,6 +103,7 @@ async fn a_release_follows_a_rollout_with_its_own_account_and_leaves_nothing() {
     shop.rolled_out("web");
     let ip = namespace.kubectl(&["get", "service", RELEASE, "-o", "jsonpath={.spec.clusterIP}"]);
     let address: SocketAddr = format!("{ip}:8080").parse().unwrap();
+    leads_to_the_pod(address).await;
     let path = stream_path(&shop.name, "web");
     assert_eq!(fetch(address, &path, &[]).await.0, 401);
     let token = shop.token("reader", Some("rollcast"));
