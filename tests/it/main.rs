@@ -26,6 +26,7 @@ mod recorder;
 mod reopen;
 mod requests;
 mod restart;
+mod stored;
 mod resume;
 mod rig;
 mod rights;
