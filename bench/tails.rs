@@ -72,7 +72,6 @@ pub async fn ours(args: &Args) -> Outcome {
             index: index.clone(),
             sink: sink(journal.clone(), check.clone()),
             waters: Waters::new(shutdown.clone()),
-            proven: Arc::new(|_| {}),
             metrics: metrics.clone(),
             tracker: tracker.clone(),
             shutdown: shutdown.clone(),

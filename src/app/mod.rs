@@ -5,7 +5,6 @@
 
 mod demo;
 mod director;
-mod history;
 mod memory;
 mod recorder;
 mod rooms;
@@ -23,7 +22,6 @@ use crate::http::auth::NoRandomness;
 use crate::http::edge::{Doors, Edge};
 use crate::http::serve::ListenError;
 use crate::http::{page, routes};
-use crate::journal::OpenError;
 
 /// What keeps the program from running.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +38,6 @@ pub enum AppError {
          (the chart's rbac.authDelegator does)"
     )]
     Reviews(cluster::Error),
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] OpenError),
     /// Tokens cannot be hashed.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::memory::Budget;
 use super::rooms::{Plan, Rooms};
-use super::{AppError, history, router};
+use super::{AppError, router};
 use crate::admin::Admin;
 use crate::cluster::{self, Cluster};
 use crate::config;
@@ -93,9 +93,7 @@ pub async fn serve(
         }
         config::Auth::None => (Doors::for_loopback(), Gate::open(metrics.clone())),
     };
-    let store = config.history.store.clone();
-    let journal = history::begin(store, plan.journal, plan.epoch(), metrics.clone()).await?;
-    let rooms = Rooms::start_with(journal, plan, metrics.clone(), shutdown.clone(), gate);
+    let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
     rooms.report_to(&admin);
     let doors = doors.with_bounds(limits.head_bytes, limits.body_bytes);
     let router = router(&rooms, doors, seed);

@@ -8,7 +8,7 @@
 //!
 //! Pure: no clock, no I/O.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use crate::time::SECOND;
 
@@ -49,8 +49,6 @@ pub(super) struct Fingerprint {
     inside: bool,
     /// Lines were forgotten for their age or number.
     forgot: bool,
-    /// Stamps of lines whose text was not kept as it was read: they are known by their stamp alone.
-    blurred: BTreeSet<i64>,
 }
 
 /// Where one line of a replay belongs.
@@ -110,19 +108,6 @@ impl Fingerprint {
         self.inside = true;
     }
 
-    /// Notes that of lines with this stamp only the stamp is known.
-    pub(super) fn blur(&mut self, time: i64) {
-        self.blurred.insert(time);
-    }
-
-    /// The mark by which a line is compared with what is remembered.
-    pub(super) fn seen_as(&self, mark: Mark) -> Mark {
-        if self.blurred.is_empty() || !self.blurred.contains(&mark.time) {
-            return mark;
-        }
-        Mark { hash: 0, len: 0, ..mark }
-    }
-
     /// Remembers a delivered line.
     pub(super) fn push(&mut self, mark: Mark) {
         if !self.marks.is_empty() && mark.time < self.newest - STEP {
@@ -136,11 +121,8 @@ impl Fingerprint {
             self.unseen = self.inside.then_some(mark.time);
         }
         self.newest = self.newest.max(mark.time);
-        self.marks.push_back(self.seen_as(mark));
+        self.marks.push_back(mark);
         let horizon = self.newest - WINDOW;
-        while self.blurred.first().is_some_and(|time| *time < horizon) {
-            self.blurred.pop_first();
-        }
         while let Some(oldest) = self.marks.front().filter(|_| self.marks.len() > 1) {
             let too_many = self.marks.len() > MAX_MARKS;
             if !too_many && oldest.time >= horizon {

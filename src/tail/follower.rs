@@ -18,7 +18,7 @@ use super::probe::{self, End};
 use super::reading::{Desk, Head, Reading, Said};
 use super::standing::Standing;
 use super::stream::Stream;
-use super::{Options, Proven, Sink};
+use super::{Options, Sink};
 use crate::cluster::{Cluster, LogError, LogRequest};
 use crate::ids::{Entry, Gap, GapReason, Side, Source, SourceChange, SourceState};
 use crate::telemetry::{Metrics, events};
@@ -71,10 +71,6 @@ pub(super) struct Memory {
     pub(super) first_time: Option<i64>,
     /// Older lines were there at the first opening, or may have been.
     pub(super) tail_cut: bool,
-    /// An earlier process read the beginning, and how many lines it had is not known.
-    pub(super) inherited: bool,
-    /// Nobody has found yet where that process stopped.
-    pub(super) unproven: bool,
 }
 
 /// The one upstream reader of a source.
@@ -82,7 +78,6 @@ pub(super) struct Follower {
     pub(super) source: Arc<Source>,
     pub(super) cluster: Cluster,
     pub(super) sink: Sink,
-    pub(super) proven: Proven,
     pub(super) options: Arc<Options>,
     pub(super) pace: Arc<Pace>,
     pub(super) metrics: Arc<Metrics>,
@@ -156,11 +151,6 @@ impl Known {
 impl Memory {
     pub(super) fn desk<'a>(&'a mut self, batch: &'a mut Batch) -> Desk<'a> {
         Desk { known: &mut self.fingerprint, batch, now: time::now() }
-    }
-
-    /// How many lines the log had, if all were counted.
-    pub(super) fn counted(&self) -> Option<u64> {
-        (!self.inherited).then_some(self.lines)
     }
 
     /// Whatever ended the last follow cleanly may not have been the end of the container.
@@ -490,7 +480,7 @@ impl Follower {
             state,
             from_start: self.memory.from_start,
             complete,
-            lines: self.memory.counted().filter(|_| ended),
+            lines: ended.then_some(self.memory.lines),
             reason: reason.map(Into::into),
         };
         self.emit(Entry::Source(Arc::new(change)));

@@ -141,7 +141,6 @@ impl Follower {
             }
             _ => {}
         }
-        self.note_proof(&reading);
         // The attempt was over before this read began, so it showed all there is, like the clean end
         // of a follow: a pod that is removed before the second look has lost nothing.
         self.memory.clean_end = Some(CleanEnd::of_last_read());

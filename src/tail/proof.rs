@@ -147,15 +147,6 @@ impl Follower {
         Ok(reading.is_ours())
     }
 
-    /// Says once that a log goes on where an earlier process stopped: what it had read last was found,
-    /// or a gap says what is missing.
-    pub(super) fn note_proof(&mut self, reading: &Reading) {
-        if self.memory.unproven && reading.is_ours() {
-            self.memory.unproven = false;
-            (self.proven)(&self.source);
-        }
-    }
-
     /// Lines are missing before those that are held.
     fn missing(&mut self, reading: &Reading) {
         let reason = if self.was_unreachable {

@@ -21,9 +21,11 @@ use super::merge::{MERGE_TIME, Merge};
 use super::nodes::Nodes;
 use super::pace::Pace;
 use super::standing::Standing;
-use super::{Options, Proven, Sink};
+use super::{Options, Sink};
 use crate::cluster::Cluster;
-use crate::ids::{AttemptKey, Entry, Gap, GapReason, Side, Source, WorkloadId};
+use crate::ids::{
+    AttemptKey, Entry, Gap, GapReason, Side, Source, SourceChange, SourceState, WorkloadId,
+};
 use crate::telemetry::{Metrics, events, panic_words};
 use crate::time;
 use crate::watch::{Index, PodEntry};
@@ -46,8 +48,6 @@ pub struct Wiring {
     pub waters: Waters,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Told of each log that goes on where an earlier process stopped, without a hole.
-    pub proven: Proven,
     /// Where tasks live.
     pub tracker: TaskTracker,
     /// Ends all followers.
@@ -75,9 +75,7 @@ pub(super) struct State {
     pub(super) memories: HashMap<AttemptKey, Memory>,
     sides: HashMap<Arc<str>, Side>,
     /// The newest attempt of each container of a leased workload, by pod.
-    pub(super) newest: HashMap<Arc<str>, HashMap<Arc<str>, u32>>,
-    /// What an earlier process had not read to its end, until it is known whether it can be read.
-    pub(super) inherited: Vec<Arc<Source>>,
+    newest: HashMap<Arc<str>, HashMap<Arc<str>, u32>>,
     /// Sources that are wanted but have no place.
     pub(super) starved: HashMap<AttemptKey, Starved>,
     pub(super) per_node: HashMap<Arc<str>, usize>,
@@ -259,6 +257,39 @@ impl Tail {
         }
     }
 
+    /// Says of attempts that went by between two looks that their logs are gone.
+    fn tell_collected(&self, state: &mut State, pod: &PodEntry) {
+        for container in &pod.containers {
+            let newest = container.restarts + 1;
+            let containers = state.newest.entry(pod.uid.clone()).or_default();
+            let Some(seen) = containers.insert(container.name.clone(), newest) else { continue };
+            for attempt in attempts::collected(seen, container) {
+                let source = Arc::new(attempts::unseen(pod, container, attempt));
+                let reason = GapReason::AttemptCollected;
+                let gap = Gap {
+                    time: time::now(),
+                    reason,
+                    source: Some(source.clone()),
+                    from: None,
+                    to: None,
+                    count: None,
+                };
+                events::GapMarked { gap: &gap }.emit(&self.inner.wiring.metrics);
+                (self.inner.wiring.sink)(&source.workload, Entry::Gap(Arc::new(gap)));
+                let ended = SourceChange {
+                    time: time::now(),
+                    source: source.clone(),
+                    state: SourceState::Ended,
+                    from_start: None,
+                    complete: Some(false),
+                    lines: Some(0),
+                    reason: Some(reason.as_str().into()),
+                };
+                (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(ended)));
+            }
+        }
+    }
+
     /// Logs that are opened together are merged by time for as long as their backlogs come.
     fn merge(&self, workload: &Arc<WorkloadId>) -> Arc<Merge> {
         let merge = Merge::new(workload.clone(), self.inner.wiring.sink.clone());
@@ -301,7 +332,6 @@ impl Tail {
             source: source.clone(),
             cluster: wiring.cluster.clone(),
             sink: wiring.sink.clone(),
-            proven: wiring.proven.clone(),
             options: self.inner.options.clone(),
             pace: self.inner.pace.clone(),
             metrics: wiring.metrics.clone(),

@@ -26,7 +26,6 @@ mod recorder;
 mod reopen;
 mod requests;
 mod restart;
-mod stored;
 mod resume;
 mod rig;
 mod rights;
