@@ -3,7 +3,6 @@
 //! served. What they never served is their loss, not ours.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,8 +27,6 @@ use crate::disk::Given;
 pub struct Tap {
     /// For the service.
     pub kubeconfig: PathBuf,
-    /// Where it listens.
-    pub address: SocketAddr,
     given: Arc<Mutex<Given>>,
     task: JoinHandle<()>,
 }
@@ -59,7 +56,7 @@ impl Tap {
                 tokio::spawn(connection);
             }
         });
-        Tap { kubeconfig, address, given, task }
+        Tap { kubeconfig, given, task }
     }
 
     /// The lines that were served so far.
