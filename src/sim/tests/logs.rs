@@ -159,60 +159,6 @@ async fn over_tcp_a_follow_is_live_and_the_listener_ends_with_its_token() {
     listening.await.unwrap();
 }
 
-/// A measure, not a test: `cargo test --release --lib sim:: -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures speed for ten seconds"]
-async fn five_hundred_followed_containers() {
-    let sim = Sim::new(SimOptions {
-        write_tick: Duration::from_millis(50),
-        log_max_bytes: 1 << 20,
-        odd_chunks: false,
-        ..SimOptions::default()
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    sim.tasks.spawn({
-        let sim = sim.clone();
-        async move { sim.listen(listener, CancellationToken::new()).await }
-    });
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = kube::Client::try_from(Sim::config(address).unwrap()).unwrap();
-    let spec = web("shop/web:1", Program::numbered("run", 200.0));
-    sim.apply(Deployment { replicas: 500, ..spec });
-    tokio::time::sleep(3 * SECOND).await;
-    let read = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    for pod in sim.pods("shop", "web-") {
-        let (client, read) = (client.clone(), read.clone());
-        sim.tasks.spawn(async move {
-            let api: Api<core::Pod> = Api::namespaced(client, "shop");
-            let params = LogParams { follow: true, timestamps: true, ..LogParams::default() };
-            let mut body = api.log_stream(&pod.name, &params).await.unwrap();
-            let mut piece = vec![0; 64 * 1024];
-            while let Ok(count) = body.read(&mut piece).await {
-                if count == 0 {
-                    return;
-                }
-                let lines = memchr::memchr_iter(b'\n', &piece[..count]).count();
-                read.fetch_add(lines as u64, std::sync::atomic::Ordering::Relaxed);
-            }
-        });
-    }
-    tokio::time::sleep(5 * SECOND).await;
-    let cpu = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
-    let before = (read.load(std::sync::atomic::Ordering::Relaxed), cpu());
-    tokio::time::sleep(10 * SECOND).await;
-    let lines = read.load(std::sync::atomic::Ordering::Relaxed) - before.0;
-    let busy = cpu() - before.1;
-    #[allow(clippy::print_stdout, reason = "a measure is for reading")]
-    {
-        println!("{} lines/s, {} % of a core", lines / 10, busy / 10);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_collected_attempt_is_told_in_the_body_without_stamp_or_line_end() {
     let sim = sim();
