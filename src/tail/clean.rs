@@ -38,7 +38,8 @@ impl CleanEnd {
         CleanEnd { at, came: at - silent, late, after: false, doubted: false }
     }
 
-    /// The end of a read that began after the container had ended, whatever the clocks say.
+    /// The end of a read that came to the end of the file after the container had ended, whatever the
+    /// clocks say.
     pub(super) fn of_last_read() -> CleanEnd {
         CleanEnd { after: true, ..CleanEnd::now(Duration::ZERO, None) }
     }

@@ -17,8 +17,14 @@ const MAX_MESSAGE: usize = 300;
 
 /// How the kubelet says that the runtime has removed the container, or its log
 /// (kuberuntime_container.go; cri-client, logs.go).
-const UNKNOWN: [&[u8]; 2] =
-    [b"unable to retrieve container logs for ", b"failed to try resolving symlinks in path "];
+const UNKNOWN: [&[u8]; 3] = [
+    b"unable to retrieve container logs for ",
+    b"failed to try resolving symlinks in path ",
+    REMOVED,
+];
+/// How it says so in a follow: at the end of the file it asks the runtime whether the container still
+/// runs, and there is none any more (cri-client, logs.go, `waitLogs`).
+const REMOVED: &[u8] = b"rpc error: code = NotFound desc = ";
 
 /// Reads one answer.
 pub(super) struct Reading {
@@ -43,6 +49,8 @@ pub(super) struct Reading {
     passed_over: bool,
     /// The last message said that the runtime does not know the container any more.
     unknown: bool,
+    /// It said so at the end of the file.
+    removed: bool,
     /// Older lines were there and not asked for, once that is known.
     tail_cut: Option<bool>,
     /// The answer is the attempt's: it holds its anchor, or a status said so.
@@ -130,6 +138,7 @@ impl Reading {
             message: None,
             passed_over: false,
             unknown: false,
+            removed: false,
             tail_cut: None,
             ours: false,
             delivered: 0,
@@ -168,6 +177,7 @@ impl Reading {
             && says_unknown(raw.text)
             && self.message.is_none()
         {
+            self.removed = raw.text.starts_with(REMOVED);
             self.hear(raw, desk.known.last());
         }
         self.splitter = splitter;
@@ -286,6 +296,12 @@ impl Reading {
     /// Everything that came was a line, and ended with a line end.
     pub(super) fn ends_well(&self) -> bool {
         self.ours && !self.passed_over && self.splitter.fragment().is_none()
+    }
+
+    /// All lines came, and then the word that the container has been removed: the file was read to its
+    /// end after the container's.
+    pub(super) fn ends_with_removal(&self) -> bool {
+        self.ours && self.removed
     }
 
     /// What the kubelet said instead of a log line, if it did, and where.
@@ -486,6 +502,8 @@ mod tests {
     #[test]
     fn the_last_word_of_a_kubelet_has_no_line_end() {
         let unknown = "unable to retrieve container logs for containerd://7d8xk";
+        let removed = "rpc error: code = NotFound desc = an error occurred when try to find \
+                       container \"7d8xk\": not found";
         let watcher = "failed to create fsnotify watcher: too many open files";
         let mut bench = bench();
         let one = stamped(1, "one");
@@ -495,6 +513,8 @@ mod tests {
             (format!("{one}{unknown}"), true, true),
             (unknown.to_owned(), true, true),
             ("2026-11-22T14".to_owned(), false, false),
+            (format!("{one}{removed}"), true, true),
+            (removed.to_owned(), true, true),
             (format!("{one}{watcher}"), false, false),
             (one.clone(), false, false),
         ];
@@ -509,6 +529,8 @@ mod tests {
             let heard = (reading.message().is_some(), reading.says_unknown());
             assert_eq!(heard, (message, gone), "{answer}");
             assert_eq!(reading.ends_well(), answer == one, "{answer}");
+            let whole = answer == format!("{one}{removed}");
+            assert_eq!(reading.ends_with_removal(), whole, "{answer}");
         }
     }
 

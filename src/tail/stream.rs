@@ -212,6 +212,9 @@ impl Follower {
     async fn note_end(&mut self, end: &End, reading: &Reading, ended: CleanEnd) {
         match end {
             End::Clean if reading.ends_well() => self.memory.clean_end = Some(ended),
+            End::Clean if reading.ends_with_removal() => {
+                self.memory.clean_end = Some(CleanEnd::of_last_read());
+            }
             // What ended cleanly before was not the end.
             _ if reading.delivered() > 0 => self.memory.clean_end = None,
             // What came after our attempt.

@@ -90,6 +90,7 @@ impl<'a> Scene<'a> {
         eprintln!("{name}:\n{}", verdict.table);
         if !verdict.faults.is_empty() {
             eprintln!("{}", transcripts[0].told());
+            service.keep_log();
         }
         verdict
     }

@@ -144,6 +144,15 @@ impl Service {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Keeps its log in a file beside the program when it is dropped, and says where.
+    pub fn keep_log(&self) {
+        let kept = std::env::current_exe().unwrap().with_file_name(self.log.file_name().unwrap());
+        match std::fs::copy(&self.log, &kept) {
+            Ok(_) => eprintln!("the log of rollcast is in {}", kept.display()),
+            Err(error) => eprintln!("the log of rollcast is lost: {error}"),
+        }
+    }
+
     pub async fn fetch(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
         fetch(self.address, path, headers).await
     }
