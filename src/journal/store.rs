@@ -156,15 +156,6 @@ pub struct Status {
     pub failing: Option<String>,
 }
 
-// === impl Restart ===
-
-impl Restart {
-    /// Whether a record with this sequence number may have been issued, and is lost.
-    pub fn lost(&self, seq: u64) -> bool {
-        self.after < seq && seq <= self.through
-    }
-}
-
 // === impl Attempt ===
 
 impl Attempt {
