@@ -164,12 +164,17 @@ pub struct Serving {
 
 /// Starts `rollcast serve` with its defaults and waits until it is ready.
 pub fn serve(cluster: &Cluster) -> Outcome<Serving> {
+    serve_with(cluster, &[])
+}
+
+/// The same with further options.
+pub fn serve_with(cluster: &Cluster, options: &[&str]) -> Outcome<Serving> {
     let (port, admin) = (free_port()?, free_port()?);
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcast"));
     command.args(["serve", "--auth", "none", "--log", "error", "--kubeconfig"]);
     command.arg(cluster.kubeconfig.path());
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
-    command.args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
+    command.args(["--admin-listen", &format!("127.0.0.1:{admin}")]).args(options);
     let role = Role::spawn("serve", &mut command)?;
     for _ in 0..600 {
         if ready(admin) {

@@ -3,7 +3,8 @@
 //! A sampled viewer parses events, checks that each line comes once and in order, and notes the time
 //! from the line's stamp to its arrival. The others only count bytes, which the kernel discards
 //! (`MSG_TRUNC`): so the client does not bound the run. Where all viewers are sent the same bytes,
-//! their counts must equal those of a sampled one.
+//! their counts must equal those of a sampled one. The last of them may be slow on purpose, or read
+//! nothing at all.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use rollcast::time::{self, parse_stamp};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use crate::Outcome;
@@ -30,13 +31,20 @@ const SAMPLED: usize = 5;
 /// Bytes of one read.
 const READ: usize = 256 * 1024;
 /// What says that a viewer has caught up.
-const LIVE: &[u8] = b"event: live\n";
+pub const LIVE: &[u8] = b"event: live\n";
+/// Bytes a second that a slow viewer takes.
+const TRICKLE: usize = 1024;
+/// Bytes that the kernel keeps for a slow viewer: as few as it lets one have, or it would take the
+/// whole run for a slow one without the server's noticing.
+const SLOW_BUFFER: u32 = 4096;
+/// Of so many lines one has its delay noted; a minute of all would fill the memory.
+const NOTE_EVERY: u64 = 16;
 /// How long stragglers may take after the last line.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What all viewers share.
 #[derive(Debug, Default)]
-struct Board {
+pub struct Board {
     live: AtomicUsize,
     /// Bytes since live, of all viewers.
     bytes: AtomicU64,
@@ -53,19 +61,42 @@ struct Board {
 /// One viewer's count of bytes since live.
 type Counted = Arc<AtomicU64>;
 
+/// How a viewer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Everything at once, and looks at it.
+    Looking,
+    /// Everything at once.
+    Counting,
+    /// A trickle.
+    Slow,
+    /// Nothing once it is live.
+    Still,
+}
+
 pub async fn run(args: &Args) -> Outcome {
     let (port, viewers) = (args.get("port", 0u16), args.get("viewers", 1_000usize));
     let path = args.word("path");
     let (warm, window) = (args.get("warm", 1u64), args.get("window", 6u64));
     let board = Arc::new(Board { checking: args.get("check", true), ..Board::default() });
+    let (slow, still) = (args.get("slow", 0usize), args.get("still", 0usize));
+    let brisk = viewers - slow - still;
     let tasks = TaskTracker::new();
     let mut counts = Vec::new();
     for at in 0..viewers {
         let counted = Counted::default();
-        counts.push(counted.clone());
+        if at < brisk {
+            counts.push(counted.clone());
+        }
+        let pace = match at {
+            _ if at < SAMPLED => Pace::Looking,
+            _ if at < brisk => Pace::Counting,
+            _ if at < brisk + slow => Pace::Slow,
+            _ => Pace::Still,
+        };
         let (board, path) = (board.clone(), path.clone());
         tasks.spawn(async move {
-            if let Err(error) = view(port, &path, at < SAMPLED, &board, &counted).await {
+            if let Err(error) = view(port, &path, pace, &board, &counted).await {
                 complain(&format!("viewer {at}: {error}"));
                 board.wrong.fetch_add(1, Ordering::Relaxed);
             }
@@ -137,8 +168,12 @@ async fn until(what: impl Fn() -> bool) -> Outcome {
     Ok(())
 }
 
-async fn view(port: u16, path: &str, sampled: bool, board: &Board, counted: &Counted) -> Outcome {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn view(port: u16, path: &str, pace: Pace, board: &Board, counted: &Counted) -> Outcome {
+    let socket = TcpSocket::new_v4()?;
+    if matches!(pace, Pace::Slow | Pace::Still) {
+        socket.set_recv_buffer_size(SLOW_BUFFER)?;
+    }
+    let mut socket = socket.connect(([127, 0, 0, 1], port).into()).await?;
     let request =
         format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n");
     socket.write_all(request.as_bytes()).await?;
@@ -162,7 +197,22 @@ async fn view(port: u16, path: &str, sampled: bool, board: &Board, counted: &Cou
     }
     drop(first);
     board.live.fetch_add(1, Ordering::Relaxed);
-    if sampled { look(socket, board, counted).await } else { skim(socket, board, counted).await }
+    match pace {
+        Pace::Looking => look(socket, board, counted).await,
+        Pace::Counting => skim(socket, board, counted).await,
+        Pace::Slow => trickle(socket).await,
+        // Holds the socket until the process ends.
+        Pace::Still => std::future::pending().await,
+    }
+}
+
+/// Reads so little that it falls behind.
+async fn trickle(mut socket: TcpStream) -> Outcome {
+    let mut buffer = vec![0; TRICKLE / 4];
+    while socket.read(&mut buffer).await? > 0 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    Err("the server ended the stream".into())
 }
 
 /// Reads and discards.
@@ -204,15 +254,17 @@ async fn look(mut socket: TcpStream, board: &Board, counted: &Counted) -> Outcom
 
 /// Finds the lines of a log in chunked SSE.
 #[derive(Default)]
-struct Parser {
+pub struct Parser {
     carry: Vec<u8>,
     next: HashMap<Vec<u8>, u64>,
     last_id: Option<u64>,
     delays: Vec<i64>,
+    seen: u64,
 }
 
 impl Parser {
-    fn push(&mut self, bytes: &[u8], now: i64, board: &Board) {
+    /// Takes what was received at this time (nanoseconds since 1970).
+    pub fn push(&mut self, bytes: &[u8], now: i64, board: &Board) {
         let mut rest = std::mem::take(&mut self.carry);
         rest.extend_from_slice(bytes);
         let mut from = 0;
@@ -252,10 +304,10 @@ impl Parser {
         if !board.checking {
             return true;
         }
+        self.seen += 1;
         let stamp = data.strip_prefix(b"{\"time\":\"").unwrap_or(data);
-        if let Some((time, _)) = parse_stamp(stamp) {
-            self.delays.push(now - time);
-        }
+        let noted = self.seen.is_multiple_of(NOTE_EVERY).then(|| parse_stamp(stamp)).flatten();
+        self.delays.extend(noted.map(|(time, _)| now - time));
         let text = &data[start..];
         let text = &text[..memchr::memchr(b'"', text).unwrap_or(text.len())];
         let source = text.split(|byte| *byte == b' ').nth(2).unwrap_or_default();
@@ -271,7 +323,18 @@ impl Parser {
 }
 
 impl Board {
-    fn lines(&self) -> u64 {
+    /// One that looks at every line.
+    pub fn checking() -> Board {
+        Board { checking: true, ..Board::default() }
+    }
+
+    /// Lines so far.
+    pub fn lines(&self) -> u64 {
         self.lines.load(Ordering::Relaxed)
+    }
+
+    /// Of those, what was wrong.
+    pub fn wrong(&self) -> u64 {
+        self.wrong.load(Ordering::Relaxed)
     }
 }

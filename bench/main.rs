@@ -14,8 +14,11 @@ mod load;
 mod memory;
 mod peer;
 mod process;
+mod replay;
 mod report;
+mod slow;
 mod tails;
+mod through;
 
 use std::process::ExitCode;
 
@@ -40,6 +43,9 @@ fn main() -> ExitCode {
         Some("ingest") => ingest::run(&args).map(|rows| report::print(&rows)),
         Some("fanout") => fanout::run(&args).map(|rows| report::print(&rows)),
         Some("memory") => memory::run(&args).map(|rows| report::print(&rows)),
+        Some("through") => through::run(&args).map(|rows| report::print(&rows)),
+        Some("replay") => replay::run(&args).map(|rows| report::print(&rows)),
+        Some("slow") => slow::run(&args).map(|rows| report::print(&rows)),
         Some("role-cluster") => process::block_on(cluster::run(&args)),
         Some("role-ours") => process::block_on(tails::ours(&args)),
         Some("role-naive") => process::block_on(tails::naive(&args)),
@@ -47,9 +53,11 @@ fn main() -> ExitCode {
         Some("role-sse") => process::block_on(peer::sse(&args)),
         Some("role-send") => process::block_on(peer::send(&args)),
         Some("role-load") => process::block_on(load::run(&args)),
+        Some("role-replay") => process::block_on(replay::client(&args)),
         Some("role-index") => process::block_on(memory::index(&args)),
         Some(other) => {
-            Err(format!("unknown word {other}: expected all, ingest, fanout or memory").into())
+            let known = "all, ingest, fanout, memory, through, replay or slow";
+            Err(format!("unknown word {other}: expected {known}").into())
         }
     };
     match outcome {

@@ -6,7 +6,7 @@ use std::process::Command;
 use rollcast::time;
 
 use crate::process::{Args, complain, say};
-use crate::{Outcome, fanout, ingest, memory};
+use crate::{Outcome, fanout, ingest, memory, replay, slow, through};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -80,6 +80,9 @@ pub fn all(args: &Args) -> Outcome {
         ("ingest", ingest::run as fn(&Args) -> Outcome<Vec<Row>>),
         ("fanout", fanout::run),
         ("memory", memory::run),
+        ("through", through::run),
+        ("replay", replay::run),
+        ("slow", slow::run),
     ] {
         complain(&format!("{name} …"));
         rows.extend(bench(args)?);

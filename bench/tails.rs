@@ -72,6 +72,7 @@ pub async fn ours(args: &Args) -> Outcome {
             index: index.clone(),
             sink: sink(journal.clone(), check.clone()),
             waters: Waters::new(shutdown.clone()),
+            proven: Arc::new(|_| {}),
             metrics: metrics.clone(),
             tracker: tracker.clone(),
             shutdown: shutdown.clone(),
@@ -83,6 +84,7 @@ pub async fn ours(args: &Args) -> Outcome {
             max_followers_per_node: 5_000,
             opens_per_second: args.get("opens", 100_000),
             linger: Duration::from_secs(30),
+            kept: Duration::from_secs(3600),
             seed: 1,
         },
     );

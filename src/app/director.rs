@@ -46,6 +46,9 @@ impl Director {
         if !pods.is_empty() {
             self.tail.pods(&pods);
         }
+        if matches!(change, Change::Synced) {
+            self.tail.take_up();
+        }
         for workload in concerned {
             let entry = self.index.workload(&workload);
             let status = self.model.lock().current(&workload);

@@ -5,12 +5,14 @@
 
 mod demo;
 mod director;
+mod history;
 mod memory;
 mod recorder;
 mod rooms;
 mod serve;
 
 pub use demo::demo;
+pub use history::History;
 pub use memory::{Budget, Used};
 pub use rooms::{Plan, Rooms};
 pub use serve::serve;
@@ -22,6 +24,7 @@ use crate::http::auth::NoRandomness;
 use crate::http::edge::{Doors, Edge};
 use crate::http::serve::ListenError;
 use crate::http::{page, routes};
+use crate::journal::OpenError;
 
 /// What keeps the program from running.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,9 @@ pub enum AppError {
          (the chart's rbac.authDelegator does)"
     )]
     Reviews(cluster::Error),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
     /// Tokens cannot be hashed.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::director::Director;
+use super::history::{self, History};
 use super::memory::{self, Budget, Valves};
 use super::recorder::{Policy, Recorder};
 use crate::admin::{Admin, Waiting};
@@ -63,16 +64,38 @@ pub struct Rooms {
     recorder: Arc<Mutex<Recorder>>,
 }
 
+// === impl Plan ===
+
+impl Plan {
+    /// The epoch of a new journal.
+    pub fn epoch(&self) -> Epoch {
+        Epoch::draw(&mut fastrand::Rng::with_seed(self.seed))
+    }
+}
+
 // === impl Rooms ===
 
 impl Rooms {
-    /// Starts the rooms; they run until `shutdown` stops.
+    /// Starts the rooms with a new journal; they run until `shutdown` stops.
     pub fn start(plan: Plan, metrics: Arc<Metrics>, shutdown: Shutdown, gate: Gate) -> Rooms {
+        let history = History::new(plan.epoch(), plan.journal);
+        Rooms::start_with(history, plan, metrics, shutdown, gate)
+    }
+
+    /// Starts the rooms with a journal that is there already.
+    pub fn start_with(
+        History { journal, before }: History,
+        plan: Plan,
+        metrics: Arc<Metrics>,
+        shutdown: Shutdown,
+        gate: Gate,
+    ) -> Rooms {
         let tracker = TaskTracker::new();
         let token = shutdown.token();
         let supervisor = Supervisor::new(tracker.clone(), token.clone(), metrics.clone(), "app");
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        let journal = Journal::new(Epoch::draw(&mut random), plan.journal);
+        // The first draw was the epoch of a new journal.
+        let _ = Epoch::draw(&mut random);
         let index = Index::new();
         let model = Arc::new(Mutex::new(Model::new()));
         let waters = Waters::new(token.clone());
@@ -83,12 +106,14 @@ impl Rooms {
                 index: index.clone(),
                 sink: sink.clone(),
                 waters,
+                proven: proven(journal.clone()),
                 metrics: metrics.clone(),
                 tracker: tracker.clone(),
                 shutdown: token.clone(),
             },
-            tail_options(&plan.logs, random.u64(..)),
+            tail_options(&plan.logs, plan.journal.age, random.u64(..)),
         );
+        tail.remember(before);
         let views = Views::new(
             journal.clone(),
             index.clone(),
@@ -186,6 +211,7 @@ impl Rooms {
                     "head": journal.head(),
                     "bytes": journal.bytes(),
                     "evicted_records": journal.evicted(),
+                    "store": journal.store().map(history::show),
                 })
             }),
         );
@@ -205,11 +231,13 @@ impl Rooms {
         admin.show("tail", Arc::new(move || serde_json::json!(tail.status())));
     }
 
-    /// Waits until every task has ended; call after shutdown has stopped.
+    /// Waits until every task has ended and the journal's store is closed; call after shutdown has
+    /// stopped.
     pub async fn ended(&self) {
         let tracker = self.supervisor.tracker();
         tracker.close();
         tracker.wait().await;
+        history::end(self.service.journal.clone()).await;
     }
 }
 
@@ -230,7 +258,11 @@ fn sink(journal: Journal, waters: Waters) -> tail::Sink {
     })
 }
 
-fn tail_options(logs: &config::Logs, seed: u64) -> tail::Options {
+fn proven(journal: Journal) -> tail::Proven {
+    Arc::new(move |source| journal.proven(&source.workload, &source.key))
+}
+
+fn tail_options(logs: &config::Logs, kept: Duration, seed: u64) -> tail::Options {
     tail::Options {
         backfill_lines: logs.backfill_lines,
         max_line_bytes: logs.max_line_bytes,
@@ -238,15 +270,20 @@ fn tail_options(logs: &config::Logs, seed: u64) -> tail::Options {
         max_followers_per_node: logs.max_followers_per_node,
         opens_per_second: logs.opens_per_second,
         linger: logs.linger,
+        kept,
         seed,
     }
 }
 
 async fn janitor(journal: Journal, metrics: Arc<Metrics>) {
-    let (mut head, mut evicted) = (0, 0);
+    // What a store gave back was counted by the process that appended it.
+    let (mut head, mut evicted) = (journal.head(), journal.evicted());
     loop {
         journal.expire(time::now());
         metrics.journal_bytes.set(journal.bytes());
+        if let Some(status) = journal.store() {
+            history::measure(&status, &metrics);
+        }
         let now = (journal.head(), journal.evicted());
         metrics.journal_records.add(now.0 - head);
         metrics.journal_evicted_records.add(now.1 - evicted);

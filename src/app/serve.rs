@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::memory::Budget;
 use super::rooms::{Plan, Rooms};
-use super::{AppError, router};
+use super::{AppError, history, router};
 use crate::admin::Admin;
 use crate::cluster::{self, Cluster};
 use crate::config;
@@ -16,7 +16,7 @@ use crate::http::auth::Gate;
 use crate::http::edge::Doors;
 use crate::http::serve::{self, Bounds, Closes, Serving};
 use crate::journal::Limits;
-use crate::shutdown::{Ending, Shutdown, Signals};
+use crate::shutdown::{Ending, Shutdown, Signal, Signals};
 use crate::telemetry::{Exposition, Metrics};
 use crate::watch::WatchOptions;
 
@@ -55,13 +55,7 @@ pub async fn serve(
     let login = config.auth != config::Auth::None;
     tokio::select! {
         met = meet(&cluster, login) => met?,
-        signal = signals.next() => {
-            tracing::info!(signal = signal.name(), "stopped before serving");
-            shutdown.stop();
-            listeners.close();
-            listeners.wait().await;
-            return Ok(Ending::Drained);
-        }
+        signal = signals.next() => return Ok(stopped_early(signal, &shutdown, &listeners).await),
     }
     let plan = Plan {
         cluster,
@@ -93,7 +87,15 @@ pub async fn serve(
         }
         config::Auth::None => (Doors::for_loopback(), Gate::open(metrics.clone())),
     };
-    let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
+    let store = config.history.store.clone();
+    let begin =
+        history::begin(store, plan.journal, plan.logs.linger, plan.epoch(), metrics.clone());
+    let history = tokio::select! {
+        history = begin => history?,
+        // What is read is not written: nothing is lost with it.
+        signal = signals.next() => return Ok(stopped_early(signal, &shutdown, &listeners).await),
+    };
+    let rooms = Rooms::start_with(history, plan, metrics.clone(), shutdown.clone(), gate);
     rooms.report_to(&admin);
     let doors = doors.with_bounds(limits.head_bytes, limits.body_bytes);
     let router = router(&rooms, doors, seed);
@@ -122,6 +124,15 @@ pub async fn serve(
         listeners.wait().await;
     }
     Ok(ending)
+}
+
+/// Somebody wants the process to end before it serves.
+async fn stopped_early(signal: Signal, shutdown: &Shutdown, listeners: &TaskTracker) -> Ending {
+    tracing::info!(signal = signal.name(), "stopped before serving");
+    shutdown.stop();
+    listeners.close();
+    listeners.wait().await;
+    Ending::Drained
 }
 
 /// A cgroup's limit is not seen before the start, so what does not fit is said, not refused.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::limits::limits;
 use super::options::{
-    AuthMode, Command, DemoOptions, LogOptions, Options, RecordMode, ServeOptions,
+    AuthMode, Command, DemoOptions, LogOptions, Options, RecordMode, ServeOptions, StoreKind,
 };
 use super::units::{Size, Span};
 use super::{
-    Auth, Cluster, Config, ConfigError, Demo, Effective, History, Logs, Record, Serve, Streams,
+    Auth, Cluster, Config, ConfigError, Demo, Effective, History, Logs, Record, Serve, Store,
+    Streams,
 };
 use crate::ids::is_label;
 use crate::{shutdown, telemetry};
@@ -56,7 +57,7 @@ fn serve(
         view_cache_bytes: size("--view-cache-bytes", options.view_cache_bytes, 1 << 20, 64 << 30)?,
     };
     let logs = logs(&options, &effective)?;
-    let history = history(&options)?;
+    let history = history(&options, &effective)?;
     // A segment must hold the longest line with room to spare, or nothing could be kept of it.
     if logs.max_line_bytes * 2 > history.journal_workload_bytes {
         return Err(ConfigError::Contradiction {
@@ -156,7 +157,7 @@ fn logs(options: &ServeOptions, effective: &Effective) -> Result<Logs, ConfigErr
     })
 }
 
-fn history(options: &ServeOptions) -> Result<History, ConfigError> {
+fn history(options: &ServeOptions, effective: &Effective) -> Result<History, ConfigError> {
     let journal_bytes = size("--journal-bytes", options.journal_bytes, 1 << 20, TERABYTE)?;
     let journal_workload_bytes =
         size("--journal-workload-bytes", options.journal_workload_bytes, 64 << 10, TERABYTE)?;
@@ -172,7 +173,52 @@ fn history(options: &ServeOptions) -> Result<History, ConfigError> {
         journal_bytes,
         journal_workload_bytes,
         journal_age: within("--journal-age", options.journal_age, 60, 720 * 3600)?,
+        store: store(options, effective, journal_bytes as u64)?,
     })
+}
+
+fn store(
+    options: &ServeOptions,
+    effective: &Effective,
+    journal_bytes: u64,
+) -> Result<Option<Store>, ConfigError> {
+    // An empty variable is an unset one.
+    let path = options.store_path.clone().filter(|path| !path.as_os_str().is_empty());
+    if options.store == StoreKind::None {
+        let path = path.map(|path| format!("--store-path {}", path.display()));
+        let bytes = || format!("--store-bytes {}", options.store_bytes);
+        let sync = || format!("--store-sync {}", options.store_sync);
+        let second = path
+            .or_else(|| effective.is_set("store-bytes").then(bytes))
+            .or_else(|| effective.is_set("store-sync").then(sync));
+        return match second {
+            None => Ok(None),
+            Some(second) => Err(ConfigError::Contradiction {
+                first: "--store none".to_owned(),
+                second,
+                advice: "history is stored with --store file only",
+            }),
+        };
+    }
+    let Some(path) = path else {
+        return Err(ConfigError::Contradiction {
+            first: "--store file".to_owned(),
+            second: "no --store-path".to_owned(),
+            advice: "name a directory on a volume that outlives the process",
+        });
+    };
+    let bytes = size("--store-bytes", options.store_bytes, 2 << 20, TERABYTE)? as u64;
+    let least = journal_bytes.saturating_mul(2);
+    // The default is too small for a large journal; only a given value is a contradiction.
+    if bytes < least && effective.is_set("store-bytes") {
+        return Err(ConfigError::Contradiction {
+            first: format!("--store-bytes {}", options.store_bytes),
+            second: format!("--journal-bytes {}", options.journal_bytes),
+            advice: "store at least twice what memory may hold",
+        });
+    }
+    let sync = within("--store-sync", options.store_sync, 0, 60)?;
+    Ok(Some(Store { path, bytes: bytes.max(least), sync }))
 }
 
 fn telemetry(
@@ -367,6 +413,31 @@ mod tests {
             for word in words {
                 assert!(text.contains(word), "{args}: {text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_store_of_files_needs_a_directory_and_room() {
+        assert_eq!(served("").history.store, None);
+        let store = |args: &str| served(&format!("--store file --store-path /data {args}"));
+        let usual = store("").history.store.unwrap();
+        assert_eq!((usual.path.as_os_str().to_str(), usual.bytes), (Some("/data"), 256 << 20));
+        assert_eq!(usual.sync, Duration::from_secs(1));
+        assert_eq!(store("--journal-bytes 1GiB").history.store.unwrap().bytes, 2 << 30);
+        for (args, words) in [
+            ("--store file", ["--store file", "--store-path"]),
+            ("--store-path /data", ["--store none", "--store-path /data"]),
+            ("--store-bytes 1GiB", ["--store none", "--store-bytes 1GiB"]),
+            ("--store-sync 5s", ["--store none", "--store-sync 5s"]),
+            (
+                "--store file --store-path /data --store-bytes 200MiB",
+                ["--store-bytes 200MiB", "--journal-bytes 128MiB"],
+            ),
+            ("--store file --store-path /data --store-sync 2m", ["--store-sync", "60s"]),
+            ("--store redis", ["--store", "file"]),
+        ] {
+            let text = refused(&format!("serve {args}"));
+            assert!(words.iter().all(|word| text.contains(word)), "{args}: {text}");
         }
     }
 

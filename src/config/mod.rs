@@ -177,6 +177,19 @@ pub struct History {
     pub journal_workload_bytes: usize,
     /// Age at which records are forgotten.
     pub journal_age: Duration,
+    /// Where it is stored beside memory.
+    pub store: Option<Store>,
+}
+
+/// Files that history is stored in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Their directory; not empty.
+    pub path: PathBuf,
+    /// Bytes that they may hold; at least twice `journal_bytes`.
+    pub bytes: u64,
+    /// Longest time until they are on the disk; 0 to 60 s.
+    pub sync: Duration,
 }
 
 /// What clients may take. `None` is no limit.

@@ -37,6 +37,15 @@ pub(super) enum RecordMode {
     All,
 }
 
+/// Where history outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StoreKind {
+    /// Nowhere: a restart begins with an empty history.
+    None,
+    /// In files on a volume that only this process has.
+    File,
+}
+
 /// How callers prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum AuthMode {
@@ -309,6 +318,43 @@ pub(super) struct ServeOptions {
         help_heading = "History"
     )]
     pub(super) journal_age: Span,
+
+    /// Where history is stored beside memory, so that streams resume exactly after a restart.
+    #[arg(
+        long,
+        env = "ROLLCAST_STORE",
+        value_name = "KIND",
+        default_value = "none",
+        help_heading = "History"
+    )]
+    pub(super) store: StoreKind,
+
+    /// The directory of `--store file`, on a volume that outlives the pod. It is made if it does not
+    /// exist, and must hold nothing else.
+    #[arg(long, env = "ROLLCAST_STORE_PATH", value_name = "DIR", help_heading = "History")]
+    pub(super) store_path: Option<PathBuf>,
+
+    /// Room for stored history. At least twice --journal-bytes, so that what memory holds can be
+    /// carried on when old files go; the default grows with it. 2MiB to 1024GiB.
+    #[arg(
+        long,
+        env = "ROLLCAST_STORE_BYTES",
+        value_name = "SIZE",
+        default_value = "256MiB",
+        help_heading = "History"
+    )]
+    pub(super) store_bytes: Size,
+
+    /// Longest time until stored history is on the disk: what a power loss may cost. The end of the
+    /// process alone costs less. 0s waits for the disk after each write; to 60s.
+    #[arg(
+        long,
+        env = "ROLLCAST_STORE_SYNC",
+        value_name = "DURATION",
+        default_value = "1s",
+        help_heading = "History"
+    )]
+    pub(super) store_sync: Span,
 
     #[command(flatten)]
     pub(super) limits: LimitOptions,

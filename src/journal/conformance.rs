@@ -217,11 +217,11 @@ fn a_kill_is_told_where_it_can_have_cost_lines<M: Maker>(mut maker: M) {
     assert_eq!(read_all(&journal.shelf(&web), restart.through), (vec![5], vec![]));
     // A client that had more than the store has is told, too.
     assert_eq!(read_all(&journal.shelf(&web), head + 3).1.len(), 1);
-    // A closed store remembers it.
+    // Its log was heard since: whoever read it went on behind the last line, or said what is missing.
     maker.end(journal, true);
     let journal = maker.open(LIMITS);
-    assert!(journal.restart().is_none());
-    assert_eq!(read_all(&journal.shelf(&web), 0).1.len(), 1);
+    assert!(journal.restart().is_none() && journal.lost(head + 1));
+    assert_eq!(read_all(&journal.shelf(&web), 0), ((0..6).collect(), vec![]));
 }
 
 /// Whoever reads the logs proves that nothing was lost: then there is no gap.
@@ -234,6 +234,7 @@ fn a_proof_closes_the_hole_of_a_kill<M: Maker>(mut maker: M) {
     let sources = [source(&web, 1), source(&web, 2)];
     journal.append(&web, lines_of(&sources[0], 0..5), 0);
     journal.append(&web, lines_of(&sources[1], 5..7), 0);
+    let head = journal.head();
     maker.end(journal, false);
     let journal = maker.open(LIMITS);
     let mut last: Vec<_> = journal
@@ -243,16 +244,37 @@ fn a_proof_closes_the_hole_of_a_kill<M: Maker>(mut maker: M) {
         .collect();
     last.sort_unstable();
     assert_eq!(last, [(1, 4, false), (2, 6, false)]);
+    // A closed store remembers what is not proven.
+    let before = journal.restart().unwrap().through;
+    maker.end(journal, true);
+    let journal = maker.open(LIMITS);
+    assert!(journal.restart().is_none());
     journal.proven(&web, &sources[0].key);
     assert_eq!(read_all(&journal.shelf(&web), 0).1.len(), 1);
     journal.proven(&web, &sources[1].key);
     assert_eq!(read_all(&journal.shelf(&web), 0), ((0..7).collect(), vec![]));
     // Killed again: these logs were not heard of, so nothing of them can be lost this time.
-    let before = journal.restart().unwrap().through;
     maker.end(journal, false);
     let journal = maker.open(LIMITS);
-    let restart = journal.restart().unwrap();
+    let restart = journal.restart().unwrap().clone();
     assert!(restart.workloads.is_empty() && restart.through > before);
+    assert!(journal.lost(before) && journal.lost(restart.through), "of every restart");
+    assert!(!journal.lost(head) && !journal.lost(restart.through + 1));
+    // They were heard since, so what the first kill had lost of them was read or told of; what this
+    // one may have lost is another matter.
+    for source in &sources {
+        journal.append(&web, change(source, SourceState::Following), 0);
+    }
+    maker.end(journal, false);
+    let journal = maker.open(LIMITS);
+    let through = journal.restart().unwrap().through;
+    let (numbers, missed) = read_all(&journal.shelf(&web), 0);
+    assert_eq!(numbers, (0..7).collect::<Vec<_>>());
+    assert_eq!(missed.iter().map(|missed| missed.through).collect::<Vec<_>>(), [through]);
+    for source in &sources {
+        journal.proven(&web, &source.key);
+    }
+    assert_eq!(read_all(&journal.shelf(&web), 0), ((0..7).collect(), vec![]));
 }
 
 /// The last words of an attempt are there although its siblings pushed out what it said, and after a

@@ -20,8 +20,9 @@ pub struct Ledger {
 const MAX_WORKLOADS: usize = 4096;
 /// Attempts in the ledger, some 250 bytes each in a segment; those that ended are left out first.
 const MAX_ATTEMPTS: usize = 8192;
-/// Restarts in the ledger; the journal's age limit makes older ones uninteresting.
-const MAX_RESTARTS: usize = 32;
+/// Restarts in the ledger, some 20 bytes each and those of their workloads; the journal's age limit
+/// makes older ones uninteresting.
+const MAX_RESTARTS: usize = 128;
 
 // === impl Ledger ===
 

@@ -56,7 +56,11 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Before {
     restart: Option<Restart>,
+    /// This one and those before it.
+    restarts: Vec<Restart>,
     attempts: Vec<Attempt>,
+    /// The last sequence number that was issued, or may have been.
+    head: u64,
 }
 
 #[derive(Debug)]
@@ -109,7 +113,8 @@ impl Journal {
         let mut inner = Inner::new(epoch, limits, writer, shelves);
         inner.bytes = AtomicU64::new(bytes as u64);
         inner.head = watch::Sender::new(next - 1);
-        inner.before = Before { restart, attempts: ledger.attempts.values().cloned().collect() };
+        let (restarts, attempts) = (ledger.restarts.clone(), ledger.attempts.values().cloned());
+        inner.before = Before { restart, restarts, attempts: attempts.collect(), head: next - 1 };
         inner.store = Some(store.clone());
         let inner = Arc::new(inner);
         let holds: Weak<dyn Holds> = Arc::downgrade(&inner) as Weak<dyn Holds>;
@@ -134,11 +139,27 @@ impl Journal {
         self.inner.store.as_ref().is_none_or(|store| store.close(within))
     }
 
-    /// The restart that lost records, if there was one: the process before ended without closing the
-    /// store. A position behind its `after`, up to its `through`, may have been issued for a record
-    /// that is not here.
+    /// The restart that lost records, if this start was one: the process before ended without closing
+    /// the store.
     pub fn restart(&self) -> Option<&Restart> {
         self.inner.before.restart.as_ref()
+    }
+
+    /// Whether a record with this sequence number may have been issued, and is lost with a process that
+    /// ended without closing the store.
+    pub fn lost(&self, seq: u64) -> bool {
+        self.inner.before.restarts.iter().any(|restart| restart.lost(seq))
+    }
+
+    /// Whether the record that begins with this sequence number is still kept.
+    pub fn keeps(&self, workload: &WorkloadId, first: u64) -> bool {
+        self.inner.holds(workload, first)
+    }
+
+    /// The last sequence number that the processes before this one may have issued; 0 if there was
+    /// none.
+    pub fn inherited(&self) -> u64 {
+        self.inner.before.head
     }
 
     /// How far the logs were when the journal was restored: the last line of each attempt that the

@@ -5,7 +5,7 @@
 //! sequence, and where they do not follow each other a [`Hole`] is marked.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use super::chunk::Chunk;
 use super::forgotten::{Forgotten, MAX_RUNS, Older, Times};
 use super::ledger::Ledger;
 use super::memory::Limits;
-use super::shelf::{Hole, Kept, Shelf};
-use super::store::{Fact, Record, Restart, Standing};
+use super::shelf::{Hole, Kept, Shelf, Unproven};
+use super::store::{Attempt, Fact, Record, Restart, Standing};
 use super::words::{Budget, LAST_WORDS};
 use crate::ids::{AttemptKey, Entry, Lines, SourceState, WorkloadId};
 
@@ -134,45 +134,66 @@ impl Loading {
         }
     }
 
+    /// The attempts that were open when a process was killed that had stored up to `after`. One that
+    /// was not heard since an earlier restart, up to `since`, was not open any more, nor was one that
+    /// was silent for longer than anything is kept.
+    fn open(&self, since: u64, after: u64) -> Vec<&Attempt> {
+        let attempts = self.ledger.attempts.values().filter(|attempt| {
+            let lately = attempt.line.is_some_and(|line| line.time >= self.horizon);
+            lately && !attempt.is_over() && (since + 1..=after).contains(&attempt.last())
+        });
+        attempts.collect()
+    }
+
+    /// For each workload the restarts by which it may have lost lines: not where each log that was open
+    /// has been heard since, for then its reader went on behind the last line or told what is missing.
+    fn unproven(&self) -> HashMap<Arc<WorkloadId>, Vec<Unproven>> {
+        let mut unproven: HashMap<Arc<WorkloadId>, Vec<Unproven>> = HashMap::new();
+        let mut since = 0;
+        for restart in &self.ledger.restarts {
+            for attempt in self.open(since, restart.after) {
+                let of = unproven.entry(attempt.source.workload.clone()).or_default();
+                let key = attempt.source.key.clone();
+                match of.last_mut() {
+                    Some((through, open)) if *through == restart.through => open.push(key),
+                    _ => of.push((restart.through, vec![key])),
+                }
+            }
+            since = restart.through;
+        }
+        unproven
+    }
+
     /// Everything was read. `through` is the last number that may have been issued, `clean` whether
     /// the process before closed the store.
     pub(super) fn finish(mut self, through: u64, clean: bool, budget: &Arc<Budget>) -> Restored {
-        let mut open: HashMap<Arc<WorkloadId>, Vec<AttemptKey>> = HashMap::new();
-        if !clean {
-            // One that was not heard of since an earlier restart was not open any more.
-            let since = self.ledger.restarts.last().map_or(0, |restart| restart.through);
-            let known = self.ledger.attempts.values();
-            for attempt in known.filter(|attempt| !attempt.is_over() && attempt.last() > since) {
-                let workload = attempt.source.workload.clone();
-                open.entry(workload).or_default().push(attempt.source.key.clone());
-            }
-        }
         let after = self.ledger.last();
-        let restart = (!clean && after < through).then(|| Restart {
-            after,
-            through,
-            workloads: open.keys().cloned().collect(),
+        let restart = (!clean && after < through).then(|| {
+            let since = self.ledger.restarts.last().map_or(0, |restart| restart.through);
+            let open = self.open(since, after);
+            let workloads = open.iter().map(|attempt| attempt.source.workload.clone());
+            let workloads = workloads.collect::<HashSet<_>>().into_iter().collect();
+            Restart { after, through, workloads }
         });
-        if let Some(restart) = restart.clone().filter(|restart| !restart.workloads.is_empty()) {
+        if let Some(restart) = restart.clone() {
             self.ledger.restart(restart);
         }
+        let mut unproven = self.unproven();
         for workload in self.ledger.workloads.keys() {
             self.shelves.entry(workload.clone()).or_default();
         }
         let mut shelves = HashMap::with_capacity(self.shelves.len());
         let mut bytes = 0;
         for (workload, loaded) in self.shelves {
-            let restarts: Vec<&Restart> = self
-                .ledger
-                .restarts
-                .iter()
-                .filter(|restart| restart.workloads.contains(&workload))
-                .collect();
+            let open = unproven.remove(&workload).unwrap_or_default();
+            let is_unproven = |restart: &&Restart| {
+                open.iter().any(|(through, _)| *through == restart.through)
+                    && restart.workloads.contains(&workload)
+            };
+            let restarts: Vec<_> = self.ledger.restarts.iter().filter(is_unproven).collect();
             let standing = self.ledger.workloads.get(&workload);
             let mut kept = loaded.finish(standing, &restarts);
-            if let (Some(restart), Some(open)) = (&restart, open.remove(&workload)) {
-                kept.unproven = Some((restart.through, open));
-            }
+            kept.unproven = open;
             bytes += kept.bytes;
             shelves
                 .insert(workload.clone(), Arc::new(Shelf::filled(workload, kept, budget.clone())));

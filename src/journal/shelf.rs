@@ -35,8 +35,8 @@ struct State {
     /// Up to this sequence number lines may be missing that are in no count; they came before this
     /// wall time.
     unsure: Option<(u64, i64)>,
-    /// The end of the hole of the last restart, and the attempts of which lines can be in it.
-    unproven: Option<(u64, Vec<AttemptKey>)>,
+    /// The end of each hole that a restart made, and the attempts of which lines can be in it.
+    unproven: Vec<Unproven>,
     words: Words,
 }
 
@@ -51,6 +51,9 @@ pub(super) struct Hole {
     pub(super) lines: Option<u64>,
 }
 
+/// A hole that a restart made: where it ends, and the attempts of which lines can be in it.
+pub(super) type Unproven = (u64, Vec<AttemptKey>);
+
 /// What a store gave back of one workload.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -61,7 +64,7 @@ pub(super) struct Kept {
     pub(super) forgotten: Forgotten,
     pub(super) holes: VecDeque<Hole>,
     pub(super) unsure: Option<(u64, i64)>,
-    pub(super) unproven: Option<(u64, Vec<AttemptKey>)>,
+    pub(super) unproven: Vec<Unproven>,
     /// Records that would be forgotten but may be last words, in order.
     pub(super) words: Vec<Chunk>,
 }
@@ -130,16 +133,17 @@ impl Shelf {
     }
 
     /// Says that no line of an attempt was lost with the process before: its reader found the last
-    /// one and went on behind it. When that is so for all, there is no hole.
+    /// one and went on behind it. When that is so for all of a hole, there is none.
     pub(super) fn proven(&self, attempt: &AttemptKey) {
         let mut state = self.state.lock();
-        let Some((through, open)) = &mut state.unproven else { return };
-        open.retain(|open| open != attempt);
-        if open.is_empty() {
-            let through = *through;
-            state.holes.retain(|hole| hole.through != through || hole.lines.is_some());
-            state.unproven = None;
-        }
+        let State { unproven, holes, .. } = &mut *state;
+        unproven.retain_mut(|(through, open)| {
+            open.retain(|open| open != attempt);
+            if open.is_empty() {
+                holes.retain(|hole| hole.through != *through || hole.lines.is_some());
+            }
+            !open.is_empty()
+        });
     }
 
     /// Whether the record that begins here is kept.
@@ -149,8 +153,8 @@ impl Shelf {
         kept || state.words.holds(first)
     }
 
-    /// The last lines of an attempt, about 64 KiB of text, oldest first; also when the shelf has
-    /// forgotten them. Empty if they are not known.
+    /// The last lines of an attempt, about 64 KiB of text and at least one, oldest first; also when
+    /// the shelf has forgotten them. Empty if they are not known.
     pub fn last_words(&self, attempt: &AttemptKey) -> Vec<Slice> {
         let state = self.state.lock();
         let mut room = LAST_WORDS;
@@ -168,7 +172,9 @@ impl Shelf {
                 room = if fits { room - u64::from(line.len) } else { 0 };
                 fits
             });
-            let from = lines.lines.len() - fits.count();
+            // The last one is told whatever its length.
+            let fits = fits.count().max(usize::from(slices.is_empty()));
+            let from = lines.lines.len() - fits;
             if from < lines.lines.len() {
                 let entry = Entry::Lines(lines);
                 let first = first + from as u64;

@@ -156,6 +156,15 @@ pub struct Status {
     pub failing: Option<String>,
 }
 
+// === impl Restart ===
+
+impl Restart {
+    /// Whether a record with this sequence number may have been issued, and is lost.
+    pub fn lost(&self, seq: u64) -> bool {
+        self.after < seq && seq <= self.through
+    }
+}
+
 // === impl Attempt ===
 
 impl Attempt {

@@ -8,7 +8,7 @@
 //!
 //! Pure: no clock, no I/O.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use crate::time::SECOND;
 
@@ -16,7 +16,7 @@ use crate::time::SECOND;
 /// more, so a replay covers less than two seconds; the third absorbs stamps that go backwards.
 const WINDOW: i64 = 3 * SECOND;
 /// Lines that are remembered at most: 1.5 MiB for a container that writes 20,000 lines a second.
-const MAX_MARKS: usize = 65_536;
+pub(super) const MAX_MARKS: usize = 65_536;
 /// How far before the high-water mark an equal line is looked for within one answer.
 const RACE: i64 = SECOND / 10;
 /// A line so much older than the newest is not late: the node's clock was set back.
@@ -31,6 +31,17 @@ pub(super) struct Mark {
     pub(super) hash: u64,
     /// Length of the whole text.
     pub(super) len: u32,
+}
+
+impl Mark {
+    /// A line of which only the stamp is known. No text has this hash and this length.
+    pub(super) fn blurred(time: i64) -> Mark {
+        Mark { time, hash: 0, len: 0 }
+    }
+
+    fn is_blurred(self) -> bool {
+        self == Mark::blurred(self.time)
+    }
 }
 
 /// The last lines that were delivered, in the order of the file.
@@ -49,6 +60,8 @@ pub(super) struct Fingerprint {
     inside: bool,
     /// Lines were forgotten for their age or number.
     forgot: bool,
+    /// Stamps of lines whose text was not kept as it was read: they are known by their stamp alone.
+    blurred: BTreeSet<i64>,
 }
 
 /// Where one line of a replay belongs.
@@ -108,6 +121,21 @@ impl Fingerprint {
         self.inside = true;
     }
 
+    /// Notes that of lines with this stamp only the stamp is known.
+    pub(super) fn blur(&mut self, time: i64) {
+        self.blurred.insert(time);
+    }
+
+    /// The mark by which a line is compared with what is remembered.
+    pub(super) fn seen_as(&self, mark: Mark) -> Mark {
+        if self.is_blurred(mark.time) { Mark::blurred(mark.time) } else { mark }
+    }
+
+    /// Whether lines with this stamp are known by it alone.
+    pub(super) fn is_blurred(&self, time: i64) -> bool {
+        !self.blurred.is_empty() && self.blurred.contains(&time)
+    }
+
     /// Remembers a delivered line.
     pub(super) fn push(&mut self, mark: Mark) {
         if !self.marks.is_empty() && mark.time < self.newest - STEP {
@@ -121,8 +149,11 @@ impl Fingerprint {
             self.unseen = self.inside.then_some(mark.time);
         }
         self.newest = self.newest.max(mark.time);
-        self.marks.push_back(mark);
+        self.marks.push_back(self.seen_as(mark));
         let horizon = self.newest - WINDOW;
+        while self.blurred.first().is_some_and(|time| *time < horizon) {
+            self.blurred.pop_first();
+        }
         while let Some(oldest) = self.marks.front().filter(|_| self.marks.len() > 1) {
             let too_many = self.marks.len() > MAX_MARKS;
             if !too_many && oldest.time >= horizon {
@@ -256,9 +287,12 @@ impl Alignment {
             }
         }
         // The replay begins inside what is known, or what is known begins inside the replay.
+        // A line that is known by its stamp alone has its place in a run by its number, and more of the
+        // stamp may follow: there is no second beginning.
+        let runs_on = mark.is_blurred() && !self.candidates.is_empty();
         let starts = match (first, self.covered) {
             (true, _) => self.expected.len(),
-            (false, false) => 1,
+            (false, false) => usize::from(!runs_on),
             (false, true) => 0,
         };
         for at in 0..starts {

@@ -24,8 +24,13 @@ pub(super) struct Attempt {
 }
 
 /// The attempts of a pod whose logs can be read: of each container that was ever started the newest,
-/// and before it the one that died last if it did so lately.
-pub(super) fn of(pod: &PodEntry, now: i64) -> impl Iterator<Item = Attempt> + '_ {
+/// and before it the one that died last if it did so lately, or if some of it was read already and
+/// the rest is to come (`begun`).
+pub(super) fn of(
+    pod: &PodEntry,
+    now: i64,
+    begun: impl Fn(&AttemptKey) -> bool,
+) -> impl Iterator<Item = Attempt> {
     pod.containers.iter().flat_map(move |container| {
         let newest = container.attempt_id().map(|id| {
             let began = match &container.state {
@@ -35,21 +40,25 @@ pub(super) fn of(pod: &PodEntry, now: i64) -> impl Iterator<Item = Attempt> + '_
             };
             (id.clone(), container.restarts + 1, began)
         });
-        let before = dead(container, now).map(|(id, began)| (id, container.restarts, began));
-        [before, newest].into_iter().flatten().map(|(container_id, attempt, began)| Attempt {
+        let attempt = |(container_id, attempt, began): (_, _, Option<i64>)| Attempt {
             source: source(pod, container, container_id, attempt),
             began: began.unwrap_or(pod.created),
-        })
+        };
+        let before = dead(container).map(|(id, began, finished)| {
+            let lately = finished.is_none_or(|finished| now - finished < FRESH);
+            (lately, attempt((id, container.restarts, began)))
+        });
+        let before = before.filter(|(lately, before)| *lately || begun(&before.source.key));
+        [before.map(|(_, before)| before), newest.map(attempt)].into_iter().flatten()
     })
 }
 
-/// The attempt before the newest, if it died lately and its log may still be there.
-fn dead(container: &ContainerEntry, now: i64) -> Option<(Arc<str>, Option<i64>)> {
+/// The attempt before the newest, whose log may still be there: when it began, and when it ended.
+fn dead(container: &ContainerEntry) -> Option<(Arc<str>, Option<i64>, Option<i64>)> {
     let last = container.last.as_deref()?;
     let id = last.container_id.as_ref()?;
-    let lately = last.finished.is_none_or(|finished| now - finished < FRESH);
     let other = container.attempt_id().is_some_and(|newest| newest != id);
-    (other && lately && container.restarts > 0).then(|| (id.clone(), last.started))
+    (other && container.restarts > 0).then(|| (id.clone(), last.started, last.finished))
 }
 
 /// The attempts of a container that were neither seen as its newest nor can be read now: the kubelet

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::level::Level;
 use super::standing::Standing;
 use super::supervisor::{State, Tail, Wanted};
-use crate::ids::{Entry, Gap, GapReason, Side, SourceChange, SourceState, WorkloadId};
-use crate::telemetry::events;
+use crate::ids::{Entry, Side, SourceChange, SourceState, WorkloadId};
 use crate::time;
 
 /// A source that is wanted and waits for a place.
@@ -86,35 +85,6 @@ impl Tail {
         });
         if let Some(old) = old {
             old.stop.cancel();
-        }
-    }
-
-    /// A pod is gone while logs of it waited for a place: nobody will read them any more.
-    pub(super) fn abandon(&self, state: &mut State, uid: &str) {
-        let gone: Vec<_> = state.starved.keys().filter(|key| *key.uid == *uid).cloned().collect();
-        for key in gone {
-            let Some(starved) = state.starved.remove(&key) else { continue };
-            let memory = state.memories.get(&key);
-            if memory.is_some_and(|memory| memory.ended) {
-                continue;
-            }
-            let source = starved.wanted.source;
-            let (time, reason) = (time::now(), GapReason::PodRemoved);
-            let from = memory.and_then(|memory| memory.fingerprint.last_time());
-            let about = Some(source.clone());
-            let gap = Gap { time, reason, source: about, from, to: Some(time), count: None };
-            events::GapMarked { gap: &gap }.emit(&self.inner.wiring.metrics);
-            let ended = SourceChange {
-                time,
-                source: source.clone(),
-                state: SourceState::Ended,
-                from_start: memory.and_then(|memory| memory.from_start),
-                complete: Some(false),
-                lines: Some(memory.map_or(0, |memory| memory.lines)),
-                reason: Some(reason.as_str().into()),
-            };
-            (self.inner.wiring.sink)(&source.workload, Entry::Gap(Arc::new(gap)));
-            (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(ended)));
         }
     }
 

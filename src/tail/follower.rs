@@ -7,18 +7,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::align::Fingerprint;
 use super::batch::Batch;
-use super::clean::CleanEnd;
 use super::level::Level;
+use super::memory::Memory;
 use super::merge::Place;
 use super::nodes::Pulse;
 use super::pace::Pace;
 use super::probe::{self, End};
-use super::reading::{Desk, Head, Reading, Said};
+use super::reading::{Head, Reading};
 use super::standing::Standing;
 use super::stream::Stream;
-use super::{Options, Sink};
+use super::{Options, Proven, Sink};
 use crate::cluster::{Cluster, LogError, LogRequest};
 use crate::ids::{Entry, Gap, GapReason, Side, Source, SourceChange, SourceState};
 use crate::telemetry::{Metrics, events};
@@ -52,32 +51,12 @@ pub(super) struct Known {
     pub(super) everything: bool,
 }
 
-/// What outlives a follower: a later one resumes from it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
-    pub(super) fingerprint: Fingerprint,
-    pub(super) lines: u64,
-    /// Whether reading began at the log's first line, once that is decided.
-    pub(super) from_start: Option<bool>,
-    pub(super) opened: bool,
-    pub(super) ended: bool,
-    /// How the last follow ended, if it ended cleanly and nothing was read after it.
-    pub(super) clean_end: Option<CleanEnd>,
-    /// How much later its promptest line came than it says, by our clock; see [`CleanEnd`].
-    pub(super) late: Option<i64>,
-    /// The message for which an answer was closed last.
-    pub(super) said: Option<Said>,
-    /// The stamp of the first line that was read.
-    pub(super) first_time: Option<i64>,
-    /// Older lines were there at the first opening, or may have been.
-    pub(super) tail_cut: bool,
-}
-
 /// The one upstream reader of a source.
 pub(super) struct Follower {
     pub(super) source: Arc<Source>,
     pub(super) cluster: Cluster,
     pub(super) sink: Sink,
+    pub(super) proven: Proven,
     pub(super) options: Arc<Options>,
     pub(super) pace: Arc<Pace>,
     pub(super) metrics: Arc<Metrics>,
@@ -143,21 +122,6 @@ impl Known {
     /// How urgent it is to read: the new revision first, and what fails before what does not.
     pub(super) fn class(&self) -> u8 {
         u8::from(self.side == Side::Old) * 2 + u8::from(!self.failing)
-    }
-}
-
-// === impl Memory ===
-
-impl Memory {
-    pub(super) fn desk<'a>(&'a mut self, batch: &'a mut Batch) -> Desk<'a> {
-        Desk { known: &mut self.fingerprint, batch, now: time::now() }
-    }
-
-    /// Whatever ended the last follow cleanly may not have been the end of the container.
-    pub(super) fn doubt_end(&mut self) {
-        if let Some(end) = &mut self.clean_end {
-            end.doubt();
-        }
     }
 }
 
@@ -294,6 +258,8 @@ impl Follower {
             if time::now() < started + SECOND);
         // Never a tail with a resume: the kubelet seeks to the tail first and loses what lies before.
         let first = since.is_none() && self.memory.fingerprint.newest().is_none();
+        // Of one that had no line yet when the process before ended, everything is owed.
+        let first = first && !self.memory.inherited;
         let tail_lines = (first && !young).then_some(self.options.backfill_lines);
         LogRequest {
             namespace: self.source.workload.namespace.clone(),
@@ -480,7 +446,7 @@ impl Follower {
             state,
             from_start: self.memory.from_start,
             complete,
-            lines: ended.then_some(self.memory.lines),
+            lines: self.memory.counted().filter(|_| ended),
             reason: reason.map(Into::into),
         };
         self.emit(Entry::Source(Arc::new(change)));

@@ -141,6 +141,7 @@ impl Follower {
             }
             _ => {}
         }
+        self.note_proof(&reading);
         // The attempt was over before this read began, so it showed all there is, like the clean end
         // of a follow: a pod that is removed before the second look has lost nothing.
         self.memory.clean_end = Some(CleanEnd::of_last_read());
@@ -213,18 +214,13 @@ impl Follower {
     /// The end of the log is not there to be read, for this reason. It was read all the same if the
     /// follow was unbroken and ended cleanly when, or after, the attempt had ended (truths: 6).
     fn lost(&mut self, standing: Standing, reason: GapReason) -> State {
-        let finished = match standing {
-            Standing::Running { .. } | Standing::Gone { ended: None } => None,
-            other => Some(other.finished()),
-        };
-        let proven = |end: CleanEnd| finished.is_some_and(|finished| end.proves(finished));
-        if self.memory.clean_end.is_some_and(proven) {
+        if self.memory.is_whole(standing) {
             return self.over(true, None);
         }
         let from = self.memory.fingerprint.last_time();
         // The API cut the end to its second.
-        let to =
-            finished.flatten().map(|finished| (finished + SECOND).max(from.unwrap_or(finished)));
+        let finished = standing.finished();
+        let to = finished.map(|finished| (finished + SECOND).max(from.unwrap_or(finished)));
         self.gap(reason, from, to);
         self.over(false, Some(reason.as_str()))
     }
@@ -232,6 +228,7 @@ impl Follower {
     fn over(&mut self, complete: bool, reason: Option<&'static str>) -> State {
         self.show();
         self.memory.ended = true;
+        self.note_proven();
         events::FollowerEnded {
             source: &self.source,
             complete: Some(complete),

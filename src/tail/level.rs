@@ -57,6 +57,8 @@ pub(super) struct Seen {
     pub(super) from_start: Option<bool>,
     pub(super) first_time: Option<i64>,
     pub(super) tail_cut: bool,
+    /// It goes on behind what an earlier process had read, or a gap says what is missing.
+    pub(super) continued: bool,
 }
 
 // === impl Waters ===
@@ -118,6 +120,7 @@ impl Level {
                 from_start: None,
                 first_time: None,
                 tail_cut: false,
+                continued: false,
             }),
         };
         level.weigh();

@@ -29,14 +29,18 @@ mod follower;
 pub mod fuzzing;
 mod lag;
 mod last;
+mod left;
 mod level;
 mod lines;
+mod lost;
+mod memory;
 mod merge;
 mod nodes;
 mod pace;
 mod probe;
 mod proof;
 mod reading;
+mod restored;
 mod standing;
 mod status;
 mod stream;
@@ -47,14 +51,19 @@ use std::time::Duration;
 
 pub use demand::Lease;
 pub use level::Waters;
+pub use restored::{Left, Restored};
 pub use status::{SourceStatus, TailStatus};
 pub use supervisor::{Tail, Wiring};
 
-use crate::ids::{Entry, WorkloadId};
+use crate::ids::{Entry, Source, WorkloadId};
 
 /// Where records go. It must not block: followers call it between two reads of a stream that must be
 /// drained.
 pub type Sink = Arc<dyn Fn(&Arc<WorkloadId>, Entry) + Send + Sync>;
+
+/// Told once of each log that an earlier process had read, when it is found that none of its lines
+/// is missing since. It must not block.
+pub type Proven = Arc<dyn Fn(&Source) + Send + Sync>;
 
 /// How logs are followed.
 #[derive(Clone, Debug)]
@@ -72,6 +81,9 @@ pub struct Options {
     pub opens_per_second: u32,
     /// Time from the last lease to the end of a follower.
     pub linger: Duration,
+    /// How long somebody who read a log may stay away and still come back for the rest: as long as
+    /// what was read is kept.
+    pub kept: Duration,
     /// Seed of the jitter.
     pub seed: u64,
 }

@@ -177,6 +177,7 @@ impl Tail {
     pub(super) async fn watch_nodes(&self) {
         loop {
             sleep(LOOK).await;
+            self.bury();
             for Due { node, lost, source, level } in self.due() {
                 let tail = self.clone();
                 self.inner.wiring.tracker.spawn(async move {

@@ -147,6 +147,22 @@ impl Follower {
         Ok(reading.is_ours())
     }
 
+    /// A log goes on where an earlier process stopped if what that had read last was found, or a gap
+    /// says what is missing.
+    pub(super) fn note_proof(&mut self, reading: &Reading) {
+        if reading.is_ours() {
+            self.note_proven();
+        }
+    }
+
+    /// Says once that nothing is missing unsaid since an earlier process read the log.
+    pub(super) fn note_proven(&mut self) {
+        if std::mem::take(&mut self.memory.unproven) {
+            self.level.see(|seen| seen.continued = true);
+            (self.proven)(&self.source);
+        }
+    }
+
     /// Lines are missing before those that are held.
     fn missing(&mut self, reading: &Reading) {
         let reason = if self.was_unreachable {

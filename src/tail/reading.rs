@@ -352,7 +352,7 @@ impl Reading {
 
     /// Finds out where a line belongs.
     fn place<T: AsRef<[u8]>>(&mut self, line: &Line<T>, desk: &mut Desk<'_>) {
-        let mark = line.mark;
+        let mark = desk.known.seen_as(line.mark);
         if self.doubt.is_some() {
             return self.hold(line, desk);
         }

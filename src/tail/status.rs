@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::attempts;
+use super::memory::Memory;
 use super::supervisor::Tail;
-use crate::ids::{Source, SourceState, WorkloadId};
+use crate::ids::{AttemptKey, Source, SourceState, WorkloadId};
 use crate::time;
 
 /// What is known about one source of a workload.
@@ -27,6 +28,8 @@ pub struct SourceStatus {
     /// Older lines were there when it was first opened and were not asked for; also `true` where that
     /// is not known.
     pub tail_cut: bool,
+    /// It goes on behind what an earlier process had read, or a gap says what is missing.
+    pub continued: bool,
 }
 
 /// How the followers stand, for operators.
@@ -52,13 +55,17 @@ pub struct TailStatus {
 
 impl SourceStatus {
     /// Whether what the source said from `time` on is proven to have been read here: it was read from
-    /// its first line, or from a line that is no younger. A log that was read whole and is empty has
-    /// nothing to miss.
+    /// its first line, or from a line that is no younger, or it goes on behind what the process before
+    /// had read, of which the journal says what is missing. A log that was read whole and is empty
+    /// has nothing to miss.
     pub fn covers(&self, time: i64) -> bool {
         let empty = self.first_time.is_none()
             && !self.tail_cut
             && matches!(self.state, SourceState::Following | SourceState::Ended);
-        self.from_start == Some(true) || empty || self.first_time.is_some_and(|first| first <= time)
+        self.from_start == Some(true)
+            || self.continued
+            || empty
+            || self.first_time.is_some_and(|first| first <= time)
     }
 }
 
@@ -71,7 +78,8 @@ impl Tail {
         let now = time::now();
         let state = self.inner.state.lock();
         let mut sources = Vec::new();
-        for attempt in pods.iter().flat_map(|pod| attempts::of(pod, now)) {
+        let begun = |key: &AttemptKey| state.memories.get(key).is_some_and(Memory::is_begun);
+        for attempt in pods.iter().flat_map(|pod| attempts::of(pod, now, begun)) {
             let key = &attempt.source.key;
             let memory = state.memories.get(key);
             let level = state.followers.get(key).map(|running| &running.level);
@@ -88,6 +96,8 @@ impl Tail {
                 first_time: seen.and_then(|seen| seen.first_time).or(first),
                 tail_cut: seen.is_some_and(|seen| seen.tail_cut)
                     || memory.is_some_and(|memory| memory.tail_cut),
+                continued: seen.is_some_and(|seen| seen.continued)
+                    || memory.is_some_and(Memory::is_continued),
                 source: Arc::new(attempt.source),
             });
         }

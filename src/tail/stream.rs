@@ -130,6 +130,7 @@ impl Follower {
             }
             // While something else was waited for, nothing could come.
             came += began.elapsed();
+            self.note_proof(&stream.reading);
         };
         self.memory.late = stream.reading.late().or(self.memory.late);
         let ended = CleanEnd::now(came.elapsed(), self.memory.late);
@@ -138,6 +139,7 @@ impl Follower {
             End::NotOurs => End::NotOurs,
             end => self.examine(&mut stream, &mut batch, true).await.unwrap_or(end),
         };
+        self.note_proof(&stream.reading);
         self.note_end(&end, &stream.reading, ended).await;
         self.level.set_reading(false);
         if stream.reading.delivered() > 0 {

@@ -15,17 +15,17 @@ use super::align::Fingerprint;
 use super::attempts::{self, Attempt};
 use super::budget::Starved;
 use super::demand::{Demand, Lease, Need};
-use super::follower::{Follower, Known, Memory};
+use super::follower::{Follower, Known};
+use super::left::LeftLogs;
 use super::level::{Level, Waters};
+use super::memory::Memory;
 use super::merge::{MERGE_TIME, Merge};
 use super::nodes::Nodes;
 use super::pace::Pace;
 use super::standing::Standing;
-use super::{Options, Sink};
+use super::{Options, Proven, Sink};
 use crate::cluster::Cluster;
-use crate::ids::{
-    AttemptKey, Entry, Gap, GapReason, Side, Source, SourceChange, SourceState, WorkloadId,
-};
+use crate::ids::{AttemptKey, Entry, Gap, GapReason, Side, Source, WorkloadId};
 use crate::telemetry::{Metrics, events, panic_words};
 use crate::time;
 use crate::watch::{Index, PodEntry};
@@ -48,6 +48,8 @@ pub struct Wiring {
     pub waters: Waters,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Told of each log that goes on where an earlier process stopped, without a hole.
+    pub proven: Proven,
     /// Where tasks live.
     pub tracker: TaskTracker,
     /// Ends all followers.
@@ -75,7 +77,9 @@ pub(super) struct State {
     pub(super) memories: HashMap<AttemptKey, Memory>,
     sides: HashMap<Arc<str>, Side>,
     /// The newest attempt of each container of a leased workload, by pod.
-    newest: HashMap<Arc<str>, HashMap<Arc<str>, u32>>,
+    pub(super) newest: HashMap<Arc<str>, HashMap<Arc<str>, u32>>,
+    /// What was read and is not followed now.
+    pub(super) left: LeftLogs,
     /// Sources that are wanted but have no place.
     pub(super) starved: HashMap<AttemptKey, Starved>,
     pub(super) per_node: HashMap<Arc<str>, usize>,
@@ -89,6 +93,8 @@ pub(super) struct Running {
     pub(super) known: watch::Sender<Known>,
     pub(super) level: Arc<Level>,
     pub(super) stop: CancellationToken,
+    /// Somebody reads it who may come back for more.
+    viewed: bool,
 }
 
 /// A source that should be followed.
@@ -186,9 +192,11 @@ impl Tail {
                 state.sides.remove(uid);
                 state.newest.remove(uid);
                 self.abandon(&mut state, uid);
+                self.part(&mut state, pod);
                 state.memories.retain(|key, _| key.uid != *uid);
             } else {
                 state.sides.insert(uid.clone(), *side);
+                self.part(&mut state, pod);
             }
             if state.leases.contains_key(&pod.workload) {
                 workloads.insert(pod.workload.clone());
@@ -205,7 +213,9 @@ impl Tail {
         let pods = self.inner.wiring.index.pods_of(workload);
         let now = time::now();
         let state = self.inner.state.lock();
-        pods.iter().flat_map(|pod| attempts::of(pod, now)).all(|Attempt { source, .. }| {
+        let begun = |key: &AttemptKey| state.memories.get(key).is_some_and(Memory::is_begun);
+        let sources = pods.iter().flat_map(|pod| attempts::of(pod, now, begun));
+        sources.map(|attempt| attempt.source).all(|source| {
             let running = state.followers.get(&source.key);
             running.is_some_and(|running| running.level.caught_up())
                 || state.memories.get(&source.key).is_some_and(|memory| memory.ended)
@@ -229,9 +239,14 @@ impl Tail {
             if demand < Demand::Everything && side == Side::Old {
                 continue;
             }
-            for Attempt { source, began } in attempts::of(&pod, now) {
-                let ended = state.memories.get(&source.key).is_some_and(|memory| memory.ended);
-                if ended || state.followers.contains_key(&source.key) {
+            let begun = |key: &AttemptKey| state.memories.get(key).is_some_and(Memory::is_begun);
+            let attempts: Vec<_> = attempts::of(&pod, now, begun).collect();
+            for Attempt { source, began } in attempts {
+                if state.memories.get(&source.key).is_some_and(|memory| memory.ended) {
+                    continue;
+                }
+                if let Some(running) = state.followers.get_mut(&source.key) {
+                    running.viewed |= demand == Demand::Everything;
                     continue;
                 }
                 let standing = Standing::of_entry(&pod, &source.key);
@@ -253,39 +268,6 @@ impl Tail {
                 self.start(state, wanted, merge.as_ref());
             } else if !state.starved.contains_key(&wanted.source.key) {
                 self.starve(state, wanted);
-            }
-        }
-    }
-
-    /// Says of attempts that went by between two looks that their logs are gone.
-    fn tell_collected(&self, state: &mut State, pod: &PodEntry) {
-        for container in &pod.containers {
-            let newest = container.restarts + 1;
-            let containers = state.newest.entry(pod.uid.clone()).or_default();
-            let Some(seen) = containers.insert(container.name.clone(), newest) else { continue };
-            for attempt in attempts::collected(seen, container) {
-                let source = Arc::new(attempts::unseen(pod, container, attempt));
-                let reason = GapReason::AttemptCollected;
-                let gap = Gap {
-                    time: time::now(),
-                    reason,
-                    source: Some(source.clone()),
-                    from: None,
-                    to: None,
-                    count: None,
-                };
-                events::GapMarked { gap: &gap }.emit(&self.inner.wiring.metrics);
-                (self.inner.wiring.sink)(&source.workload, Entry::Gap(Arc::new(gap)));
-                let ended = SourceChange {
-                    time: time::now(),
-                    source: source.clone(),
-                    state: SourceState::Ended,
-                    from_start: None,
-                    complete: Some(false),
-                    lines: Some(0),
-                    reason: Some(reason.as_str().into()),
-                };
-                (self.inner.wiring.sink)(&source.workload, Entry::Source(Arc::new(ended)));
             }
         }
     }
@@ -316,6 +298,7 @@ impl Tail {
                 seen.from_start = memory.from_start;
                 seen.first_time = memory.first_time;
                 seen.tail_cut = memory.tail_cut;
+                seen.continued = memory.is_continued();
             });
         }
         level
@@ -332,6 +315,7 @@ impl Tail {
             source: source.clone(),
             cluster: wiring.cluster.clone(),
             sink: wiring.sink.clone(),
+            proven: wiring.proven.clone(),
             options: self.inner.options.clone(),
             pace: self.inner.pace.clone(),
             metrics: wiring.metrics.clone(),
@@ -356,7 +340,10 @@ impl Tail {
         let stop = wiring.shutdown.child_token();
         let key = source.key.clone();
         let stopping = stop.clone();
-        let running = Running { source, node, known: sender, level, stop: stopping };
+        let demand = state.leases.get(&source.workload).map(|need| need.effective);
+        let viewed = demand == Some(Demand::Everything);
+        let running = Running { source, node, known: sender, level, stop: stopping, viewed };
+        state.left.take(&key);
         state.followers.insert(key, running);
         wiring.metrics.followers.add(1);
         let tail = self.clone();
@@ -396,11 +383,12 @@ impl Tail {
         self.ended(&follower.source, follower.memory);
     }
 
-    fn ended(&self, source: &Source, memory: Memory) {
+    fn ended(&self, source: &Arc<Source>, mut memory: Memory) {
         let mut state = self.inner.state.lock();
         self.inner.wiring.metrics.followers.add(-1);
-        if let Some(running) = state.followers.remove(&source.key)
-            && let Some(node) = running.node
+        let running = state.followers.remove(&source.key);
+        memory.viewed |= running.as_ref().is_some_and(|running| running.viewed);
+        if let Some(node) = running.and_then(|running| running.node)
             && let Some(count) = state.per_node.get_mut(&node)
         {
             *count -= 1;
@@ -414,13 +402,18 @@ impl Tail {
         } else {
             memory
         };
+        let left = memory.viewed && memory.is_begun();
         state.memories.insert(source.key.clone(), memory);
         if state.memories.len() > MEMORIES {
             let index = &self.inner.wiring.index;
-            state.memories.retain(|key, _| index.pod(&key.uid).is_some());
+            let State { memories, left, .. } = &mut *state;
+            memories.retain(|key, _| index.pod(&key.uid).is_some() || left.has(&key.uid));
         }
         if self.inner.wiring.shutdown.is_cancelled() {
             return;
+        }
+        if left {
+            self.leave(&mut state, source);
         }
         self.fill(&mut state);
         // Its own workload may have asked for it again meanwhile.

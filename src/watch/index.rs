@@ -31,6 +31,8 @@ struct Shared {
 struct Watches {
     /// Listed once, or refused for good reason: nothing more is to be waited for.
     settled: BTreeSet<Scope>,
+    /// Listed at least once.
+    listed: BTreeSet<Scope>,
     troubles: BTreeMap<Scope, Trouble>,
 }
 
@@ -100,6 +102,14 @@ impl Index {
         self.shared.synced.load(Ordering::Acquire)
     }
 
+    /// Whether the pods of a namespace have been listed once: one that is absent then is gone.
+    pub fn has_listed_pods(&self, namespace: &str) -> bool {
+        let watches = self.shared.watches.lock();
+        [None, Some(namespace.to_owned())]
+            .into_iter()
+            .any(|place| watches.listed.contains(&(Resource::Pods, place)))
+    }
+
     /// The watches that do not work at present, for readiness and for the operator.
     pub fn problems(&self) -> Vec<Problem> {
         let watches = self.shared.watches.lock();
@@ -125,6 +135,7 @@ impl Index {
     pub(super) fn settle(&self, scope: &Scope) {
         let mut watches = self.shared.watches.lock();
         watches.settled.insert(scope.clone());
+        watches.listed.insert(scope.clone());
         watches.troubles.remove(scope);
     }
 

@@ -2,12 +2,13 @@
 //! got with the log files on the nodes. Each once and short, longer with `ROLLCAST_E2E_LENGTH=full`.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rollcast::time;
 
-use crate::cluster::{Namespace, ctl, eventually, kubeconfig, namespace};
-use crate::disk::Disk;
+use crate::cluster::{Namespace, ctl, eventually, kubeconfig, namespace, run};
+use crate::disk::{Disk, Given};
 use crate::oracle::{Rules, Verdict, judge};
 use crate::service::{Service, stream_path};
 use crate::tap::Tap;
@@ -100,6 +101,101 @@ impl<'a> Scene<'a> {
 /// only where the service claims to have them.
 fn whole() -> Rules {
     Rules { from_start: false, skew: 2 * time::SECOND, ..Rules::whole() }
+}
+
+/// Its history is in files: whoever comes back goes on as if it had never been away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_ends_goes_on_from_its_store() {
+    stored("store-ended", "-TERM", whole()).await;
+}
+
+/// What a client was sent last may not have reached the files: it is sent again, under the same keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_killed_goes_on_from_its_store() {
+    stored("store-killed", "-KILL", Rules { killed: true, ..whole() }).await;
+}
+
+/// Ends a service with a store by a signal, again and again, while pods write.
+async fn stored(name: &str, signal: &str, rules: Rules) {
+    let Some(namespace) = namespace(name) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
+    let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
+    let options = [&["--namespace", &namespace.name], &store[..], &drain].concat();
+    let service = Service::open(name, &options).await;
+    let mut scene = Scene::open(name, &namespace, service).await;
+    scene.write(4, STEADY).await;
+    for turn in 0..if long() { 8 } else { 2 } {
+        scene.service.again(signal, Duration::from_millis(700 * turn)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let calm = time::now();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    scene.judge(rules, calm, None).await.holds("a service that was started again");
+}
+
+/// A file system in memory, of a size that can be changed. Dropping it takes it away.
+struct Disc(tempfile::TempDir);
+
+impl Disc {
+    fn of(size: &str) -> Self {
+        let disc = Disc(tempfile::tempdir().unwrap());
+        disc.mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        disc
+    }
+
+    fn grow(&self, size: &str) {
+        self.mount(&["-o", &format!("remount,size={size}")]);
+    }
+
+    fn mount(&self, arguments: &[&str]) {
+        run(Command::new("mount").args(arguments).arg(self.0.path()), None).unwrap();
+    }
+}
+
+impl Drop for Disc {
+    fn drop(&mut self) {
+        // Lazily: after a failed test the service may still have files open.
+        let _ = run(Command::new("umount").arg("-l").arg(self.0.path()), None);
+    }
+}
+
+/// Streams matter more than history: they go on, the store's state is shown, and it recovers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_disk_is_full_costs_no_stream_a_line() {
+    let Some(namespace) = namespace("store-full") else { return };
+    if ctl(&["list"]).is_none() {
+        return;
+    }
+    let disc = Disc::of("1m");
+    let path = disc.0.path().join("journal");
+    let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
+    let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
+    let options = [&["--namespace", &namespace.name], &store[..], &drain].concat();
+    let service = Service::open("store-full", &options).await;
+    let mut scene = Scene::open("store-full", &namespace, service).await;
+    scene.write(4, STEADY).await;
+    let failing = async |service: &Service| service.metric("rollcast_store_failing").await > 0.0;
+    eventually("the disk to be full", Duration::from_secs(30), async || {
+        failing(&scene.service).await.then_some(())
+    })
+    .await;
+    let errors = scene.service.metric("rollcast_store_errors_total").await;
+    tokio::time::sleep(seconds(8, 60)).await;
+    let more = scene.service.metric("rollcast_store_errors_total").await - errors;
+    assert!(more >= 1.0, "it was not tried again");
+    disc.grow("600m");
+    eventually("the store to recover", Duration::from_secs(45), async || {
+        (!failing(&scene.service).await).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.service.again("-TERM", Duration::ZERO).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let calm = time::now();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    scene.judge(whole(), calm, None).await.holds("a disk that was full");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::cluster::{Namespace, attempt, ctl, eventually, kubectl, namespace, program, run};
 use crate::page::Page;
-use crate::reader::Reader;
+use crate::reader::{Heard, Reader};
 use crate::rights::grant;
-use crate::service::{binary, fetch, stream_path};
+use crate::service::{binary, fetch, stream, stream_path};
 use crate::writers::Writers;
 
 /// The release's name, and so the name of its objects.
@@ -61,7 +62,7 @@ fn install(namespace: &Namespace, watched: &str, more: &[&str]) -> Result<String
 /// that are on their way out.
 fn left_of(namespace: &Namespace, watched: &Namespace) -> String {
     let kinds = "deployment,replicaset,service,serviceaccount,role,rolebinding,secret,configmap,\
-                 ingress,networkpolicy";
+                 ingress,networkpolicy,persistentvolumeclaim";
     let label = format!("app.kubernetes.io/instance={RELEASE}");
     let list = |scope: &[&str]| {
         let names = ["get", "--ignore-not-found", "-l", &label, "-o", "name"];
@@ -145,6 +146,101 @@ async fn a_release_follows_a_rollout_with_its_own_account_and_leaves_nothing() {
         let may = ["auth", "can-i", verb, what, "--as", &account, "-n", place];
         assert!(attempt(&may, None).is_err(), "{account} may {verb} {what} in {place}");
     }
+
+    helm(&namespace, &["uninstall", RELEASE, "--wait", "--timeout", "60s"]).unwrap();
+    eventually("nothing to be left", Duration::from_secs(30), async || {
+        left_of(&namespace, &shop).trim().is_empty().then_some(())
+    })
+    .await;
+}
+
+/// A directory of a node as a volume for the claim of a release. Dropping it deletes it.
+struct Volume {
+    name: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Volume {
+    fn create(namespace: &Namespace) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let here =
+            json!({ "key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"] });
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": { "name": namespace.name },
+            "spec": {
+                "capacity": { "storage": "1Gi" },
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "claimRef": { "namespace": namespace.name, "name": RELEASE },
+                "local": { "path": folder.path() },
+                "nodeAffinity": {
+                    "required": { "nodeSelectorTerms": [{ "matchExpressions": [here] }] },
+                },
+            },
+        });
+        attempt(&["apply", "-f", "-"], Some(&object.to_string())).unwrap();
+        Volume { name: namespace.name.clone(), _folder: folder }
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let delete = ["delete", "--wait=false", "persistentvolume", &self.name];
+        let _ = attempt(&delete, None);
+    }
+}
+
+/// History is on a volume that the next Pod has too: who comes back there has missed nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_with_a_volume_goes_on_exactly_in_the_next_pod() {
+    let Some(namespace) = namespace("helm-store") else { return };
+    if !load_image() {
+        return;
+    }
+    let shop = Namespace::create("shop-store");
+    let _volume = Volume::create(&namespace);
+    let quick = "shutdown.drainDelaySeconds=0,shutdown.drainWindowSeconds=1";
+    let wait = ["--set", quick, "--set", "store.kind=file", "--wait", "--timeout", "90s"];
+    install(&namespace, &shop.name, &wait).unwrap_or_else(|said| {
+        let pods = namespace.kubectl(&["describe", "pods,persistentvolumeclaims"]);
+        panic!("{said}\n{pods}")
+    });
+    grant(&shop, "reader");
+    let options = "--rate 100 --stream both --lines 2000 --hold";
+    shop.apply(&Writers { name: "web", replicas: 2, run: "run", options }.object());
+    shop.rolled_out("web");
+
+    let token = format!("Bearer {}", shop.token("reader", Some("rollcast")));
+    let ip = namespace.kubectl(&["get", "service", RELEASE, "-o", "jsonpath={.spec.clusterIP}"]);
+    let address: SocketAddr = format!("{ip}:8080").parse().unwrap();
+    let path = stream_path(&shop.name, "web");
+    leads_to_the_pod(address).await;
+    let mut heard = Heard::default();
+    let first = format!("{path}?since=1h");
+    let mut client = stream(address, &first, &[("authorization", &token)]).await;
+    while heard.count("run") < 500 {
+        heard.take(client.next().await.expect("the stream goes on"));
+    }
+    let id = client.last_id.clone().unwrap();
+    drop(client);
+    let object = format!("deployment/{RELEASE}");
+    namespace.kubectl(&["rollout", "restart", &object]);
+    namespace.kubectl(&["rollout", "status", &object, "--timeout=60s"]);
+    leads_to_the_pod(address).await;
+    let headers = [("authorization", &*token), ("last-event-id", &id)];
+    let mut client = stream(address, &path, &headers).await;
+    let rest = async {
+        while heard.count("run") < 4_000 {
+            heard.take(client.next().await.expect("the stream goes on"));
+        }
+    };
+    let rest = tokio::time::timeout(Duration::from_secs(60), rest).await;
+    assert!(rest.is_ok(), "{} of 4000 lines", heard.count("run"));
+    heard.exactly("run", 4, 1_000);
+    heard.without_gaps();
+    assert_eq!(heard.resumed, 1);
 
     helm(&namespace, &["uninstall", RELEASE, "--wait", "--timeout", "60s"]).unwrap();
     eventually("nothing to be left", Duration::from_secs(30), async || {

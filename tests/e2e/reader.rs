@@ -58,7 +58,8 @@ pub fn sum_of(text: &str, name: &str, labels: &[&str]) -> f64 {
 // === impl Heard ===
 
 impl Heard {
-    fn take(&mut self, event: Event) {
+    /// Takes in one event.
+    pub fn take(&mut self, event: Event) {
         if event.name != "log" {
             if event.name == "hello" && event.data["resumed"] == "exact" {
                 self.resumed += 1;

@@ -15,13 +15,14 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::client::Client;
-use crate::cluster::{eventually, kubeconfig};
+use crate::cluster::{eventually, kubeconfig, run};
 
 /// A running `rollcast serve`. Dropping it ends the process.
 pub struct Service {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     child: Child,
+    options: Vec<String>,
     pub log: PathBuf,
 }
 
@@ -39,6 +40,9 @@ pub fn rollcast(arguments: &[&str]) -> Command {
     let ours = |name: &str| name.starts_with("ROLLCAST_") || name.starts_with("OTEL_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
+    }
+    if let Ok(filter) = std::env::var("ROLLCAST_TEST_LOG") {
+        command.env("ROLLCAST_LOG", filter);
     }
     command.args(arguments).stdin(Stdio::null());
     command
@@ -110,14 +114,33 @@ impl Service {
             name,
             &[&["--kubeconfig", kubeconfig.to_str().unwrap()], options].concat(),
         );
+        service.ready().await;
+        service
+    }
+
+    async fn ready(&mut self) {
         eventually("rollcast to be ready", Duration::from_secs(30), async || {
-            let ended = service.child.try_wait().unwrap();
-            assert!(ended.is_none(), "rollcast ended: {ended:?}\n{}", service.log());
-            let connected = TcpStream::connect(service.admin).await.is_ok();
-            (connected && fetch(service.admin, "/readyz", &[]).await.0 == 200).then_some(())
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "rollcast ended: {ended:?}\n{}", self.log());
+            let connected = TcpStream::connect(self.admin).await.is_ok();
+            (connected && fetch(self.admin, "/readyz", &[]).await.0 == 200).then_some(())
         })
         .await;
-        service
+    }
+
+    /// Ends it by a signal, such as `-KILL`, and starts it again with the same options and addresses
+    /// after a while.
+    pub async fn again(&mut self, signal: &str, pause: Duration) {
+        run(Command::new("kill").args([signal, &self.child.id().to_string()]), None).unwrap();
+        eventually("rollcast to end", Duration::from_secs(30), async || {
+            self.child.try_wait().unwrap().map(|_| ())
+        })
+        .await;
+        tokio::time::sleep(pause).await;
+        let file = File::options().append(true).open(&self.log).unwrap();
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        self.child = rollcast(&options).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        self.ready().await;
     }
 
     /// Starts it and does not wait.
@@ -128,9 +151,10 @@ impl Service {
         let file = File::create(&log).unwrap();
         let (listen, admin_listen) = (address.to_string(), admin.to_string());
         let listeners = ["serve", "--listen", &listen, "--admin-listen", &admin_listen];
-        let mut command = rollcast(&[&listeners, options].concat());
-        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Service { address, admin, child, log }
+        let options = [&listeners, options].concat();
+        let child = rollcast(&options).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let options = options.into_iter().map(Into::into).collect();
+        Service { address, admin, child, options, log }
     }
 
     /// Its process id.

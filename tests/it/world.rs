@@ -1,17 +1,18 @@
 //! A simulated cluster and the service in front of it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
-use rollcast::app::{Plan, Rooms};
+use rollcast::app::{History, Plan, Rooms};
 use rollcast::cluster::Cluster;
 use rollcast::config::{Logs, Record};
 use rollcast::http::auth::Gate;
 use rollcast::http::edge::{Doors, Edge};
 use rollcast::http::{StreamOptions, routes};
-use rollcast::journal::Limits;
+use rollcast::journal::{Epoch, FileOptions, Limits, open_files};
 use rollcast::shutdown::{Shutdown, Timing};
 use rollcast::sim::{Container, Deployment, Numbers, Output, Program, Sim, SimOptions, Template};
 use rollcast::telemetry::{Exposition, Metrics};
@@ -42,6 +43,9 @@ pub const LOGS: Logs = Logs {
     record_sources: 20,
 };
 
+const JOURNAL: Limits =
+    Limits { workload_bytes: 64 << 20, total_bytes: 256 << 20, age: Duration::from_secs(86_400) };
+
 impl World {
     pub fn new(seed: u64) -> World {
         World::with(seed, |_| {})
@@ -71,18 +75,35 @@ impl World {
         World::made(sim, seed, change, false)
     }
 
+    /// With the history that is in this folder, and kept there.
+    pub async fn stored(sim: Sim, seed: u64, folder: &Path) -> World {
+        let (bytes, sync) = (1 << 30, Duration::ZERO);
+        let options = FileOptions { path: folder.to_owned(), bytes, sync, age: JOURNAL.age };
+        let fresh = Epoch::draw(&mut fastrand::Rng::with_seed(seed));
+        let metrics = Arc::new(Metrics::readable().0);
+        let opened = open_files(options, fresh, metrics).unwrap();
+        let history = History::restore(opened, JOURNAL, LOGS.linger);
+        World::made_with(sim, seed, |_| {}, false, Some(history))
+    }
+
     fn made(sim: Sim, seed: u64, change: impl FnOnce(&mut Plan), tokens: bool) -> World {
+        World::made_with(sim, seed, change, tokens, None)
+    }
+
+    fn made_with(
+        sim: Sim,
+        seed: u64,
+        change: impl FnOnce(&mut Plan),
+        tokens: bool,
+        history: Option<History>,
+    ) -> World {
         let timing = Timing { delay: Duration::from_secs(5), window: Duration::from_secs(10) };
         let shutdown = Shutdown::new(timing);
         let mut plan = Plan {
             cluster: Cluster::from_client(sim.client(), sim.client(), "sim"),
             watch: WatchOptions::default(),
             logs: LOGS,
-            journal: Limits {
-                workload_bytes: 64 << 20,
-                total_bytes: 256 << 20,
-                age: Duration::from_secs(86_400),
-            },
+            journal: JOURNAL,
             streams: StreamOptions {
                 heartbeat: Duration::from_secs(10),
                 lifetime: None,
@@ -103,7 +124,11 @@ impl World {
         } else {
             (Gate::open(metrics.clone()), Doors::for_loopback())
         };
-        let rooms = Rooms::start(plan, metrics.clone(), shutdown.clone(), gate);
+        let (counted, stopping) = (metrics.clone(), shutdown.clone());
+        let rooms = match history {
+            Some(history) => Rooms::start_with(history, plan, counted, stopping, gate),
+            None => Rooms::start(plan, counted, stopping, gate),
+        };
         let edge = Edge::new(metrics.clone(), doors, seed);
         let router = edge.around(routes(rooms.service.clone()));
         World { sim, rooms, shutdown, exposition, metrics, router }

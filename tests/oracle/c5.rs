@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::heard::{epoch_of, seq_of};
-use super::{AttemptId, Fault, Matched, Session, fault};
+use super::{AttemptId, Fault, Matched, Rules, Session, fault};
 
-pub fn c5(matched: &Matched<'_>) -> Vec<Fault> {
+pub fn c5(matched: &Matched<'_>, rules: &Rules) -> Vec<Fault> {
     let sessions = matched.transcript.sessions.iter().enumerate();
-    let wrong = sessions.filter_map(|(at, session)| Some((at, wrong(session)?)));
+    let wrong = sessions.filter_map(|(at, session)| Some((at, wrong(session, rules)?)));
     wrong
         .map(|(at, why)| fault("C5", format!("{}: connection {at}: {why}", matched.name())))
         .collect()
 }
 
 /// What is wrong with how a connection begins.
-fn wrong(session: &Session) -> Option<String> {
+fn wrong(session: &Session, rules: &Rules) -> Option<String> {
     for id in session.events.iter().filter_map(|event| event.id.as_deref()) {
         let safe = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if !safe || id.len() > 128 || seq_of(id).is_none() {
@@ -39,6 +39,9 @@ fn wrong(session: &Session) -> Option<String> {
         return (resumed != Some("none")).then(|| format!("resumed {resumed:?} from nothing"));
     };
     if epoch_of(after) == epoch {
+        if rules.killed && kept {
+            return None;
+        }
         let same = resumed == Some("exact") && id.and_then(seq_of) == seq_of(after);
         return (!same).then(|| format!("{after:?} was resumed {resumed:?} at {id:?}"));
     }

@@ -46,6 +46,9 @@ pub struct Rules {
     pub gaps: &'static [&'static str],
     /// Gaps of these reasons may stand where nothing is missing: after a restart nobody can know.
     pub doubtful: &'static [&'static str],
+    /// The service was killed: its store may lack the last records that it sent, and streams behind them
+    /// resume approximately.
+    pub killed: bool,
     /// From then on (nanoseconds since 1970) nothing was wrong any more: fresh lines arrive in time.
     pub calm: Option<i64>,
     /// How late a fresh line may be, in nanoseconds.
@@ -84,7 +87,7 @@ pub fn judge(truth: &Truth, transcripts: &[Transcript], rules: &Rules) -> Verdic
         verdict.faults.extend(c2::c2(one, &mut row));
         verdict.faults.extend(c3::c3(one, &mut row));
         verdict.faults.extend(c4::c4(one, &mut row));
-        verdict.faults.extend(c5::c5(one));
+        verdict.faults.extend(c5::c5(one, rules));
         verdict.faults.extend(c6::c6(one, rules));
         verdict.table.rows.push(row);
     }
@@ -107,6 +110,7 @@ impl Rules {
             from_start: true,
             gaps: &[],
             doubtful: &[],
+            killed: false,
             calm: None,
             fresh: 10 * rollcast::time::SECOND,
             skew: rollcast::time::SECOND / 5,

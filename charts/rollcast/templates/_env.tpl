@@ -36,10 +36,18 @@ one, since server-side apply refuses a list with a name twice.
   (list "ROLLCAST_LOG_FORMAT" .Values.log.format "log.format")
   (list "ROLLCAST_LOG" .Values.log.filter "log.filter")
 ) -}}
+{{- if eq .Values.store.kind "file" -}}
+{{- $env = concat $env (list
+  (list "ROLLCAST_STORE" "file" "store.kind")
+  (list "ROLLCAST_STORE_PATH" (include "rollcast.storePath" .) "")
+  (list "ROLLCAST_STORE_BYTES" .Values.store.bytes "store.bytes")
+  (list "ROLLCAST_STORE_SYNC" .Values.store.sync "store.sync")
+) -}}
+{{- end -}}
 {{- with .Values.otlp.endpoint -}}
 {{- $env = append $env (list "ROLLCAST_OTLP_ENDPOINT" . "otlp.endpoint") -}}
 {{- end -}}
-{{- $source := dict "ROLLCAST_NAMESPACE" "rbac.namespaces" "ROLLCAST_OTLP_ENDPOINT" "otlp.endpoint" -}}
+{{- $source := dict "ROLLCAST_NAMESPACE" "rbac.namespaces" "ROLLCAST_OTLP_ENDPOINT" "otlp.endpoint" "ROLLCAST_STORE" "store.kind" "ROLLCAST_STORE_PATH" "store.kind" "ROLLCAST_STORE_BYTES" "store.bytes" "ROLLCAST_STORE_SYNC" "store.sync" -}}
 {{- range $entry := $env }}
 - name: {{ index $entry 0 }}
   value: {{ index $entry 1 | quote }}
@@ -48,7 +56,7 @@ one, since server-side apply refuses a list with a name twice.
 {{- range $extra := .Values.extraEnv }}
 {{- if hasKey $source $extra.name -}}
 {{- $value := get $source $extra.name -}}
-{{- fail (printf "extraEnv sets %s, which the chart sets itself. %s." $extra.name (ternary (printf "Use %s" $value) "Leave it out: it must fit the ports of the Pod" (ne $value ""))) }}
+{{- fail (printf "extraEnv sets %s, which the chart sets itself. %s." $extra.name (ternary (printf "Use %s" $value) "Leave it out: it must fit the ports and volumes of the Pod" (ne $value ""))) }}
 {{- end }}
 - {{ toYaml $extra | nindent 2 | trim }}
 {{- end }}

@@ -11,7 +11,7 @@ other. Everything that renders a time takes it from here, as JSON:
 
 and these hold: 3H + 5 <= I (two lost heartbeats do no harm), 1.1 L + max(5, T/10)
 <= T for a total limit T (the program ends a stream before a proxy cuts it, its
-variation of 10 % included), P + D + 5 <= G.
+variation of 10 % included), P + D + 5 <= G, and with a store 5 more: it is closed at the end.
 */}}
 {{- define "rollcast.plan" -}}
 {{- $exposure := .Values.exposure -}}
@@ -24,7 +24,8 @@ variation of 10 % included), P + D + 5 <= G.
 {{- /* 0 is a choice, so `default` will not do. */ -}}
 {{- if not (kindIs "invalid" .Values.shutdown.drainDelaySeconds) }}{{ $delay = int .Values.shutdown.drainDelaySeconds }}{{ end -}}
 {{- if not (kindIs "invalid" .Values.shutdown.drainWindowSeconds) }}{{ $window = int .Values.shutdown.drainWindowSeconds }}{{ end -}}
-{{- $grace := .Values.shutdown.terminationGracePeriodSeconds | default (add $delay $window 10) | int -}}
+{{- $close := ternary 5 0 (eq .Values.store.kind "file") -}}
+{{- $grace := .Values.shutdown.terminationGracePeriodSeconds | default (add $delay $window $close 10) | int -}}
 
 {{- $idle := $exposure.idleTimeoutSeconds | default 0 | int -}}
 {{- if and (eq $exposure.preset "ingress-nginx") (not $idle) }}{{ $idle = max 60 (mul 6 $heartbeat) | int }}{{ end -}}
@@ -47,8 +48,9 @@ variation of 10 % included), P + D + 5 <= G.
 {{- if and $total (or (not $lifetime) (gt $lifetime $longest)) -}}
 {{- fail (printf "stream.lifetimeSeconds: %d does not fit exposure.totalTimeoutSeconds: %d: the proxy would cut streams before the program ends them. Set it to at most %d, or leave it out." $lifetime $total $longest) }}
 {{- end -}}
-{{- if lt $grace (add $delay $window 5 | int) -}}
-{{- fail (printf "shutdown.terminationGracePeriodSeconds: %d is too short for a drain delay of %d s and a drain window of %d s: streams would be killed unasked. Set it to at least %d, or leave it out." $grace $delay $window (add $delay $window 5)) }}
+{{- if lt $grace (add $delay $window $close 5 | int) -}}
+{{- $store := ternary ", and to close the store" "" (gt $close 0) -}}
+{{- fail (printf "shutdown.terminationGracePeriodSeconds: %d is too short for a drain delay of %d s and a drain window of %d s%s: streams would be killed unasked. Set it to at least %d, or leave it out." $grace $delay $window $store (add $delay $window $close 5)) }}
 {{- end -}}
 
 {{- dict "heartbeat" $heartbeat "idle" $idle "lifetime" $lifetime "delay" $delay "window" $window "grace" $grace | toJson }}

@@ -22,12 +22,41 @@ what would go wrong, and what to set instead. (Times are checked in _plan.tpl.)
 {{- fail (printf "exposure.host: %s has no effect while exposure.preset is none. Set exposure.preset to ingress-nginx or generic, or leave the host out." .Values.exposure.host) }}
 {{- end -}}
 {{- include "rollcast.refuseMemory" . }}
+{{- include "rollcast.refuseStore" . }}
+{{- end }}
+
+{{/* What the program would refuse at its start, and volumes that cannot hold it. */}}
+{{- define "rollcast.refuseStore" -}}
+{{- $volume := .Values.store.volume -}}
+{{- if eq .Values.store.kind "none" -}}
+{{- if or $volume.existingClaim $volume.size $volume.storageClass $volume.annotations -}}
+{{- fail "store.volume is set but store.kind is none, which stores nothing. Set store.kind to file, or leave store.volume out." }}
+{{- end -}}
+{{- else -}}
+{{- $bytes := include "rollcast.bytes" .Values.store.bytes | int64 -}}
+{{- if lt $bytes (include "rollcast.bytes" .Values.journal.bytes | int64 | mul 2) -}}
+{{- fail (printf "store.bytes: %s is less than twice journal.bytes: %s. Raise the first or lower the second." .Values.store.bytes .Values.journal.bytes) }}
+{{- end -}}
+{{- if and $volume.existingClaim (or $volume.size $volume.storageClass $volume.annotations) -}}
+{{- fail (printf "store.volume.existingClaim: %s is there already: size, storageClass and annotations are for a claim that the chart makes. Leave them out." $volume.existingClaim) }}
+{{- end -}}
+{{- $context := .Values.podSecurityContext | default dict -}}
+{{- if and $context.runAsUser (not $context.runAsGroup) (not (hasKey $context "fsGroup")) -}}
+{{- fail (printf "podSecurityContext.runAsUser: %v is set without runAsGroup or fsGroup: a new volume belongs to root, and the program could not write to it. Set podSecurityContext.fsGroup, or leave all three to the platform." $context.runAsUser) }}
+{{- end -}}
+{{- if $volume.size -}}
+{{- $needed := include "rollcast.storeNeeds" . | int64 -}}
+{{- if lt (include "rollcast.bytes" $volume.size | int64) $needed -}}
+{{- fail (printf "store.volume.size: %s is too small for store.bytes: %s: the volume would run full. Raise it to at least %dMi." $volume.size .Values.store.bytes (div (add $needed 1048575) 1048576)) }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/*
 The journal is the one thing that grows to its bound in every healthy cluster.
-Beside it go 64 MiB of encoded views and 128 MiB for the index, the followers and
-the program itself.
+Beside it go 64 MiB of encoded views and 128 MiB for the index, the followers, what
+waits for the store, and the program itself.
 */}}
 {{- define "rollcast.refuseMemory" -}}
 {{- $journal := include "rollcast.bytes" .Values.journal.bytes | int64 -}}
@@ -44,7 +73,7 @@ the program itself.
 
 {{/* Bytes of "128MiB" or "512Mi"; 0 for what it does not know. */}}
 {{- define "rollcast.bytes" -}}
-{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
 {{- $number := regexFind "^[0-9.]+" . -}}
 {{- $unit := trimPrefix $number . | trimSuffix "B" -}}
 {{- mulf ($number | default "0" | float64) (get $units $unit | default 0) | int64 }}

@@ -185,7 +185,7 @@ impl Flow {
 
     async fn hello(&mut self) -> Bytes {
         let workloads = self.workloads();
-        if self.opening.query.resume.is_none_or(|id| id.epoch != self.encoder.epoch) {
+        if self.is_from_before() {
             let tail = self.opening.service.tail.clone();
             backlog(&tail, &workloads).await;
         }
@@ -199,8 +199,7 @@ impl Flow {
             }
         }
         let now = time::now();
-        let epoch = self.encoder.epoch;
-        let start = Start::decide(query, epoch, &shelves, selection, &rollouts, now);
+        let start = Start::decide(query, &service.journal, &shelves, selection, &rollouts, now);
         let (encoder, position) = self.told(&start);
         let mut out = Vec::new();
         if encoder.format != Format::Text {
@@ -229,6 +228,14 @@ impl Flow {
         let follow = Follow { viewer, last: position, epoch, live: false, moved: false };
         self.stage = Stage::Follow(follow);
         Bytes::from(out)
+    }
+
+    /// The client has nothing of this process: what its logs hold is waited for, or where they go on
+    /// behind what the process before had read.
+    fn is_from_before(&self) -> bool {
+        let inherited = self.opening.service.journal.inherited();
+        let resume = self.opening.query.resume;
+        resume.is_none_or(|id| id.epoch != self.encoder.epoch || id.seq <= inherited)
     }
 
     /// What hello and the state are told under. A client whose journal is gone keeps its own id until

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::query::{Query, Since};
 use crate::http::problem::Problem;
 use crate::ids::{RolloutStatus, WorkloadId};
-use crate::journal::{Epoch, Journal, Missed};
+use crate::journal::{Journal, Missed};
 use crate::subscribe::{Selection, Shelves};
 use crate::time::{MILLISECOND, SECOND};
 use crate::wire::Resumed;
@@ -31,7 +31,8 @@ pub struct Start {
     pub missed: Vec<(Arc<WorkloadId>, Missed)>,
     /// What the client is told.
     pub resumed: Resumed,
-    /// The client's position was in a journal that is gone: lines may be missing since this time.
+    /// The client's position was in a journal that is gone, or with a record that is: lines may be
+    /// missing since this time.
     pub lost_since: Option<i64>,
 }
 
@@ -87,14 +88,14 @@ impl Start {
     /// state, and the wall time.
     pub fn decide(
         query: &Query,
-        epoch: Epoch,
+        journal: &Journal,
         shelves: &Shelves,
         selection: &Selection,
         rollouts: &Rollouts,
         now: i64,
     ) -> Start {
         if let Some(id) = query.resume {
-            if id.epoch == epoch {
+            if id.epoch == journal.epoch() && !journal.lost(id.seq) {
                 let resumed = Resumed::Exact;
                 let time = millis(id.unix_ms);
                 let after = id.seq;
@@ -107,8 +108,9 @@ impl Start {
                     lost_since: None,
                 };
             }
-            // Another journal: its time is all that is left. The milliseconds were cut, and another
-            // replica may have seen the lines in another order; its clock may have been ahead.
+            // Another journal, or a record that this one lost with its process: its time is all that is
+            // left. The milliseconds were cut, and another replica may have seen the lines in another
+            // order; its clock may have been ahead.
             let since = millis(id.unix_ms).min(now).saturating_sub(SECOND);
             let (after, missed) = shelves.position_at(since);
             return Start {

@@ -212,15 +212,58 @@ func pods(objects []runtime.Object) error {
 		if !isFalse(pod.Spec.EnableServiceLinks) || pod.Spec.AutomountServiceAccountToken == nil {
 			return errors.New("service links are on, or the token is left to chance")
 		}
-		if len(pod.Spec.Containers) != 1 || len(pod.Spec.Volumes) > 0 || pod.Spec.TerminationGracePeriodSeconds == nil {
-			return errors.New("more than one container, or a volume, or no time to drain")
+		if len(pod.Spec.Containers) != 1 || pod.Spec.TerminationGracePeriodSeconds == nil {
+			return errors.New("more than one container, or no time to drain")
 		}
 		if err := container(pod.Spec.Containers[0], *pod.Spec.TerminationGracePeriodSeconds); err != nil {
+			return err
+		}
+		if err := store(deployment.Spec, objects); err != nil {
 			return err
 		}
 	}
 	if count != 1 {
 		return fmt.Errorf("%d Deployments", count)
+	}
+	return nil
+}
+
+// store: a volume is there for stored history only, which one process at a time may have, and which
+// that process can write.
+func store(spec appsv1.DeploymentSpec, objects []runtime.Object) error {
+	pod := spec.Template.Spec
+	env := map[string]string{}
+	for _, variable := range pod.Containers[0].Env {
+		env[variable.Name] = variable.Value
+	}
+	claims := map[string]bool{}
+	for _, o := range objects {
+		if claim, ok := o.(*corev1.PersistentVolumeClaim); ok {
+			claims[claim.Name] = true
+		}
+	}
+	mounts := pod.Containers[0].VolumeMounts
+	if env["ROLLCAST_STORE"] != "file" {
+		if len(pod.Volumes)+len(mounts)+len(claims) > 0 || spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+			return errors.New("nothing is stored, and there is a volume, or an upgrade interrupts the service")
+		}
+		return nil
+	}
+	if spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		return errors.New("two Pods may have the stored history")
+	}
+	if len(pod.Volumes) != 1 || pod.Volumes[0].PersistentVolumeClaim == nil || len(mounts) != 1 || mounts[0].Name != pod.Volumes[0].Name {
+		return errors.New("stored history has no volume of its own")
+	}
+	if !strings.HasPrefix(env["ROLLCAST_STORE_PATH"], mounts[0].MountPath+"/") {
+		return fmt.Errorf("%s is not on the volume", env["ROLLCAST_STORE_PATH"])
+	}
+	delete(claims, pod.Volumes[0].PersistentVolumeClaim.ClaimName)
+	if len(claims) > 0 {
+		return errors.New("there is a claim that nobody uses")
+	}
+	if user := pod.SecurityContext.RunAsUser; user != nil && pod.SecurityContext.FSGroup == nil {
+		return errors.New("the volume cannot be written")
 	}
 	return nil
 }
@@ -257,7 +300,11 @@ func container(c corev1.Container, grace int64) error {
 		}
 		times[i] = seconds
 	}
-	if least := times[0] + times[1] + 5; grace < least {
+	least := times[0] + times[1] + 5
+	if seen["ROLLCAST_STORE"] == "file" {
+		least += 5
+	}
+	if grace < least {
 		return fmt.Errorf("killed after %d s, and needs %d", grace, least)
 	}
 	return nil

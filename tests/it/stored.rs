@@ -1,0 +1,300 @@
+//! A server that is started again with its history in files.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use rollcast::sim::{Effect, Fault, Match, Pipe, Resource, Sim, SimOptions};
+use rollcast::time;
+
+use crate::client::{Event, listen};
+use crate::oracle::{complete, hear, increasing, told, without_gaps};
+use crate::resume::seeds;
+use crate::world::{STREAM, World, web};
+
+/// A cluster and a server with a store, which has been read for a while; what was heard, and the id.
+async fn read(seed: u64, folder: &Path) -> (Sim, World, Vec<Event>, String) {
+    let sim = Sim::new(SimOptions { seed, start_time: time::now(), ..SimOptions::default() });
+    let world = World::stored(sim.clone(), seed, folder).await;
+    sim.apply(web(2, 40.0, None));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    let events = listen(&mut client, Duration::from_millis(6_000 + seed * 77)).await;
+    let id = client.last_id.clone().expect("there were lines");
+    (sim, world, events, id)
+}
+
+/// Ends a server as SIGTERM does; its streams are closed by then.
+async fn end(world: World) {
+    world.shutdown.stop();
+    world.rooms.ended().await;
+}
+
+/// The stream goes on behind the id as if nothing had been, with what was written meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_stream_resumes_exactly_over_a_restart() {
+    for seed in 0..seeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sim, world, mut events, id) = read(seed, folder.path()).await;
+        end(world).await;
+        tokio::time::sleep(Duration::from_millis(3_000 + seed * 131)).await;
+        let world = World::stored(sim, seed + 1_000, folder.path()).await;
+        world.synced().await;
+        let mut client = world.stream(STREAM, Some(&id)).await;
+        let again = listen(&mut client, Duration::from_secs(6)).await;
+        assert_eq!(again[0].data["resumed"], "exact", "seed {seed}");
+        let before = events.len();
+        events.extend(again);
+        without_gaps(&events);
+        let heards = hear(&events);
+        assert_eq!(heards.len(), 4, "{}", told(&events));
+        complete(&heards);
+        increasing(&events);
+        let lines = events[before..].iter().filter(|event| event.name == "log").count();
+        // Eighty lines a second, for at least eight seconds.
+        assert!(lines > 600, "seed {seed}: {lines}");
+        drop(client);
+        end(world).await;
+    }
+}
+
+/// Copies the files of a running server: that is what a process leaves that is killed. The newest
+/// segment lacks so many bytes at its end, as where the volume did not get them in time.
+fn kill(world: &World, folder: &Path, lost: u64) -> tempfile::TempDir {
+    // Written by a thread, whose clock does not stand still.
+    while world.rooms.service.journal.store().unwrap().lag_records > 0 {
+        std::thread::yield_now();
+    }
+    let left = tempfile::tempdir().unwrap();
+    let mut newest = None;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        let to = left.path().join(file.file_name());
+        std::fs::copy(file.path(), &to).unwrap();
+        if file.file_name().to_string_lossy().starts_with("segment-") {
+            newest = newest.max(Some(to));
+        }
+    }
+    let newest = std::fs::File::options().write(true).open(newest.unwrap()).unwrap();
+    let size = newest.metadata().unwrap().len();
+    newest.set_len(size.saturating_sub(lost)).unwrap();
+    left
+}
+
+/// Every other time the last records are lost with the process, too: the id is of one of them.
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_to_a_server_that_was_killed_misses_nothing_unsaid() {
+    let mut exact = 0;
+    for seed in 0..seeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sim, world, mut events, id) = read(seed, folder.path()).await;
+        let left = kill(&world, folder.path(), seed % 2 * 3_000);
+        end(world).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let world = World::stored(sim, seed + 1_000, left.path()).await;
+        world.synced().await;
+        let mut client = world.stream(STREAM, Some(&id)).await;
+        let again = listen(&mut client, Duration::from_secs(6)).await;
+        exact += usize::from(again[0].data["resumed"] == "exact");
+        let key = |event: &Event| event.data["key"].to_string();
+        let mut known: HashSet<String> =
+            events.iter().filter(|event| event.name == "log").map(key).collect();
+        let new = |event: &Event| event.name != "log" || known.insert(key(event));
+        events.extend(again.into_iter().filter(new));
+        complete(&hear(&events));
+        without_gaps(&events);
+        drop(client);
+        end(world).await;
+    }
+    // Where the records behind the id were lost, it is not.
+    assert!(exact > 0 && exact as u64 <= seeds().div_ceil(2), "{exact} of {}", seeds());
+}
+
+/// Nobody read the end of their logs, and nobody can.
+#[tokio::test(start_paused = true)]
+async fn logs_of_pods_that_went_meanwhile_are_told_as_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sim, world, _, id) = read(3, folder.path()).await;
+    end(world).await;
+    let gone = sim.pods("shop", "web")[0].name.clone();
+    assert!(sim.delete_pod("shop", &gone, Some(0)));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let world = World::stored(sim, 4, folder.path()).await;
+    world.synced().await;
+    let mut client = world.stream(STREAM, Some(&id)).await;
+    let again = listen(&mut client, Duration::from_secs(6)).await;
+    assert_eq!(again[0].data["resumed"], "exact");
+    let of_it = |event: &&Event| event.data["pod"] == gone.as_str();
+    let gaps: Vec<_> = again.iter().filter(|event| event.name == "gap").collect();
+    assert_eq!(gaps.len(), 1, "{}", told(&again));
+    assert_eq!(gaps[0].data["reason"], "pod_removed");
+    let end = again.iter().filter(of_it).find(|event| event.data["state"] == "ended");
+    let end = end.unwrap_or_else(|| panic!("{}", told(&again)));
+    assert_eq!(end.data["complete"], false);
+    assert!(again.iter().filter(of_it).all(|event| event.name != "log"), "{}", told(&again));
+}
+
+/// The volume lost the last records of a server that was killed. Who has an id from before them is told
+/// nothing, for every log is read again behind its last stored line; also by a server after that.
+#[tokio::test(start_paused = true)]
+async fn records_that_are_read_again_are_no_gap_however_often_it_is_killed() {
+    for seed in 0..seeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = Sim::new(SimOptions { seed, start_time: time::now(), ..SimOptions::default() });
+        let world = World::stored(sim.clone(), seed, folder.path()).await;
+        sim.apply(web(2, 40.0, None));
+        world.synced().await;
+        let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+        let mut events = listen(&mut client, Duration::from_secs(3)).await;
+        let id = client.last_id.clone().expect("there were lines");
+        // Somebody reads on, whose lines are lost.
+        listen(&mut client, Duration::from_secs(3)).await;
+        let mut left = kill(&world, folder.path(), 3_000);
+        drop(client);
+        end(world).await;
+        for again in 1..3 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let world = World::stored(sim.clone(), seed + again * 1_000, left.path()).await;
+            world.synced().await;
+            // The logs are taken up without a reader.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let next = kill(&world, left.path(), 3_000);
+            end(world).await;
+            left = next;
+        }
+        let world = World::stored(sim.clone(), seed + 9_000, left.path()).await;
+        world.synced().await;
+        let mut client = world.stream(STREAM, Some(&id)).await;
+        let again = listen(&mut client, Duration::from_secs(6)).await;
+        assert_eq!(again[0].data["resumed"], "exact", "seed {seed}");
+        events.extend(again);
+        without_gaps(&events);
+        let heards = hear(&events);
+        assert_eq!(heards.len(), 4, "{}", told(&events));
+        complete(&heards);
+        increasing(&events);
+        drop(client);
+        end(world).await;
+    }
+}
+
+/// What the process before followed is followed at once: a pod may go before its reader is back.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_goes_before_its_reader_is_back_is_read_to_its_end() {
+    for seed in 0..seeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sim, world, mut events, id) = read(seed, folder.path()).await;
+        end(world).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let world = World::stored(sim.clone(), seed + 1_000, folder.path()).await;
+        world.synced().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let gone = sim.pods("shop", "web")[0].name.clone();
+        assert!(sim.delete_pod("shop", &gone, Some(5)));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let mut client = world.stream(STREAM, Some(&id)).await;
+        let again = listen(&mut client, Duration::from_secs(6)).await;
+        assert_eq!(again[0].data["resumed"], "exact");
+        let end_of_it = again
+            .iter()
+            .find(|event| event.data["pod"] == gone.as_str() && event.data["state"] == "ended");
+        let end_of_it = end_of_it.unwrap_or_else(|| panic!("seed {seed}: {}", told(&again)));
+        assert_eq!(end_of_it.data["complete"], true, "seed {seed}: {}", told(&again));
+        events.extend(again);
+        without_gaps(&events);
+        complete(&hear(&events));
+        drop(client);
+        end(world).await;
+    }
+}
+
+/// Nobody knows whether a pod is gone while the pods cannot be listed.
+#[tokio::test(start_paused = true)]
+async fn logs_are_not_buried_while_the_pods_cannot_be_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sim, world, mut events, id) = read(5, folder.path()).await;
+    end(world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let refused = sim.add_fault(Fault::new(Match::list(Resource::Pods), Effect::Forbidden));
+    let world = World::stored(sim.clone(), 6, folder.path()).await;
+    // Refused for good reason: the service begins without the pods.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.synced().await;
+    sim.remove_fault(refused);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let mut client = world.stream(STREAM, Some(&id)).await;
+    let again = listen(&mut client, Duration::from_secs(20)).await;
+    assert_eq!(again[0].data["resumed"], "exact");
+    events.extend(again);
+    without_gaps(&events);
+    complete(&hear(&events));
+    let told_ended = events.iter().any(|event| event.data["state"] == "ended");
+    assert!(!told_ended, "{}", told(&events));
+    drop(client);
+    end(world).await;
+}
+
+/// The last line is longer than what the journal keeps of it, and is no text: it is found again.
+#[tokio::test(start_paused = true)]
+async fn a_log_goes_on_behind_a_last_line_that_cannot_be_known_by_its_text() {
+    let long = [&b"\xff"[..], &vec![b'x'; 300 << 10], b"\n"].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::new(SimOptions { seed: 8, start_time: time::now(), ..SimOptions::default() });
+    let world = World::stored(sim.clone(), 8, folder.path()).await;
+    sim.apply(web(1, 0.0, None));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    listen(&mut client, Duration::from_secs(6)).await;
+    let pod = sim.pods("shop", "web")[0].name.clone();
+    assert!(sim.print("shop", &pod, "app", Pipe::Out, b"first\n"));
+    assert!(sim.print("shop", &pod, "app", Pipe::Out, &long));
+    listen(&mut client, Duration::from_secs(2)).await;
+    let id = client.last_id.clone().unwrap();
+    drop(client);
+    end(world).await;
+    assert!(sim.print("shop", &pod, "app", Pipe::Out, b"second\n"));
+    let world = World::stored(sim, 9, folder.path()).await;
+    world.synced().await;
+    let mut client = world.stream(STREAM, Some(&id)).await;
+    let again = listen(&mut client, Duration::from_secs(8)).await;
+    assert_eq!(again[0].data["resumed"], "exact");
+    without_gaps(&again);
+    let texts: Vec<_> = again
+        .iter()
+        .filter(|event| event.name == "log")
+        .map(|event| event.data["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(texts, ["second"]);
+    drop(client);
+    end(world).await;
+}
+
+/// It was followed and had said nothing: what it says while nobody reads is all owed.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_empty_is_read_from_its_first_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::new(SimOptions { seed: 8, start_time: time::now(), ..SimOptions::default() });
+    let world = World::stored(sim.clone(), 8, folder.path()).await;
+    sim.apply(web(1, 0.0, None));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    listen(&mut client, Duration::from_secs(6)).await;
+    let id = client.last_id.clone().unwrap();
+    drop(client);
+    end(world).await;
+    let pod = sim.pods("shop", "web")[0].name.clone();
+    for number in 0..12_000 {
+        let line = format!("late {number}\n");
+        assert!(sim.print("shop", &pod, "app", Pipe::Out, line.as_bytes()));
+    }
+    let world = World::stored(sim, 9, folder.path()).await;
+    world.synced().await;
+    let mut client = world.stream(STREAM, Some(&id)).await;
+    let again = listen(&mut client, Duration::from_secs(8)).await;
+    assert_eq!(again[0].data["resumed"], "exact");
+    let lines = again.iter().filter(|event| event.name == "log").count();
+    assert_eq!(lines, 12_000, "{}", told(&again));
+    without_gaps(&again);
+    drop(client);
+    end(world).await;
+}
