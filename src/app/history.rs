@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config;
@@ -20,6 +21,16 @@ const SILENT: Duration = Duration::from_secs(60);
 /// How long the store may take to write what it has when the process ends.
 const CLOSE: Duration = Duration::from_secs(5);
 
+/// Tells the reader of a store, when it is dropped, that nobody waits for it any more.
+#[derive(Debug, Default)]
+struct Stopping(Arc<AtomicBool>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A journal, and how far the logs in it had been read.
 pub struct History {
     /// It.
@@ -36,12 +47,17 @@ impl History {
         History { journal: Journal::new(epoch, limits), before: Vec::new() }
     }
 
-    /// What a store holds. Blocks while it reads.
-    pub fn restore(opened: Opened, limits: Limits, linger: Duration) -> History {
+    /// What a store holds; nothing if `stopped` is set meanwhile. Blocks while it reads.
+    pub fn restore(
+        opened: Opened,
+        limits: Limits,
+        linger: Duration,
+        stopped: &AtomicBool,
+    ) -> Option<History> {
         let now = time::now();
-        let journal = Journal::restore(opened, limits, now);
+        let journal = Journal::restore_unless(opened, limits, now, stopped)?;
         let before = read_before(&journal, limits.age, linger, now);
-        History { journal, before }
+        Some(History { journal, before })
     }
 }
 
@@ -57,13 +73,18 @@ pub(super) async fn begin(
     fresh: Epoch,
     metrics: Arc<Metrics>,
 ) -> Result<History, OpenError> {
+    let stopping = Stopping::default();
     let Some(config::Store { path, bytes, sync }) = store else {
         return Ok(History::new(fresh, limits));
     };
     let options = FileOptions { path: path.clone(), bytes, sync, age: limits.age };
     let events = metrics.clone();
+    let stopped = stopping.0.clone();
     let work = move || -> Result<History, OpenError> {
-        Ok(History::restore(open_files(options, fresh, metrics)?, limits, linger))
+        let opened = open_files(options, fresh, metrics)?;
+        // Nobody waits any more for a history that was given up.
+        let history = History::restore(opened, limits, linger, &stopped);
+        Ok(history.unwrap_or_else(|| History::new(fresh, limits)))
     };
     // Reading takes a while, and probes must be answered meanwhile.
     match tokio::task::spawn_blocking(work).await {
@@ -91,7 +112,9 @@ fn unstored(
 /// lines.
 fn read_before(journal: &Journal, age: Duration, linger: Duration, now: i64) -> Vec<Restored> {
     let logs = journal.last_lines();
-    let stamps = logs.iter().filter_map(|log| log.line).map(|line| line.time);
+    // One whose node's clock is ahead must not make all others old.
+    let open = logs.iter().filter(|log| !log.is_over());
+    let stamps = open.filter_map(|log| log.line).map(|line| line.time.min(now));
     let newest = stamps.max().unwrap_or(i64::MIN);
     let (age, silent) = (nanos(age), nanos(linger + SILENT));
     let left = |log: &Attempt| match log.line {

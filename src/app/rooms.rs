@@ -113,7 +113,7 @@ impl Rooms {
             },
             tail_options(&plan.logs, plan.journal.age, random.u64(..)),
         );
-        tail.remember(before);
+        tail.remember(before, journal.read_until());
         let views = Views::new(
             journal.clone(),
             index.clone(),

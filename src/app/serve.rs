@@ -92,7 +92,7 @@ pub async fn serve(
         history::begin(store, plan.journal, plan.logs.linger, plan.epoch(), metrics.clone());
     let history = tokio::select! {
         history = begin => history?,
-        // What is read is not written: nothing is lost with it.
+        // The reading is given up, and the store is as it was.
         signal = signals.next() => return Ok(stopped_early(signal, &shutdown, &listeners).await),
     };
     let rooms = Rooms::start_with(history, plan, metrics.clone(), shutdown.clone(), gate);

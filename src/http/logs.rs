@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::auth::Caller;
 use super::problem::{Kind, Problem};
-use super::stream::{Query, Since, backlog};
+use super::stream::{BACKLOG, Query, Since, backlog};
 use super::target::{authorize, check_container, find, selection};
 use super::{Service, query_pairs};
 use crate::ids::{Entry, GapReason, LineMeta, Lines};
@@ -81,7 +81,7 @@ pub(super) async fn page(
     // Nobody else may need these logs: they are opened, and stay open for a while.
     let workload = target.workload.clone();
     let _lease = service.tail.lease(&workload);
-    backlog(&service.tail, std::slice::from_ref(&workload)).await;
+    backlog(&service.tail, std::slice::from_ref(&workload), BACKLOG).await;
     let through = if before.is_none() { service.journal.head() } else { through };
     let selection = selection(&service, Scope::one(target.workload), target.pod, &query);
     let since = since(&service, &query, &workload);

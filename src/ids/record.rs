@@ -34,6 +34,8 @@ pub struct Lines {
     pub source: Arc<Source>,
     /// Whether the pod belonged to the new revision when they were read.
     pub side: Side,
+    /// Whether their container was known to have failed when they were read.
+    pub failed: bool,
     /// The text of all lines, back to back, without line ends.
     pub text: Bytes,
     /// Where each line lies in `text`. Never empty.

@@ -29,6 +29,43 @@ const MAX_RESTARTS: usize = 128;
 impl Ledger {
     /// Takes a fact in; the order does not matter.
     pub(super) fn take(&mut self, fact: &Fact) {
+        self.take_unbounded(fact);
+        if self.attempts.len() > MAX_ATTEMPTS {
+            self.forget_attempts();
+        }
+        if self.workloads.len() > MAX_WORKLOADS {
+            let floor = median(self.workloads.values().map(|standing| standing.last));
+            self.workloads.retain(|_, standing| standing.last > floor);
+        }
+    }
+
+    /// Leaves out what is more than it holds, the oldest first. Among facts in any order that can be
+    /// told only when all are there.
+    pub(super) fn trim(&mut self) {
+        let mut lasts: Vec<u64> = self.attempts.values().map(Attempt::last).collect();
+        if let Some(floor) = floor_of(&mut lasts, MAX_ATTEMPTS) {
+            self.attempts.retain(|_, attempt| attempt.last() > floor);
+        }
+        let mut lasts: Vec<u64> = self.workloads.values().map(|standing| standing.last).collect();
+        if let Some(floor) = floor_of(&mut lasts, MAX_WORKLOADS) {
+            self.workloads.retain(|_, standing| standing.last > floor);
+        }
+    }
+
+    /// The older half of those that ended goes, else the older half of all. One that ended lately may
+    /// still be there to be read: it must not be taken for a new one.
+    fn forget_attempts(&mut self) {
+        let ended = self.attempts.values().filter(|attempt| attempt.is_over());
+        let floor = median(ended.map(Attempt::last));
+        self.attempts.retain(|_, attempt| !attempt.is_over() || attempt.last() > floor);
+        if self.attempts.len() > MAX_ATTEMPTS {
+            let floor = median(self.attempts.values().map(Attempt::last));
+            self.attempts.retain(|_, attempt| attempt.last() > floor);
+        }
+    }
+
+    /// Takes a fact in and leaves nothing out.
+    pub(super) fn take_unbounded(&mut self, fact: &Fact) {
         match fact {
             Fact::Record(record) => self.record(record),
             Fact::Workload(standing) => self.standing(standing.clone()),
@@ -71,10 +108,6 @@ impl Ledger {
                 (known, new) => known.or(new),
             };
             return;
-        }
-        if self.workloads.len() >= MAX_WORKLOADS {
-            let floor = median(self.workloads.values().map(|standing| standing.last));
-            self.workloads.retain(|_, standing| standing.last > floor);
         }
         self.workloads.insert(new.workload.clone(), new);
     }
@@ -128,15 +161,14 @@ impl Ledger {
             }
             return;
         }
-        if self.attempts.len() >= MAX_ATTEMPTS {
-            self.attempts.retain(|_, attempt| !attempt.is_over());
-            if self.attempts.len() >= MAX_ATTEMPTS {
-                let floor = median(self.attempts.values().map(Attempt::last));
-                self.attempts.retain(|_, attempt| attempt.last() > floor);
-            }
-        }
         self.attempts.insert(new.source.key.clone(), new);
     }
+}
+
+/// The number that all but the `most` greatest do not exceed; nothing if there are no more.
+fn floor_of(numbers: &mut [u64], most: usize) -> Option<u64> {
+    let at = numbers.len().checked_sub(most + 1)?;
+    Some(*numbers.select_nth_unstable(at).1)
 }
 
 /// The middle of some numbers; 0 of none.
@@ -147,4 +179,47 @@ fn median(numbers: impl Iterator<Item = u64>) -> u64 {
     }
     let middle = numbers.len() / 2;
     *numbers.select_nth_unstable(middle).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::testing::{source, workload};
+
+    fn attempt(number: u64, ended: bool) -> Fact {
+        let web = workload("web");
+        let mut source = (*source(&web, 1)).clone();
+        source.key.uid = format!("uid-{number}").into();
+        Fact::Attempt(Attempt { source: Arc::new(source), line: None, changed: number, ended })
+    }
+
+    fn has(ledger: &Ledger, number: u64) -> bool {
+        ledger.attempts.keys().any(|key| *key.uid == *format!("uid-{number}"))
+    }
+
+    #[test]
+    fn those_that_ended_lately_are_remembered_longest_of_those_that_ended() {
+        let mut ledger = Ledger::default();
+        let most = MAX_ATTEMPTS as u64;
+        ledger.take(&attempt(1, false));
+        for number in 2..most * 3 {
+            ledger.take(&attempt(number, true));
+            assert!(ledger.attempts.len() <= MAX_ATTEMPTS);
+            assert!(has(&ledger, number), "the newest is forgotten");
+        }
+        assert!(has(&ledger, 1), "one that is open is forgotten before those that ended");
+        assert!(has(&ledger, most * 3 - most / 4));
+    }
+
+    #[test]
+    fn facts_in_any_order_leave_the_newest() {
+        let mut ledger = Ledger::default();
+        let most = MAX_ATTEMPTS as u64;
+        for number in (1..=most * 2).rev() {
+            ledger.take_unbounded(&attempt(number, number % 2 == 0));
+        }
+        ledger.trim();
+        assert_eq!(ledger.attempts.len(), MAX_ATTEMPTS);
+        assert!(has(&ledger, most * 2) && has(&ledger, most + 1) && !has(&ledger, most));
+    }
 }

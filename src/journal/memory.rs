@@ -1,7 +1,7 @@
 //! The journal in memory.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ struct Before {
     attempts: Vec<Attempt>,
     /// The last sequence number that was issued, or may have been.
     head: u64,
+    /// When the last record was appended.
+    until: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -98,13 +100,30 @@ impl Journal {
     /// Makes the journal that a store holds, within the limits and at wall time `now`. Blocks while
     /// it reads.
     pub fn restore(opened: Opened, limits: Limits, now: i64) -> Self {
+        let never = AtomicBool::new(false);
+        match Journal::restore_unless(opened, limits, now, &never) {
+            Some(journal) => journal,
+            None => unreachable!("nobody stops it"),
+        }
+    }
+
+    /// The same, given up as soon as `stopped` is set; the store is left as it was found.
+    pub fn restore_unless(
+        opened: Opened,
+        limits: Limits,
+        now: i64,
+        stopped: &AtomicBool,
+    ) -> Option<Self> {
         let Opened { store, epoch, next, clean, facts } = opened;
         let mut shelves = Shelves::new(limits);
         let mut loading = Loading::new(limits, now);
         for fact in facts {
+            if stopped.load(Ordering::Relaxed) {
+                return None;
+            }
             loading.take(fact);
         }
-        let Restored { shelves: live, order, bytes, ledger, restart } =
+        let Restored { shelves: live, order, bytes, ledger, restart, until } =
             loading.finish(next - 1, clean, &shelves.budget);
         tracing::info!(%epoch, workloads = live.len(), records = order.len(), bytes, next, "history restored");
         let next = next.max(ledger.last() + 1);
@@ -114,12 +133,13 @@ impl Journal {
         inner.bytes = AtomicU64::new(bytes as u64);
         inner.head = watch::Sender::new(next - 1);
         let (restarts, attempts) = (ledger.restarts.clone(), ledger.attempts.values().cloned());
-        inner.before = Before { restart, restarts, attempts: attempts.collect(), head: next - 1 };
+        inner.before =
+            Before { restart, restarts, attempts: attempts.collect(), head: next - 1, until };
         inner.store = Some(store.clone());
         let inner = Arc::new(inner);
         let holds: Weak<dyn Holds> = Arc::downgrade(&inner) as Weak<dyn Holds>;
         store.attach(holds, ledger);
-        Journal { inner }
+        Some(Journal { inner })
     }
 
     /// How its store stands; `None` if it should have none.
@@ -160,6 +180,12 @@ impl Journal {
     /// none.
     pub fn inherited(&self) -> u64 {
         self.inner.before.head
+    }
+
+    /// When the processes before this one appended their last record, by their clock; `None` for a new
+    /// journal.
+    pub fn read_until(&self) -> Option<i64> {
+        self.inner.before.until
     }
 
     /// How far the logs were when the journal was restored: the last line of each attempt that the
@@ -355,7 +381,8 @@ mod tests {
             })
             .collect();
         let text = Bytes::from_static(b"x");
-        Entry::Lines(Arc::new(Lines { source: Arc::new(source), side: Side::New, text, lines }))
+        let (source, side) = (Arc::new(source), Side::New);
+        Entry::Lines(Arc::new(Lines { source, side, failed: false, text, lines }))
     }
 
     fn journal(limits: Limits) -> Journal {

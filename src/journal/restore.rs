@@ -29,6 +29,8 @@ pub(super) struct Loading {
     order: BTreeMap<u64, Arc<WorkloadId>>,
     bytes: usize,
     ledger: Ledger,
+    /// When the newest record was appended.
+    until: Option<i64>,
     /// See [`Loaded::room`].
     room: Rc<Cell<usize>>,
 }
@@ -65,8 +67,11 @@ pub(super) struct Restored {
     pub(super) order: Vec<(u64, Arc<Shelf>)>,
     pub(super) bytes: usize,
     pub(super) ledger: Ledger,
-    /// The restart that this is, if the process before did not close the store.
+    /// The restart that this is, if the process before did not close the store, or the end of what it
+    /// closed is not there.
     pub(super) restart: Option<Restart>,
+    /// When the last record was appended.
+    pub(super) until: Option<i64>,
 }
 
 // === impl Loading ===
@@ -81,6 +86,7 @@ impl Loading {
             order: BTreeMap::new(),
             bytes: 0,
             ledger: Ledger::default(),
+            until: None,
             // More than can be kept in the end, since not all of it turns out to be last words.
             room: Rc::new(Cell::new(limits.total_bytes / 2)),
         }
@@ -88,7 +94,7 @@ impl Loading {
 
     /// Takes in one fact.
     pub(super) fn take(&mut self, fact: Fact) {
-        self.ledger.take(&fact);
+        self.ledger.take_unbounded(&fact);
         match fact {
             Fact::Record(record) => self.record(record),
             Fact::Workload(standing) => {
@@ -104,6 +110,7 @@ impl Loading {
 
     fn record(&mut self, record: Record) {
         let Record { first, workload, appended, lines_before, entry } = record;
+        self.until = self.until.max(Some(appended));
         let room = || Loaded { room: self.room.clone(), ..Loaded::default() };
         let loaded = self.shelves.entry(workload.clone()).or_insert_with(room);
         // The same record may lie in two segments: written again, or carried.
@@ -167,8 +174,13 @@ impl Loading {
     /// Everything was read. `through` is the last number that may have been issued, `clean` whether
     /// the process before closed the store.
     pub(super) fn finish(mut self, through: u64, clean: bool, budget: &Arc<Budget>) -> Restored {
+        let until = self.until;
+        self.ledger.trim();
         let after = self.ledger.last();
-        let restart = (!clean && after < through).then(|| {
+        // What was closed ends where it says, unless it ended so without a record behind a restart.
+        let whole = |restart: &Restart| clean && restart.through == through;
+        let lost = after < through && !self.ledger.restarts.iter().any(whole);
+        let restart = lost.then(|| {
             let since = self.ledger.restarts.last().map_or(0, |restart| restart.through);
             let open = self.open(since, after);
             let workloads = open.iter().map(|attempt| attempt.source.workload.clone());
@@ -203,7 +215,7 @@ impl Loading {
             .into_iter()
             .filter_map(|(first, workload)| Some((first, shelves.get(&workload)?.clone())))
             .collect();
-        Restored { shelves, order, bytes, ledger: self.ledger, restart }
+        Restored { shelves, order, bytes, ledger: self.ledger, restart, until }
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn lines_of(source: &Arc<Source>, numbers: Range<i64>) -> Entry {
         })
         .collect();
     let (source, side, text) = (source.clone(), Side::New, Bytes::from(text));
-    Entry::Lines(Arc::new(Lines { source, side, text, lines }))
+    Entry::Lines(Arc::new(Lines { source, side, failed: false, text, lines }))
 }
 
 pub(super) fn change(source: &Arc<Source>, state: SourceState) -> Entry {

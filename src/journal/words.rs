@@ -314,6 +314,6 @@ fn last_of(batch: &Arc<Lines>, bytes: u64) -> (u64, Arc<Lines>) {
         crate::ids::LineMeta { start, ..*line }
     });
     let lines = lines.collect();
-    let (source, side) = (batch.source.clone(), batch.side);
-    (skip as u64, Arc::new(Lines { source, side, text: Bytes::from(text), lines }))
+    let (source, side, failed) = (batch.source.clone(), batch.side, batch.failed);
+    (skip as u64, Arc::new(Lines { source, side, failed, text: Bytes::from(text), lines }))
 }

@@ -14,6 +14,9 @@ pub enum Logs {
     All,
     /// Of pods of the new revision.
     New,
+    /// Of containers that have failed: from then on, the attempts after a crash included. What a
+    /// container said before anybody knew that it fails is not among them.
+    Failed,
     /// No lines, only what happens.
     None,
 }
@@ -94,6 +97,7 @@ impl Logs {
         match self {
             Logs::All => "all",
             Logs::New => "new",
+            Logs::Failed => "failed",
             Logs::None => "none",
         }
     }
@@ -106,8 +110,9 @@ impl FromStr for Logs {
         match word {
             "all" => Ok(Logs::All),
             "new" => Ok(Logs::New),
+            "failed" => Ok(Logs::Failed),
             "none" => Ok(Logs::None),
-            _ => Err(UnknownWord("all, new, none")),
+            _ => Err(UnknownWord("all, new, failed, none")),
         }
     }
 }
@@ -184,6 +189,7 @@ impl Selection {
         let side = match self.logs {
             Logs::All => true,
             Logs::New => lines.side == Side::New,
+            Logs::Failed => lines.failed,
             Logs::None => false,
         };
         side && self.wants_source(&lines.source)

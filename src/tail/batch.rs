@@ -69,7 +69,7 @@ impl Batch {
     }
 
     /// The collected lines, if any; empties the batch.
-    pub(super) fn take(&mut self, source: &Arc<Source>, side: Side) -> Option<Entry> {
+    pub(super) fn take(&mut self, source: &Arc<Source>, side: Side, failed: bool) -> Option<Entry> {
         if self.lines.is_empty() {
             return None;
         }
@@ -78,6 +78,7 @@ impl Batch {
         let lines = Lines {
             source: source.clone(),
             side,
+            failed,
             text: Bytes::from(text),
             lines: std::mem::take(&mut self.lines).into_boxed_slice(),
         };
@@ -141,7 +142,7 @@ mod tests {
         let workload = crate::ids::WorkloadId::new("shop", crate::ids::Kind::Pod, "p");
         let source =
             Arc::new(Source { key, workload: Arc::new(workload), pod: "p".into(), attempt: 1 });
-        let Some(Entry::Lines(lines)) = batch.take(&source, Side::New) else {
+        let Some(Entry::Lines(lines)) = batch.take(&source, Side::New, false) else {
             panic!("there is a line")
         };
         let text = Arc::into_inner(lines).unwrap().text;

@@ -19,10 +19,10 @@ use super::standing::Standing;
 use super::stream::Stream;
 use super::{Options, Proven, Sink};
 use crate::cluster::{Cluster, LogError, LogRequest};
-use crate::ids::{Entry, Gap, GapReason, Side, Source, SourceChange, SourceState};
+use crate::ids::{AttemptKey, Entry, Gap, GapReason, Side, Source, SourceChange, SourceState};
 use crate::telemetry::{Metrics, events};
 use crate::time::{self, SECOND};
-use crate::watch::PodEntry;
+use crate::watch::{ApiPhase, ContainerEntry, PodEntry};
 
 /// Shortest and longest pause before a stream is opened again. The first opening after a new line
 /// comes at once. The longest is short enough that a line is fresh within ten seconds after whatever
@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) side: Side,
     /// Its pod is not ready.
     pub(super) failing: bool,
+    /// Its container failed, in this attempt or the one before, or its pod as a whole did.
+    pub(super) failed: bool,
     /// The control plane does not hear of its node.
     pub(super) lost: bool,
     /// Its node's logs cannot be read.
@@ -105,18 +107,27 @@ pub(super) enum State {
 
 impl Known {
     /// What a pod's status says about one of its attempts.
-    pub(super) fn new(pod: &PodEntry, side: Side, standing: Standing) -> Known {
-        let (failing, lost) = (false, false);
-        let known =
-            Known { standing, side, failing, lost, unreachable: false, kick: 0, everything: false };
-        known.with(pod, side)
+    pub(super) fn new(pod: &PodEntry, side: Side, key: &AttemptKey, standing: Standing) -> Known {
+        let known = Known {
+            standing,
+            side,
+            failing: false,
+            failed: false,
+            lost: false,
+            unreachable: false,
+            kick: 0,
+            everything: false,
+        };
+        known.with(pod, side, key)
     }
 
     /// The same attempt, as its pod is now.
-    pub(super) fn with(self, pod: &PodEntry, side: Side) -> Known {
+    pub(super) fn with(self, pod: &PodEntry, side: Side, key: &AttemptKey) -> Known {
         let ready = pod.ready.holds();
         let lost = !ready && pod.containers_ready.holds() && !pod.readiness_gates;
-        Known { side, failing: !ready, lost, ..self }
+        let failed = pod.phase == ApiPhase::Failed
+            || pod.container(&key.container).is_some_and(ContainerEntry::has_failed);
+        Known { side, failing: !ready, failed, lost, ..self }
     }
 
     /// How urgent it is to read: the new revision first, and what fails before what does not.
@@ -258,8 +269,9 @@ impl Follower {
             if time::now() < started + SECOND);
         // Never a tail with a resume: the kubelet seeks to the tail first and loses what lies before.
         let first = since.is_none() && self.memory.fingerprint.newest().is_none();
-        // Of one that had no line yet when the process before ended, everything is owed.
-        let first = first && !self.memory.inherited;
+        // Of one that had no line yet when the process before ended, or that began later, everything
+        // is owed.
+        let first = first && !self.memory.inherited && !self.memory.owed;
         let tail_lines = (first && !young).then_some(self.options.backfill_lines);
         LogRequest {
             namespace: self.source.workload.namespace.clone(),
@@ -375,9 +387,9 @@ impl Follower {
     }
 
     pub(super) fn flush(&mut self, batch: &mut Batch) {
-        let side = self.known.borrow().side;
+        let Known { side, failed, .. } = *self.known.borrow();
         let bytes = batch.bytes() as u64;
-        if let Some(entry) = batch.take(&self.source, side) {
+        if let Some(entry) = batch.take(&self.source, side, failed) {
             let lines = entry.count();
             self.memory.lines += lines;
             if self.memory.first_time.is_none()

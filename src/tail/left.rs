@@ -13,8 +13,12 @@ use super::restored::{Left, Restored};
 use super::standing::Standing;
 use super::supervisor::{State, Tail};
 use crate::ids::{AttemptKey, GapReason, Source, WorkloadId};
-use crate::time;
+use crate::time::{self, SECOND};
 use crate::watch::PodEntry;
+
+/// By how much the clocks of nodes and ours may differ; a log that is read whole without need costs
+/// little.
+const CLOCKS: i64 = 60 * SECOND;
 
 /// The logs that are left, by pod. No more than there are memories.
 #[derive(Debug, Default)]
@@ -22,6 +26,8 @@ pub(super) struct LeftLogs {
     by_pod: HashMap<Arc<str>, Vec<(Arc<Source>, Instant)>>,
     /// Workloads that the process before followed when it ended.
     followed: HashSet<Arc<WorkloadId>>,
+    /// Until when the process before read, by its clock.
+    until: Option<i64>,
 }
 
 // === impl LeftLogs ===
@@ -44,6 +50,17 @@ impl LeftLogs {
         }
     }
 
+    /// Whether an attempt of which the process before knew nothing began when it did not read any more:
+    /// then all of it is owed to who comes back. Clocks of nodes may differ from ours.
+    pub(super) fn is_owed(&self, began: i64) -> bool {
+        self.until.is_some_and(|until| began >= until - CLOCKS)
+    }
+
+    /// Whether it is known which of the logs that the process before read can go on.
+    pub(super) fn is_settled(&self, settled: impl FnOnce() -> bool) -> bool {
+        self.until.is_none() || settled()
+    }
+
     /// Whether there is any of this pod.
     pub(super) fn has(&self, uid: &str) -> bool {
         self.by_pod.contains_key(uid)
@@ -53,15 +70,19 @@ impl LeftLogs {
 // === impl Tail ===
 
 impl Tail {
-    /// Takes in how far an earlier process had read. Call it before the first lease.
-    pub fn remember(&self, restored: impl IntoIterator<Item = Restored>) {
+    /// Takes in how far an earlier process had read, and until when it did. Call it before the first
+    /// lease.
+    pub fn remember(&self, restored: impl IntoIterator<Item = Restored>, until: Option<i64>) {
         let mut state = self.inner.state.lock();
+        state.left.until = until;
         for log in restored {
             let Source { key, attempt, workload, .. } = &*log.source;
-            if log.left == Left::Followed {
+            if matches!(log.left, Left::Open | Left::Followed) {
                 let newest = state.newest.entry(key.uid.clone()).or_default();
                 let newest = newest.entry(key.container.clone()).or_default();
                 *newest = (*newest).max(*attempt);
+            }
+            if log.left == Left::Followed {
                 state.left.followed.insert(workload.clone());
             }
             state.memories.insert(key.clone(), log.memory());
@@ -86,7 +107,7 @@ impl Tail {
     pub(super) fn bury(&self) {
         let index = &self.inner.wiring.index;
         let mut state = self.inner.state.lock();
-        let absent = state.left.by_pod.keys().filter(|uid| index.pod(uid).is_none());
+        let absent = state.left.by_pod.keys().filter(|uid| !index.knows_pod(uid));
         let absent: Vec<_> = absent.cloned().collect();
         for uid in absent {
             self.look_for(&mut state, &uid);
@@ -104,6 +125,10 @@ impl Tail {
         let index = &self.inner.wiring.index;
         if let Some(pod) = index.pod(uid) {
             return self.part(state, &pod);
+        }
+        if index.knows_pod(uid) {
+            // It waits for its owner to be listed.
+            return;
         }
         let logs = state.left.by_pod.get(uid).and_then(|logs| logs.first());
         if logs.is_some_and(|(source, _)| index.has_listed_pods(&source.workload.namespace)) {

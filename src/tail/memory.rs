@@ -28,6 +28,8 @@ pub(super) struct Memory {
     pub(super) tail_cut: bool,
     /// An earlier process read the beginning, if there was one, and how many lines it had is not known.
     pub(super) inherited: bool,
+    /// It began when the process before did not read any more: all of it is owed.
+    pub(super) owed: bool,
     /// Nobody has found yet where that process stopped.
     pub(super) unproven: bool,
     /// Somebody read it who may come back for the rest.

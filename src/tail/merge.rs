@@ -114,7 +114,7 @@ impl Merge {
     fn append_run(&self, run: Option<Run>) {
         let Some((source, collected)) = run else { return };
         let Some((first, _)) = collected.first() else { return };
-        let side = first.side;
+        let (side, failed) = (first.side, first.failed);
         let mut text = Vec::new();
         let mut lines = Vec::with_capacity(collected.len());
         for (batch, line) in &collected {
@@ -122,7 +122,7 @@ impl Merge {
             text.extend_from_slice(batch.bytes_of(line));
             lines.push(LineMeta { start, ..*line });
         }
-        let lines = Lines { source, side, text: text.into(), lines: lines.into() };
+        let lines = Lines { source, side, failed, text: text.into(), lines: lines.into() };
         (self.sink)(&self.workload, Entry::Lines(Arc::new(lines)));
     }
 }
@@ -196,6 +196,7 @@ mod tests {
         Entry::Lines(Arc::new(Lines {
             source: source.clone(),
             side: Side::New,
+            failed: false,
             text: "x".into(),
             lines: times.iter().map(meta).collect(),
         }))

@@ -130,6 +130,7 @@ mod tests {
         let batch = Lines {
             source: source.clone(),
             side: Side::New,
+            failed: false,
             text: text.into(),
             lines: lines.into_boxed_slice(),
         };

@@ -176,14 +176,15 @@ impl Tail {
             if let Some((pod, side)) = pods.get(&running.source.key.uid) {
                 let standing = Standing::of_entry(pod, &running.source.key);
                 running.known.send_if_modified(|known| {
-                    let next = Known { standing, ..known.with(pod, *side) };
+                    let next = Known { standing, ..known.with(pod, *side, &running.source.key) };
                     std::mem::replace(known, next) != next
                 });
             }
         }
         for starved in state.starved.values_mut() {
             if let Some((pod, side)) = pods.get(&starved.wanted.source.key.uid) {
-                starved.wanted.known = starved.wanted.known.with(pod, *side);
+                let Wanted { source, known, .. } = &mut starved.wanted;
+                *known = known.with(pod, *side, &source.key);
             }
         }
         let mut workloads = HashSet::new();
@@ -210,17 +211,21 @@ impl Tail {
     /// Whether what the logs of a workload held when they were opened has been handed on, or waits
     /// for something that may take long. Looks no further than the first that has not.
     pub fn caught_up(&self, workload: &WorkloadId) -> bool {
-        let pods = self.inner.wiring.index.pods_of(workload);
+        let index = &self.inner.wiring.index;
+        let pods = index.pods_of(workload);
         let now = time::now();
         let state = self.inner.state.lock();
         let begun = |key: &AttemptKey| state.memories.get(key).is_some_and(Memory::is_begun);
+        // Of what the process before knew, nothing can be said before the pods are known.
+        let settled = state.left.is_settled(|| index.has_settled(&workload.namespace));
         let sources = pods.iter().flat_map(|pod| attempts::of(pod, now, begun));
-        sources.map(|attempt| attempt.source).all(|source| {
-            let running = state.followers.get(&source.key);
-            running.is_some_and(|running| running.level.caught_up())
-                || state.memories.get(&source.key).is_some_and(|memory| memory.ended)
-                || state.starved.contains_key(&source.key)
-        })
+        settled
+            && sources.map(|attempt| attempt.source).all(|source| {
+                let running = state.followers.get(&source.key);
+                running.is_some_and(|running| running.level.caught_up())
+                    || state.memories.get(&source.key).is_some_and(|memory| memory.ended)
+                    || state.starved.contains_key(&source.key)
+            })
     }
 
     /// Followers that run now.
@@ -250,7 +255,7 @@ impl Tail {
                     continue;
                 }
                 let standing = Standing::of_entry(&pod, &source.key);
-                let known = Known::new(&pod, side, standing);
+                let known = Known::new(&pod, side, &source.key, standing);
                 let (source, node) = (Arc::new(source), pod.node.clone());
                 wanted.push(Wanted { source, node, known, began });
             }
@@ -306,9 +311,11 @@ impl Tail {
 
     pub(super) fn start(&self, state: &mut State, wanted: Wanted, merge: Option<&Arc<Merge>>) {
         let level = self.level(state, &wanted, None);
-        let Wanted { source, node, known, .. } = wanted;
+        let Wanted { source, node, known, began } = wanted;
         let wiring = &self.inner.wiring;
-        let memory = state.memories.get(&source.key).cloned().unwrap_or_default();
+        let memory = state.memories.get(&source.key).cloned();
+        let owed = state.left.is_owed(began);
+        let memory = memory.unwrap_or_else(|| Memory { owed, ..Memory::default() });
         let (sender, receiver) = watch::channel(known);
         state.started += 1;
         let follower = Follower {

@@ -102,6 +102,16 @@ impl Index {
         self.shared.synced.load(Ordering::Acquire)
     }
 
+    /// Whether a pod is there by its uid, even if it waits for its owner to be known.
+    pub fn knows_pod(&self, uid: &str) -> bool {
+        self.shared.tables.read().knows_pod(uid)
+    }
+
+    /// Whether all pods of a namespace that were there at the first look are known with their owners.
+    pub fn has_settled(&self, namespace: &str) -> bool {
+        self.has_listed_pods(namespace) && !self.shared.tables.read().any_pending(namespace)
+    }
+
     /// Whether the pods of a namespace have been listed once: one that is absent then is gone.
     pub fn has_listed_pods(&self, namespace: &str) -> bool {
         let watches = self.shared.watches.lock();

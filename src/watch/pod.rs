@@ -136,6 +136,20 @@ pub(super) struct Owner {
     pub(super) uid: Arc<str>,
 }
 
+// === impl ContainerEntry ===
+
+impl ContainerEntry {
+    /// Whether its newest attempt, or the one before, ended in failure.
+    pub fn has_failed(&self) -> bool {
+        let newest = match &self.state {
+            ContainerRun::Terminated(ended) => Some(&**ended),
+            ContainerRun::Waiting(_) | ContainerRun::Running { .. } => None,
+        };
+        let mut ends = newest.into_iter().chain(self.last.as_deref());
+        ends.any(|ended| ended.exit_code != 0)
+    }
+}
+
 // === impl PodEntry ===
 
 impl PodEntry {

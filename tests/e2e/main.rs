@@ -24,10 +24,12 @@ mod tap;
 mod witness;
 mod writers;
 
+mod confined;
 mod conformance;
 mod errors;
 mod faults;
 mod helm;
+mod kinds;
 mod lines;
 mod rights;
 mod rollout;

@@ -36,7 +36,22 @@ pub fn binary() -> PathBuf {
 
 /// `rollcast` without anything of our own environment that would configure it.
 pub fn rollcast(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = cleaned(Command::new(binary()));
+    command.args(arguments);
+    command
+}
+
+/// The same as a member of these control groups from its first instruction on: it reads its limits when
+/// it starts.
+fn confined(arguments: &[&str], groups: &[&Path]) -> Command {
+    let mut command = cleaned(Command::new("sh"));
+    let join = "while [ \"$1\" != -- ]; do echo $$ >\"$1/cgroup.procs\" || exit 97; shift; done";
+    command.arg("-c").arg(format!("{join}; shift; exec \"$@\"")).arg("sh");
+    command.args(groups).arg("--").arg(binary()).args(arguments);
+    command
+}
+
+fn cleaned(mut command: Command) -> Command {
     let ours = |name: &str| name.starts_with("ROLLCAST_") || name.starts_with("OTEL_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
@@ -44,7 +59,7 @@ pub fn rollcast(arguments: &[&str]) -> Command {
     if let Ok(filter) = std::env::var("ROLLCAST_TEST_LOG") {
         command.env("ROLLCAST_LOG", filter);
     }
-    command.args(arguments).stdin(Stdio::null());
+    command.stdin(Stdio::null());
     command
 }
 
@@ -143,8 +158,20 @@ impl Service {
         self.ready().await;
     }
 
+    /// Starts it inside control groups and waits until it is ready.
+    #[allow(dead_code, reason = "only the end-to-end suite confines it")]
+    pub async fn confined(name: &str, options: &[&str], groups: &[&Path]) -> Self {
+        let mut service = Service::begin(name, options, |options| confined(options, groups));
+        service.ready().await;
+        service
+    }
+
     /// Starts it and does not wait.
     pub fn spawn(name: &str, options: &[&str]) -> Self {
+        Service::begin(name, options, rollcast)
+    }
+
+    fn begin(name: &str, options: &[&str], command: impl Fn(&[&str]) -> Command) -> Self {
         let (address, admin) = (free_address(), free_address());
         let log =
             std::env::temp_dir().join(format!("rollcast-e2e-{name}-{}.log", std::process::id()));
@@ -152,7 +179,7 @@ impl Service {
         let (listen, admin_listen) = (address.to_string(), admin.to_string());
         let listeners = ["serve", "--listen", &listen, "--admin-listen", &admin_listen];
         let options = [&listeners, options].concat();
-        let child = rollcast(&options).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let child = command(&options).stdout(Stdio::null()).stderr(file).spawn().unwrap();
         let options = options.into_iter().map(Into::into).collect();
         Service { address, admin, child, options, log }
     }

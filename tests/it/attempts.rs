@@ -116,6 +116,52 @@ async fn the_attempt_before_is_offered_when_a_crash_loop_is_opened() {
     }
 }
 
+/// `logs=failed` shows what containers write once they have failed, live and out of history, and nothing
+/// of those beside them.
+#[tokio::test(start_paused = true)]
+async fn only_containers_that_have_failed_are_heard_where_only_they_are_asked_for() {
+    for seed in 0..seeds() {
+        let world = World::slow(seed, |_| {});
+        let numbers = Numbers { lines: Some(30), ..Numbers::new("run", 20.0) };
+        let program = Program {
+            output: vec![Output::Numbered(numbers)],
+            exit: Exit::After(Duration::from_secs(3), 1),
+            ..Program::default()
+        };
+        let crashing = Container::new("app", "shop/web:1", program);
+        let healthy = Container::new("proxy", "shop/proxy:1", Program::numbered("run", 10.0));
+        world.sim.apply(Deployment::new("shop", "web", 1, Template::new([crashing, healthy])));
+        world.synced().await;
+        let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+        let path = format!("{STREAM}?since=1h&logs=failed");
+        let mut live = world.stream(&path, None).await;
+        let (all, live) = tokio::join!(
+            listen(&mut client, Duration::from_secs(40)),
+            listen(&mut live, Duration::from_secs(40))
+        );
+        let mut late = world.stream(&path, None).await;
+        let late = listen(&mut late, Duration::from_secs(1)).await;
+        let ids = |events: &[Event], wanted: &dyn Fn(&Event) -> bool| {
+            let lines = events.iter().filter(|event| event.name == "log" && wanted(event));
+            lines.map(|event| event.id.clone().unwrap()).collect::<Vec<_>>()
+        };
+        let crashed = |event: &Event| {
+            event.data["container"] == "app" && event.data["attempt"].as_u64() > Some(1)
+        };
+        let wanted = ids(&all, &crashed);
+        assert!(wanted.len() >= 60, "seed {seed}: {}", told(&all));
+        // The last words of the first attempt may come after it is known how that ended.
+        let first = ids(&all, &|event| event.data["container"] == "app")[0].clone();
+        for events in [&live, &late] {
+            let others = ids(events, &|event| event.data["container"] != "app");
+            assert!(others.is_empty(), "seed {seed}: of another container: {others:?}");
+            let heard = ids(events, &|_| true);
+            assert!(wanted.iter().all(|id| heard.contains(id)), "seed {seed}: some are missing");
+            assert!(!heard.contains(&first), "seed {seed}: from before it failed");
+        }
+    }
+}
+
 /// Init containers, sidecars and ordinary ones are all read, from their first line to their last.
 #[tokio::test(start_paused = true)]
 async fn containers_of_every_kind_are_read_from_beginning_to_end() {

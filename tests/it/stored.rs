@@ -234,6 +234,69 @@ async fn logs_are_not_buried_while_the_pods_cannot_be_listed() {
     end(world).await;
 }
 
+/// Nor while its owner is not listed yet: the pod is there, under a workload that is not known.
+#[tokio::test(start_paused = true)]
+async fn logs_are_not_buried_while_their_owners_are_not_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sim, world, mut events, id) = read(11, folder.path()).await;
+    end(world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let slow = Effect::Delay(Duration::from_secs(5));
+    let late = sim.add_fault(Fault::new(Match::list(Resource::ReplicaSets), slow));
+    let world = World::stored(sim.clone(), 12, folder.path()).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let mut client = world.stream(STREAM, Some(&id)).await;
+    events.extend(listen(&mut client, Duration::from_secs(3)).await);
+    sim.remove_fault(late);
+    world.synced().await;
+    events.extend(listen(&mut client, Duration::from_secs(20)).await);
+    without_gaps(&events);
+    complete(&hear(&events));
+    let told_ended = events.iter().any(|event| event.data["state"] == "ended");
+    assert!(!told_ended, "{}", told(&events));
+    let last = events.iter().rfind(|event| event.name == "log").unwrap();
+    let stamp = last.data["time"].as_str().unwrap().as_bytes();
+    let age = time::now() - time::parse_stamp(stamp).unwrap().0;
+    assert!(age < 2 * time::SECOND, "nothing was read any more: {}", told(&events));
+    drop(client);
+    end(world).await;
+}
+
+/// A pod that begins while nobody reads is owed from its first line, also where that is more than a
+/// first opening asks for.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_began_between_two_processes_is_read_from_its_first_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::new(SimOptions { seed: 8, start_time: time::now(), ..SimOptions::default() });
+    let world = World::stored(sim.clone(), 8, folder.path()).await;
+    sim.apply(web(1, 0.0, None));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    listen(&mut client, Duration::from_secs(6)).await;
+    let id = client.last_id.clone().unwrap();
+    drop(client);
+    end(world).await;
+    let before = sim.pods("shop", "web")[0].name.clone();
+    sim.scale(Resource::Deployments, "shop", "web", 2);
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let pods = sim.pods("shop", "web");
+    let young = pods.iter().find(|pod| pod.name != before).unwrap().name.clone();
+    for number in 0..12_000 {
+        let line = format!("young {number}\n");
+        assert!(sim.print("shop", &young, "app", Pipe::Out, line.as_bytes()));
+    }
+    let world = World::stored(sim, 9, folder.path()).await;
+    world.synced().await;
+    let mut client = world.stream(STREAM, Some(&id)).await;
+    let again = listen(&mut client, Duration::from_secs(8)).await;
+    assert_eq!(again[0].data["resumed"], "exact");
+    let lines = again.iter().filter(|event| event.name == "log").count();
+    assert_eq!(lines, 12_000, "{}", told(&again));
+    without_gaps(&again);
+    drop(client);
+    end(world).await;
+}
+
 /// The last line is longer than what the journal keeps of it, and is no text: it is found again.
 #[tokio::test(start_paused = true)]
 async fn a_log_goes_on_behind_a_last_line_that_cannot_be_known_by_its_text() {

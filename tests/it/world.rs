@@ -19,6 +19,7 @@ use rollcast::telemetry::{Exposition, Metrics};
 use rollcast::time;
 use rollcast::watch::WatchOptions;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tower::ServiceExt as _;
 
 use crate::client::Client;
@@ -82,7 +83,8 @@ impl World {
         let fresh = Epoch::draw(&mut fastrand::Rng::with_seed(seed));
         let metrics = Arc::new(Metrics::readable().0);
         let opened = open_files(options, fresh, metrics).unwrap();
-        let history = History::restore(opened, JOURNAL, LOGS.linger);
+        let history =
+            History::restore(opened, JOURNAL, LOGS.linger, &AtomicBool::new(false)).unwrap();
         World::made_with(sim, seed, |_| {}, false, Some(history))
     }
 

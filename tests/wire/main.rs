@@ -108,7 +108,8 @@ fn lines() -> Lines {
         });
         text.push_str(line);
     }
-    Lines { source: source(), side: Side::New, text: Bytes::from(text), lines: metas.into() }
+    let (source, side, text) = (source(), Side::New, Bytes::from(text));
+    Lines { source, side, failed: false, text, lines: metas.into() }
 }
 
 fn gap() -> Gap {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::demand::Demand;
 use super::query::Query;
-use super::start::{BACKLOG, Rollouts, Start, millis};
+use super::start::{BACKLOG, PROOF, Rollouts, Start, millis};
 use crate::http::Service;
 use crate::http::auth::Standing;
 use crate::http::limits::Place;
@@ -187,7 +187,7 @@ impl Flow {
         let workloads = self.workloads();
         if self.is_from_before() {
             let tail = self.opening.service.tail.clone();
-            backlog(&tail, &workloads).await;
+            backlog(&tail, &workloads, self.patience()).await;
         }
         let Opening { service, selection, query, .. } = &self.opening;
         let shelves = Shelves::new(&service.journal, &service.index, &selection.scope);
@@ -236,6 +236,14 @@ impl Flow {
         let inherited = self.opening.service.journal.inherited();
         let resume = self.opening.query.resume;
         resume.is_none_or(|id| id.epoch != self.encoder.epoch || id.seq <= inherited)
+    }
+
+    /// How long to wait for it. Where a process was killed, what a reader is owed is a gap until the logs
+    /// were found to go on: it is worth more than a quick beginning that says too much.
+    fn patience(&self) -> Duration {
+        let journal = &self.opening.service.journal;
+        let resumes = self.opening.query.resume.is_some_and(|id| id.epoch == self.encoder.epoch);
+        if resumes && journal.restart().is_some() { PROOF } else { BACKLOG }
     }
 
     /// What hello and the state are told under. A client whose journal is gone keeps its own id until
@@ -396,7 +404,11 @@ impl Flow {
 }
 
 /// Waits until what the logs hold has come, so that a tail can be cut from it.
-pub(in crate::http) async fn backlog(tail: &Tail, workloads: &[Arc<WorkloadId>]) {
+pub(in crate::http) async fn backlog(
+    tail: &Tail,
+    workloads: &[Arc<WorkloadId>],
+    patience: Duration,
+) {
     let comes = async {
         for workload in workloads {
             while !tail.caught_up(workload) {
@@ -405,5 +417,5 @@ pub(in crate::http) async fn backlog(tail: &Tail, workloads: &[Arc<WorkloadId>])
         }
     };
     // Running out of time is no error: the stream begins with what has come.
-    let _ = tokio::time::timeout(BACKLOG, comes).await;
+    let _ = tokio::time::timeout(patience, comes).await;
 }

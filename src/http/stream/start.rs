@@ -14,6 +14,8 @@ use crate::wire::Resumed;
 /// How long the first viewer of a workload waits for what its logs hold already. Then the stream
 /// begins with what has come; the rest follows as it comes.
 pub const BACKLOG: Duration = Duration::from_secs(2);
+/// The same for who comes back to a process that stands in the place of one that was killed.
+pub const PROOF: Duration = Duration::from_secs(10);
 /// Lines that are shown first when no rollout runs and nothing else was asked for.
 const USUAL_TAIL: usize = 100;
 

@@ -17,11 +17,13 @@ const ORDINAL: u8 = 8;
 const MOVED: u8 = 16;
 /// The line's beginning may be missing.
 const PARTIAL_HEAD: u8 = 32;
+/// In the byte that says the side: the container was known to have failed.
+const FAILED: u8 = 128;
 const ALL: u8 = LOSSY | PARTIAL | TRUNCATED | ORDINAL | MOVED | PARTIAL_HEAD;
 
 pub(super) fn write(out: &mut Output<'_>, lines: &Lines) {
     out.source(&lines.source);
-    out.byte(words::side(lines.side));
+    out.byte(words::side(lines.side) | if lines.failed { FAILED } else { 0 });
     out.number(lines.lines.len() as u64);
     let (mut time, mut end) = (0i64, 0u32);
     for line in &lines.lines {
@@ -54,7 +56,8 @@ pub(super) fn write(out: &mut Output<'_>, lines: &Lines) {
 
 pub(super) fn read(input: &mut Input<'_>, names: &mut Names) -> Result<Arc<Lines>, Malformed> {
     let source = input.source(names)?;
-    let side = words::side_of(input.byte()?)?;
+    let side = input.byte()?;
+    let (side, failed) = (words::side_of(side & !FAILED)?, side & FAILED != 0);
     let (mut time, mut end) = (0i64, 0u32);
     let lines = input.list(|input| {
         let flags = input.byte()?;
@@ -81,5 +84,5 @@ pub(super) fn read(input: &mut Input<'_>, names: &mut Names) -> Result<Arc<Lines
         return Err(Malformed);
     }
     let (text, lines) = (Bytes::copy_from_slice(text), lines.into_boxed_slice());
-    Ok(Arc::new(Lines { source, side, text, lines }))
+    Ok(Arc::new(Lines { source, side, failed, text, lines }))
 }

@@ -42,28 +42,30 @@ fn lines() -> impl Strategy<Value = Entry> {
         prop_oneof![3 => Just(0), 1 => any::<u32>()],
         any::<(bool, bool, bool)>(),
     );
-    (source(), word(&SIDES), vec(line, 1..20)).prop_map(|(source, side, given)| {
-        let mut text = Vec::new();
-        let mut lines = Vec::new();
-        for ((words, skipped), time, truncated_bytes, ordinal, flags) in given {
-            text.extend_from_slice(skipped.as_bytes());
-            let (start, len) = (text.len() as u32, words.len() as u32);
-            text.extend_from_slice(words.as_bytes());
-            let (lossy, partial, partial_head) = flags;
-            lines.push(LineMeta {
-                time,
-                start,
-                len,
-                truncated_bytes,
-                ordinal,
-                lossy,
-                partial,
-                partial_head,
-            });
-        }
-        let (text, lines) = (Bytes::from(text), lines.into_boxed_slice());
-        Entry::Lines(Arc::new(Lines { source, side, text, lines }))
-    })
+    (source(), word(&SIDES), any::<bool>(), vec(line, 1..20)).prop_map(
+        |(source, side, failed, given)| {
+            let mut text = Vec::new();
+            let mut lines = Vec::new();
+            for ((words, skipped), time, truncated_bytes, ordinal, flags) in given {
+                text.extend_from_slice(skipped.as_bytes());
+                let (start, len) = (text.len() as u32, words.len() as u32);
+                text.extend_from_slice(words.as_bytes());
+                let (lossy, partial, partial_head) = flags;
+                lines.push(LineMeta {
+                    time,
+                    start,
+                    len,
+                    truncated_bytes,
+                    ordinal,
+                    lossy,
+                    partial,
+                    partial_head,
+                });
+            }
+            let (text, lines) = (Bytes::from(text), lines.into_boxed_slice());
+            Entry::Lines(Arc::new(Lines { source, side, failed, text, lines }))
+        },
+    )
 }
 
 fn rollout() -> impl Strategy<Value = Entry> {
@@ -313,6 +315,7 @@ fn version_1_is_what_it_was() {
     let entry = Entry::Lines(Arc::new(Lines {
         source: Arc::new(source),
         side: Side::Old,
+        failed: false,
         text: Bytes::from_static(b"hi"),
         lines: Box::new([line]),
     }));

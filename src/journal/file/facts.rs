@@ -28,8 +28,8 @@ pub(super) struct Facts {
     metrics: Arc<Metrics>,
     /// Oldest first.
     left: Vec<Segment>,
-    /// The newest of all was being written when the process ended.
-    newest: Option<u64>,
+    /// The newest of all, where it was being written when the process ended without closing it.
+    cut: Option<u64>,
     facts: std::vec::IntoIter<Fact>,
     names: Names,
     read: (u64, u64),
@@ -43,6 +43,7 @@ impl Facts {
         files: Arc<dyn Files>,
         epoch: Epoch,
         segments: &VecDeque<Segment>,
+        clean: bool,
         metrics: Arc<Metrics>,
     ) -> Self {
         Facts {
@@ -51,7 +52,7 @@ impl Facts {
             epoch,
             metrics,
             left: segments.iter().cloned().collect(),
-            newest: segments.back().map(|segment| segment.number),
+            cut: segments.back().map(|segment| segment.number).filter(|_| !clean),
             facts: Vec::new().into_iter(),
             names: Names::default(),
             read: (0, 0),
@@ -76,7 +77,7 @@ impl Facts {
             }
         };
         // The process ended when it had just made it.
-        if self.newest == Some(segment.number) && bytes.len() < frame::HEADER {
+        if self.cut == Some(segment.number) && bytes.len() < frame::HEADER {
             return Vec::new();
         }
         match frame::read_header(&bytes) {
@@ -93,7 +94,7 @@ impl Facts {
             Header::Damaged => damaged(frame::HEADER.min(bytes.len()), &"its head is damaged"),
         }
         let mut scan = frame::scan(&bytes);
-        let torn = self.newest == Some(segment.number) && scan.end < bytes.len();
+        let torn = self.cut == Some(segment.number) && scan.end < bytes.len();
         if torn {
             // The end of what the last process wrote: no loss that is not known anyway.
             scan.damaged -= bytes.len() - scan.end;

@@ -64,6 +64,9 @@ pub struct FileOptions {
     pub age: Duration,
 }
 
+/// How long a store that is dropped waits for its writer.
+const ABANDON: Duration = Duration::from_secs(2);
+
 /// A store of segment files.
 #[derive(Debug)]
 pub struct FileStore {
@@ -84,6 +87,7 @@ struct Parts {
     floor: u64,
     clean: bool,
     metrics: Arc<Metrics>,
+    files: Arc<dyn Files>,
 }
 
 /// Opens the store in a directory. `fresh` is the epoch of the journal if the directory holds none.
@@ -108,14 +112,15 @@ fn open_on(
     let open::Directory { lock, reservation, found, segments } =
         open::open(&options.path, &*files, fresh)?;
     let epoch = found.epoch;
-    let facts = Facts::new(&options.path, files.clone(), epoch, &segments, metrics.clone());
+    let facts =
+        Facts::new(&options.path, files.clone(), epoch, &segments, found.clean, metrics.clone());
     let next_number = segments.back().map_or(1, |segment| segment.number + 1);
-    let (path, bytes) = (options.path.clone(), options.bytes);
+    let (path, bytes, kept) = (options.path.clone(), options.bytes, files.clone());
     let volume = Volume::new(files, path, epoch, bytes, segments, next_number);
     let status = Status { bytes: volume.bytes(), segments: volume.segments(), ..Status::default() };
     let floor = found.through;
     let clean = found.clean;
-    let parts = Parts { options, lock, volume, reservation, floor, clean, metrics };
+    let parts = Parts { options, lock, volume, reservation, floor, clean, metrics, files: kept };
     let store = FileStore {
         queue: Arc::default(),
         status: Arc::new(Mutex::new(status)),
@@ -131,7 +136,7 @@ fn open_on(
 impl Store for FileStore {
     fn attach(&self, journal: Weak<dyn Holds>, ledger: Ledger) {
         let Some(parts) = self.parts.lock().take() else { return };
-        let Parts { options, lock, volume, reservation, floor, clean, metrics } = parts;
+        let Parts { options, lock, volume, reservation, floor, clean, metrics, files: _ } = parts;
         let (path, status) = (options.path.clone(), self.status.clone());
         let writer = Writer {
             queue: self.queue.clone(),
@@ -209,10 +214,21 @@ impl Guard {
 impl Drop for FileStore {
     /// As if the process ended here, unless it was closed.
     fn drop(&mut self) {
+        if let Some(parts) = self.parts.lock().take() {
+            // No journal was made of it, so no number was issued: it is as it was found.
+            let Parts { options, reservation, floor, clean, files, .. } = parts;
+            if let Err(error) = reservation.give_back(&*files, &options.path, floor, clean) {
+                tracing::debug!(%error, "the reservation was not given back");
+            }
+            return;
+        }
         self.queue.order(Order::Abandon);
         let Some(thread) = self.thread.lock().take() else { return };
-        // The writer itself may hold the journal last.
-        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+        // The writer itself may hold the journal last. One that waits for a disk which does not answer
+        // is left to the kernel.
+        let own = thread.thread().id() == std::thread::current().id();
+        self.queue.ended(ABANDON);
+        if !own && thread.is_finished() && thread.join().is_err() {
             tracing::error!("the store's thread panicked");
         }
     }

@@ -112,6 +112,17 @@ impl Reservation {
         Reservation { through: last, clean: true, ..self }.write(files, directory)
     }
 
+    /// Nothing was issued: as it was found.
+    pub(super) fn give_back(
+        self,
+        files: &dyn Files,
+        directory: &Path,
+        through: u64,
+        clean: bool,
+    ) -> io::Result<Self> {
+        Reservation { through, clean, ..self }.write(files, directory)
+    }
+
     fn write(self, files: &dyn Files, directory: &Path) -> io::Result<Self> {
         let next = Reservation { turn: self.turn + 1, ..self };
         let offset = if next.turn.is_multiple_of(2) { 0 } else { STRIDE };

@@ -152,12 +152,14 @@ fn broken(
         std::fs::write(name, &bytes[..at % (bytes.len() + 1)]).unwrap();
     }
     let journal = journal(copy.path());
-    assert!(journal.restart().is_none(), "it was closed");
     let (mut found, mut told) = (0, Some(0));
     for (workload, total) in totals {
         let (numbers, missed) = read_all(&journal.shelf(workload), 0);
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
         assert!(numbers.iter().all(|number| (0..*total).contains(number)));
+        // What is missing at the end is told, although the store was closed.
+        let at_end = total - 1 - numbers.last().copied().unwrap_or(-1);
+        assert!(at_end == 0 || !missed.is_empty(), "{at_end} lines are missing without a word");
         // Where two lines that are read do not follow each other, the loss stands between them.
         let holes = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
         assert!(missed.len() >= holes, "{missed:?}");
@@ -431,6 +433,53 @@ fn what_is_no_store_is_refused_and_left_alone() {
         let error = opened.map(drop).unwrap_err();
         assert!(matches!(error, OpenError::Volume { .. }), "{error}");
     }
+}
+
+/// What stood at the end is gone although the store was closed: it is counted as damage, and a position
+/// in it is not taken for one that is known.
+#[test]
+fn the_end_of_a_closed_store_that_is_gone_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, web) = (journal(directory.path()), workload("web"));
+    for start in 0..20 {
+        first.append(&web, lines(&web, start * 3..start * 3 + 3), 0);
+    }
+    let head = first.head();
+    assert!(first.close(WITHIN));
+    drop(first);
+    let name = segments(directory.path()).pop().unwrap();
+    let bytes = std::fs::read(&name).unwrap();
+    std::fs::write(&name, &bytes[..bytes.len() / 2]).unwrap();
+    let (metrics, exposition) = Metrics::readable();
+    let opened = open(options(directory.path()), epoch(), Arc::new(metrics)).unwrap();
+    assert!(opened.clean);
+    let journal = Journal::restore(opened, LARGE, 0);
+    assert!(exposition.value("rollcast_store_damaged_bytes_total") > Some(0.0));
+    let (numbers, missed) = read_all(&journal.shelf(&web), 0);
+    let after = numbers.len() as u64;
+    assert!(after > 0 && after < 60, "{after}");
+    assert_eq!((missed[0].why, missed[0].lines), (Loss::Restart, None));
+    assert!(!journal.lost(after) && journal.lost(after + 1) && journal.lost(head));
+}
+
+/// A process that ends before it made a journal of what it read leaves the store as it was.
+#[test]
+fn a_start_that_is_given_up_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, web) = (journal(directory.path()), workload("web"));
+    first.append(&web, lines(&web, 0..5), 0);
+    let head = first.head();
+    assert!(first.close(WITHIN));
+    drop(first);
+    for _ in 0..3 {
+        let opened = open(options(directory.path()), epoch(), Arc::new(Metrics::noop())).unwrap();
+        let stopped = std::sync::atomic::AtomicBool::new(true);
+        assert!(Journal::restore_unless(opened, LARGE, 0, &stopped).is_none());
+    }
+    let again = journal(directory.path());
+    assert!(again.restart().is_none());
+    assert_eq!(again.head(), head);
+    assert_eq!(again.append(&web, lines(&web, 5..6), 0), head + 1);
 }
 
 #[test]

@@ -49,6 +49,8 @@ struct Open {
     number: u64,
     output: Box<dyn Output>,
     bytes: u64,
+    /// Of these, what it begins with: how far everything was.
+    heading: u64,
     /// Everything is on the disk.
     synced: bool,
 }
@@ -79,7 +81,8 @@ impl Volume {
     /// Whether the newest segment has its full size.
     pub(super) fn is_full(&self) -> bool {
         let full = (self.max_bytes / SEGMENTS).clamp(MIN_SEGMENT, MAX_SEGMENT);
-        self.open.as_ref().is_some_and(|open| open.bytes >= full)
+        // A long heading must not make every batch a segment of its own.
+        self.open.as_ref().is_some_and(|open| open.bytes - open.heading >= full)
     }
 
     /// Whether it is larger than it may be.
@@ -136,7 +139,8 @@ impl Volume {
             let _ = self.files.remove(&path);
             return Err(error);
         }
-        self.open = Some(Open { number, output, bytes: bytes.len() as u64, synced: false });
+        let bytes = bytes.len() as u64;
+        self.open = Some(Open { number, output, bytes, heading: bytes, synced: false });
         Ok(())
     }
 

@@ -270,6 +270,16 @@ impl Tables {
         self.pods.get(uid).map(Arc::clone)
     }
 
+    /// Whether a pod is there, even if it waits for its owner to be known.
+    pub(super) fn knows_pod(&self, uid: &str) -> bool {
+        self.pods.get(uid).is_some() || self.pending.contains_key(uid)
+    }
+
+    /// Whether pods of a namespace wait for their owners to be known.
+    pub(super) fn any_pending(&self, namespace: &str) -> bool {
+        self.pending.values().any(|pending| &*pending.entry.namespace == namespace)
+    }
+
     pub(super) fn pod_by_name(&self, namespace: &str, name: &str) -> Option<Arc<PodEntry>> {
         self.names.get(namespace)?.get(name).map(Arc::clone)
     }

@@ -117,6 +117,60 @@ fn rollouts_lose_nothing_of_old_and_new_pods() {
     });
 }
 
+/// Row 19: attempts so short that some are collected before anybody can read them; each is whole or
+/// said to be gone.
+#[test]
+fn containers_that_exit_after_a_moment_are_whole_or_said_to_be_gone() {
+    seeded(async |seed| {
+        let restless = |options: &mut rollcast::sim::SimOptions| {
+            options.backoff_base = Duration::from_millis(200);
+            options.backoff_cap = Duration::from_secs(2);
+        };
+        let numbers = Numbers { lines: Some(30), both: true, ..Numbers::new("run", 400.0) };
+        let program = Program {
+            output: vec![Output::Numbered(numbers)],
+            exit: Exit::After(Duration::from_millis(200), 1),
+            ..Program::default()
+        };
+        let template = Template::new([Container::new("app", "shop/web:1", program)]);
+        let workload = Deployment::new("shop", "web", 2, template);
+        // The newest attempt can be over and its pod gone before a status names it.
+        let rules = Rules::with_gaps(&["attempt_collected", "pod_removed"]);
+        story(Rig::with(seed, restless, |_| {}), workload, rules, async |rig| {
+            for _ in 0..6 {
+                let few = rig.random.u64(0..2_000);
+                rig.sim.disturb(&Match::follow("web"), &Effect::Cut(few));
+                rig.wait(5.0).await;
+            }
+        })
+        .await;
+    });
+}
+
+/// Row 30: revisions follow each other faster than any of them can complete.
+#[test]
+fn pods_that_come_and_go_all_the_time_cost_nothing() {
+    seeded(async |seed| {
+        // Without grace a pod can be gone before its object ever says that its containers run.
+        let rules = Rules { doubtful: &["pod_removed"], every_attempt: false, ..Rules::whole() };
+        story(Rig::new(seed), web(30, 2.0, None), rules, async |rig| {
+            for version in 2..14 {
+                let image = format!("shop/web:{version}");
+                rig.sim.set_image(Resource::Deployments, "shop", "web", "app", &image);
+                for pod in rig.sim.pods("shop", "web") {
+                    if rig.random.u8(..) < 80 {
+                        rig.sim.delete_pod("shop", &pod.name, Some(rig.random.u32(0..3)));
+                    }
+                }
+                let pause = rig.between(0.1, 1.5);
+                rig.wait(pause).await;
+            }
+            rig.wait(8.0).await;
+        })
+        .await;
+    });
+}
+
 /// A container that ends by itself: its log is read to the end, the next attempt is another source.
 #[test]
 fn containers_that_end_and_start_again_are_whole_attempt_by_attempt() {

@@ -69,6 +69,28 @@ fn clocks_of_nodes_that_differ_by_ten_minutes_cost_nothing() {
     });
 }
 
+/// Row 24: clocks are set back by up to an hour, more than once, while follows break.
+#[test]
+fn clocks_that_are_set_back_cost_nothing() {
+    seeded(async |seed| {
+        let rules = Rules { skew: 3_700 * SECOND, ..Rules::whole() };
+        story(Rig::new(seed), web(2, 20.0, None), rules, async |rig| {
+            let mut behind = 0;
+            for _ in 0..2 {
+                behind += rig.random.i64(4..1_800);
+                for node in ["node-1", "node-2"] {
+                    rig.sim.set_clock(node, -behind * SECOND);
+                }
+                rig.wait(2.0).await;
+                unsteady(rig).await;
+            }
+            // A follow that was resumed is deaf until the past is over; it is not left so.
+            rig.wait(12.0).await;
+        })
+        .await;
+    });
+}
+
 /// Row 25: consumed whole, cut at the cap, known again when they are read again.
 #[test]
 fn lines_beyond_the_cap_are_cut_and_say_so() {

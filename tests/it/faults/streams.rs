@@ -5,8 +5,8 @@ use std::time::Duration;
 use rollcast::sim::{Effect, Fault, Match, RequestKind};
 
 use super::story;
-use crate::oracle::Rules;
-use crate::rig::{Rig, seeded};
+use crate::oracle::{Rules, Transcript};
+use crate::rig::{Manners, Rig, seeded};
 use crate::world::web;
 
 /// Bytes after which an answer is spoilt. A resume replays up to two seconds, here some 9 KB: an
@@ -95,6 +95,42 @@ fn a_kubelet_that_stands_still_for_two_minutes_costs_nothing() {
             rig.sim.disturb(&on, &Effect::Stall(time));
             rig.sim.add_fault(Fault::new(on, Effect::Delay(time)).lasts(time));
             rig.wait(time.as_secs_f64()).await;
+        })
+        .await;
+    });
+}
+
+/// Row 7: an open follow on which nothing comes, though its container writes, is given up within half
+/// a minute.
+#[test]
+fn follows_that_hang_are_given_up() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(2, 20.0, None), Rules::whole(), async |rig| {
+            let path = format!("{}?tail=0", crate::world::STREAM);
+            let watch = rig.viewer("watch", &path, Manners::default());
+            rig.wait(2.0).await;
+            let bytes = rig.random.u64(0..2_000);
+            let hung = rig.sim.disturb(&Match::follow("web"), &Effect::Hang(bytes));
+            assert_eq!(hung, 2, "seed {seed}: each pod is followed");
+            // What was let through before it hung.
+            rig.wait(1.0).await;
+            let before = watch.look(Transcript::lines);
+            rig.wait(29.0).await;
+            let after = watch.look(Transcript::lines);
+            assert!(after > before + 800, "seed {seed}: {} lines in 29 s", after - before);
+        })
+        .await;
+    });
+}
+
+/// Row 16: the node comes back, and everything that its pods wrote meanwhile.
+#[test]
+fn nodes_that_are_cut_off_for_a_minute_cost_nothing() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(4, 10.0, None), Rules::whole(), async |rig| {
+            let cut = rig.between(30.0, 60.0);
+            rig.sim.partition("node-2", Duration::from_secs_f64(cut));
+            rig.wait(cut + 3.0).await;
         })
         .await;
     });
