@@ -187,7 +187,7 @@ async fn a_fifth_of_a_core_is_slow_and_honest() {
     // Hears nothing but heartbeats, and the rollout's beginning and end.
     let quiet = format!("{}?tail=0&logs=none&events=none", stream_path("shop", "web"));
     witnesses.push(Witness::start("quiet", service.address, &quiet, None));
-    let (pods, rate, lines) = (10, 1_500.0, 30_000);
+    let (pods, rate, lines) = (10, 5_000.0, 60_000);
     field.write(pods, rate, lines, (60, 400)).await;
     let begin = Instant::now();
     let mut slowest = Duration::ZERO;

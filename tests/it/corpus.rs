@@ -19,4 +19,5 @@ fn corpus(target: &str, door: fn(&[u8])) {
 fn every_committed_case_holds() {
     corpus("event_id", doors::event_id);
     corpus("query", doors::query);
+    corpus("journal", doors::journal);
 }

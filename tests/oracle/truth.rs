@@ -124,7 +124,9 @@ impl Attempt {
         if let Some(numbered) = numbered.filter(|_| self.source.is_empty()) {
             self.source = numbered.source.to_owned();
         }
-        let proves_itself = numbered.is_some() && text.len() <= PROVES_ITSELF;
+        // What is no UTF-8 is replaced on the way, and proves nothing then.
+        let short = text.len() <= PROVES_ITSELF && std::str::from_utf8(text).is_ok();
+        let proves_itself = numbered.is_some() && short;
         self.lines.push(Line {
             stamp,
             len: text.len(),

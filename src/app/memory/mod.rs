@@ -1,4 +1,4 @@
-//! The memory budget: measured once a second, and what follows from it.
+//! The memory budget: measured ten times a second, and what follows from it.
 //!
 //! The order is fixed: history and shared pieces stop growing first, since they are forgotten with a
 //! mark and nobody is cut; then new streams are refused; only then are open ones asked to leave.
@@ -17,8 +17,10 @@ use crate::journal::Journal;
 use crate::telemetry::Metrics;
 use crate::view::Views;
 
-/// How often memory is looked at: at 100 MB/s of growth less than a tenth of a gigabyte goes by.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often memory is looked at. Between the first step and the limit lie 30 % of it, 38 MiB in the
+/// smallest install: at 70 MB/s of growth (34 MB/s of lines, and the same encoded) half a second. Two
+/// files are read each time.
+const LOOK: Duration = Duration::from_millis(100);
 /// Between two rounds of goodbyes. The allocator gives memory back some seconds after it was freed,
 /// so a few streams more than needed may leave; waiting for it could cost all of them.
 const BETWEEN_SHEDS: Duration = Duration::from_secs(2);
