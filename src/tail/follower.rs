@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::Batch;
 use super::level::Level;
@@ -29,6 +29,8 @@ use crate::watch::{ApiPhase, ContainerEntry, PodEntry};
 /// held the stream up is over; the pace of openings keeps many followers from hammering.
 pub(super) const BACKOFF: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(8));
+/// A wait of this length is told to viewers.
+const NOTICED: Duration = Duration::from_secs(1);
 /// How long lines wait for the overlap, or for a status that names their container.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A container that started so lately may have been replaced already without a word.
@@ -158,8 +160,7 @@ impl Follower {
     }
 
     async fn open(&mut self) -> State {
-        let class = self.known.borrow().class();
-        self.pace.turn(class).await;
+        self.turn().await;
         // Waiting for the turn may have taken long enough for another attempt to begin.
         let before = self.known.borrow().standing;
         if before.is_over() {
@@ -362,11 +363,24 @@ impl Follower {
         pause.mul_f64(0.5 + self.random.f64() / 2.0)
     }
 
+    /// Waits for the turn to open a log; a wait that a person would notice is told, once.
+    pub(super) async fn turn(&mut self) {
+        let (pace, class) = (self.pace.clone(), self.known.borrow().class());
+        let turn = pace.turn(class);
+        tokio::pin!(turn);
+        if timeout(NOTICED, &mut turn).await.is_err() {
+            if !std::mem::replace(&mut self.said_waiting, true) {
+                self.tell(SourceState::Waiting, None, Some("pace"));
+            }
+            turn.await;
+        }
+    }
+
     /// A pause that a person would notice is told, once.
-    fn wait_aloud(&mut self, pause: Duration, reason: &'static str) {
+    pub(super) fn wait_aloud(&mut self, pause: Duration, reason: &'static str) {
         // Whoever waits for what this log holds need not wait for a refusal to end.
         self.show();
-        if pause > Duration::from_secs(1) && !std::mem::replace(&mut self.said_waiting, true) {
+        if pause > NOTICED && !std::mem::replace(&mut self.said_waiting, true) {
             self.tell(SourceState::Waiting, None, Some(reason));
         }
     }

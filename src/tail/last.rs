@@ -41,8 +41,7 @@ impl Follower {
                 self.request(false, false, since, standing)
             }
         };
-        let class = self.known.borrow().class();
-        self.pace.turn(class).await;
+        self.turn().await;
         let at = Instant::now();
         let (body, head) = self.ask(&request).await;
         let body = match body {
@@ -54,8 +53,8 @@ impl Follower {
             }
             Err(error) => {
                 self.broken("last_read", &error);
-                self.show();
                 let pause = self.next_pause().max(BACKOFF.0);
+                self.wait_aloud(pause, "last_read");
                 sleep(pause).await;
                 return State::Last { quiet };
             }

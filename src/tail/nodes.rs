@@ -178,6 +178,7 @@ impl Tail {
         loop {
             sleep(LOOK).await;
             self.bury();
+            self.measure();
             for Due { node, lost, source, level } in self.due() {
                 let tail = self.clone();
                 self.inner.wiring.tracker.spawn(async move {

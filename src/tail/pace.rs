@@ -56,6 +56,11 @@ impl Pace {
         let _ = turn.await;
     }
 
+    /// How many wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+
     /// Hands out turns, for ever.
     pub(super) async fn run(&self) {
         let mut next: Option<Instant> = None;

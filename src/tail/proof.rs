@@ -99,7 +99,7 @@ impl Follower {
             None if self.known.borrow().standing.is_over() && !previous => return false,
             None => {}
         }
-        events::Resumed { source: &self.source, result: "lost" }.emit(&self.metrics);
+        events::Resumed { source: &self.source, result: "unproven" }.emit(&self.metrics);
         self.missing(reading);
         reading.accept(&mut self.memory.desk(batch));
         self.flush(batch);
@@ -152,6 +152,14 @@ impl Follower {
     pub(super) fn note_proof(&mut self, reading: &Reading) {
         if reading.is_ours() {
             self.note_proven();
+        }
+    }
+
+    /// Counts what became of a follow that was resumed.
+    pub(super) fn note_resume(&self, reading: &Reading, resumed: bool) {
+        if resumed && reading.is_ours() {
+            let result = if reading.delivered() > 0 { "proven" } else { "nothing_new" };
+            events::Resumed { source: &self.source, result }.emit(&self.metrics);
         }
     }
 

@@ -104,6 +104,15 @@ impl Tail {
         sources
     }
 
+    /// Tells how many wait, and how full the fullest node is.
+    pub(super) fn measure(&self) {
+        let metrics = &self.inner.wiring.metrics;
+        let state = self.inner.state.lock();
+        metrics.sources_waiting.set(state.starved.len() as u64);
+        metrics.node_followers.set(state.per_node.values().max().copied().unwrap_or(0) as u64);
+        metrics.opens_waiting.set(self.inner.pace.waiting() as u64);
+    }
+
     /// How the followers stand.
     pub fn status(&self) -> TailStatus {
         let state = self.inner.state.lock();

@@ -140,6 +140,7 @@ impl Follower {
             end => self.examine(&mut stream, &mut batch, true).await.unwrap_or(end),
         };
         self.note_proof(&stream.reading);
+        self.note_resume(&stream.reading, stream.since.is_some());
         self.note_end(&end, &stream.reading, ended).await;
         self.level.set_reading(false);
         if stream.reading.delivered() > 0 {

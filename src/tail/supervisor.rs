@@ -384,6 +384,7 @@ impl Tail {
                 to: None,
                 count: None,
             };
+            events::GapMarked { gap: &gap }.emit(&self.inner.wiring.metrics);
             (self.inner.wiring.sink)(&follower.source.workload, Entry::Gap(Arc::new(gap)));
             tokio::time::sleep(AFTER_PANIC).await;
         }

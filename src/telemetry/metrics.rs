@@ -55,7 +55,8 @@ pub struct Metrics {
     pub log_bytes: Count,
     /// `rollcast_gaps_total{reason}`: places where lines are missing.
     pub gaps: CountBy,
-    /// `rollcast_resumes_total{result}`: log streams resumed (`proven`, `unproven`, `nothing_new`).
+    /// `rollcast_resumes_total{result}`: log streams resumed: their overlap was
+    /// found (`proven`), was not (`unproven`, with a gap), or nothing came (`nothing_new`).
     pub resumes: CountBy,
     /// `rollcast_journal_records_total`: records appended.
     pub journal_records: Count,
@@ -87,6 +88,14 @@ pub struct Metrics {
     pub stream_duration: SecondsBy,
     /// `rollcast_view_pieces_total{result}`: encoded pieces taken (`hit`) or made (`miss`).
     pub view_pieces: CountBy,
+    /// `rollcast_view_bytes`: bytes of the pieces that viewers share.
+    pub view_bytes: Value,
+    /// `rollcast_sources_waiting`: sources that are wanted and have no place.
+    pub sources_waiting: Value,
+    /// `rollcast_opens_waiting`: sources that wait for their turn to be opened.
+    pub opens_waiting: Value,
+    /// `rollcast_node_followers_most`: sources that are followed on the node that has most of them.
+    pub node_followers: Value,
     /// `rollcast_task_panics_total{room}`: panics caught in a room's task.
     pub task_panics: CountBy,
     /// `rollcast_watch_restarts_total{kind}`: watches that had to begin anew with a list.
@@ -205,6 +214,26 @@ impl Metrics {
                 ),
                 label: "end",
             },
+            view_bytes: value(
+                "rollcast.view_bytes",
+                "By",
+                "Bytes of the pieces that viewers share",
+            ),
+            sources_waiting: value(
+                "rollcast.sources_waiting",
+                "",
+                "Sources that are wanted and have no place",
+            ),
+            opens_waiting: value(
+                "rollcast.opens_waiting",
+                "",
+                "Sources that wait for their turn to be opened",
+            ),
+            node_followers: value(
+                "rollcast.node_followers_most",
+                "",
+                "Sources that are followed on the node that has most of them",
+            ),
             view_pieces: count_by(
                 "rollcast.view_pieces",
                 "",
@@ -385,6 +414,10 @@ mod tests {
         metrics.time_to_first_byte.record(Duration::from_millis(2));
         metrics.stream_duration.record(Duration::from_secs(2), "rotate");
         metrics.view_pieces.add(1, "hit");
+        metrics.view_bytes.set(21);
+        metrics.sources_waiting.set(22);
+        metrics.opens_waiting.set(23);
+        metrics.node_followers.set(24);
         metrics.task_panics.add(1, "tail");
         metrics.watch_restarts.add(1, "pod");
         metrics.connections.add(1);
@@ -417,6 +450,10 @@ mod tests {
             ("rollcast_time_to_first_byte_seconds_count", 1.0),
             ("rollcast_stream_duration_seconds_count{end=\"rotate\"}", 1.0),
             ("rollcast_view_pieces_total{result=\"hit\"}", 1.0),
+            ("rollcast_view_bytes", 21.0),
+            ("rollcast_sources_waiting", 22.0),
+            ("rollcast_opens_waiting", 23.0),
+            ("rollcast_node_followers_most", 24.0),
             ("rollcast_task_panics_total{room=\"tail\"}", 1.0),
             ("rollcast_watch_restarts_total{kind=\"pod\"}", 1.0),
             ("rollcast_connections", 1.0),

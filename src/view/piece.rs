@@ -4,13 +4,19 @@ use bytes::Bytes;
 
 use crate::ids::{Entry, GapReason};
 use crate::subscribe::{Cursor, Item, Selection, What};
+use crate::telemetry::Metrics;
 use crate::time;
 use crate::wire::{Encoder, Position};
 
-/// A piece is cut at about this size; a single large entry makes a larger one. Writing one costs a
-/// send of about the same price from 128 bytes to 16 KiB, so larger pieces only cost latency and
+/// A shared piece is cut at about this size; a single large line makes a larger one. Writing one costs
+/// a send of about the same price from 128 bytes to 16 KiB, so larger pieces only cost latency and
 /// memory.
-pub(super) const PIECE_BYTES: usize = 32 * 1024;
+pub(super) const SHARED_BYTES: usize = 32 * 1024;
+/// One that a viewer makes for itself, which nobody shares the memory of: it has up to three of them,
+/// one that is made and two that wait for the socket.
+pub(super) const OWN_BYTES: usize = 16 * 1024;
+/// Room for the line with which a piece passes its size.
+const ROOM: usize = 1024;
 
 /// A stretch of the journal in one format: records after `after` up to `through`.
 #[derive(Debug)]
@@ -29,25 +35,27 @@ pub(super) struct Piece {
 // === impl Piece ===
 
 impl Piece {
-    /// Reads on with the cursor and encodes what it finds; `None` if there is nothing to read.
-    /// Lines older than `since` are left out.
+    /// Reads on with the cursor and encodes what it finds, about `size` bytes of it; `None` if there is
+    /// nothing to read. Lines older than `since` are left out.
     pub(super) fn cut(
         cursor: &mut Cursor,
         encoder: Encoder,
+        size: usize,
         since: Option<i64>,
         behind: GapReason,
+        metrics: &Metrics,
     ) -> Option<Piece> {
         let after = cursor.after();
-        let batch = cursor.read(PIECE_BYTES / 2);
+        let mut batch = cursor.read(size / 2);
         if batch.through == after && batch.items.is_empty() {
             return None;
         }
-        let mut out = Vec::with_capacity(PIECE_BYTES);
+        let mut out = Vec::with_capacity(size + ROOM);
         let mut starts = Vec::new();
         let (mut last, mut oldest) = (None, None::<i64>);
         // In a stream about one workload it is the whole selection that a gap is about.
         let named = |item: &'_ Item| encoder.named.then(|| item.workload.clone());
-        for item in &batch.items {
+        'items: for item in &batch.items {
             match &item.what {
                 What::Forgotten(missed) => {
                     starts.push((missed.through, out.len() as u32));
@@ -56,6 +64,7 @@ impl Piece {
                     let position = Position { seq: missed.through, time: now };
                     last = Some(position);
                     encoder.gap(&mut out, position, named(item).as_deref(), &gap);
+                    metrics.gaps.add(1, gap.reason.as_str());
                 }
                 What::Record(slice) => match &slice.entry {
                     Entry::Lines(lines) => {
@@ -68,6 +77,12 @@ impl Piece {
                                 last = Some(position);
                                 oldest = Some(oldest.map_or(line.time, |old| old.min(line.time)));
                                 encoder.line(&mut out, position, lines, line);
+                                // The rest of a large batch is the next piece's.
+                                if out.len() >= size {
+                                    batch.through = seq;
+                                    cursor.seek(seq);
+                                    break 'items;
+                                }
                             }
                         }
                     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::piece::Piece;
+use super::piece::{Piece, SHARED_BYTES};
 use super::viewer::Viewer;
 use crate::ids::GapReason;
 use crate::journal::Journal;
@@ -155,9 +155,7 @@ async fn cut(view: Weak<View>, mut cursor: Cursor, mut changes: watch::Receiver<
         let Some(shared) = view.upgrade() else { return };
         // What is appended from here on wakes it again.
         changes.borrow_and_update();
-        while let Some(piece) =
-            Piece::cut(&mut cursor, shared.encoder, None, GapReason::HistoryEvicted)
-        {
+        while let Some(piece) = cut_shared(&shared, &mut cursor) {
             shared.keep(piece);
             // Told piece by piece: viewers need not wait until appends pause.
             shared.through.send_replace(cursor.after());
@@ -171,6 +169,11 @@ async fn cut(view: Weak<View>, mut cursor: Cursor, mut changes: watch::Receiver<
             return;
         }
     }
+}
+
+fn cut_shared(view: &View, cursor: &mut Cursor) -> Option<Piece> {
+    let reason = GapReason::HistoryEvicted;
+    Piece::cut(cursor, view.encoder, SHARED_BYTES, None, reason, &view.metrics)
 }
 
 // === impl View ===
@@ -204,6 +207,7 @@ impl View {
             pieces.bytes -= oldest.cost();
             total = owner.bytes.fetch_sub(oldest.cost(), Ordering::Relaxed) - oldest.cost();
         }
+        self.metrics.view_bytes.set(total as u64);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::piece::Piece;
+use super::piece::{OWN_BYTES, Piece};
 use super::shared::View;
 use crate::ids::GapReason;
 use crate::subscribe::Cursor;
@@ -65,7 +65,7 @@ impl Viewer {
             return Next::Piece(bytes, piece.last);
         }
         self.view.metrics.view_pieces.add(1, "miss");
-        let View { journal, index, selection, encoder, .. } = &*self.view;
+        let View { journal, index, selection, encoder, metrics, .. } = &*self.view;
         let make = || Box::new(Cursor::new(journal, index, selection.clone(), 0));
         let cursor = self.own.get_or_insert_with(make);
         cursor.seek(self.after);
@@ -74,7 +74,7 @@ impl Viewer {
             Some(_) => GapReason::HistoryEvicted,
             None => GapReason::ViewerTooSlow,
         };
-        let Some(piece) = Piece::cut(cursor, *encoder, since, behind) else {
+        let Some(piece) = Piece::cut(cursor, *encoder, OWN_BYTES, since, behind, metrics) else {
             // The cursor saw at least as far as the shared pieces go, and there was nothing.
             self.after = self.after.max(through);
             self.leave_history();

@@ -165,6 +165,7 @@ async fn a_hundred_and_twenty_eight_mebibytes_are_enough() {
     let rules = Rules { calm: Some(calm), ..Rules::with_gaps(gaps) };
     let rules = Rules { from_start: false, every_attempt: false, skew: time::SECOND, ..rules };
     let verdict = judge(&truth, &[heard], &rules);
+    assert!(service.log().contains("memory pressure changed"), "it was never short of memory");
     eprintln!("memory: at most {} MiB\n{}", most >> 20, verdict.table);
     verdict.holds("128 MiB");
     drop(still);

@@ -432,6 +432,9 @@ async fn rotation_of_a_writer_of_ten_megabytes_a_second_loses_nothing_on_our_sid
     let rules = Rules { gaps: &["rotation_unproven", "pod_removed"], ..whole() };
     let verdict = scene.judge(rules, calm, Some(&tap)).await;
     verdict.holds("rotation at ten megabytes a second");
+    for row in &verdict.table.rows {
+        assert_eq!(row.lost_marked, 0, "lines that the kubelet did send are missing");
+    }
 }
 
 /// Without any fault: the whole log of a pod that ends, and its end.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcast::ids::{Kind, SourceState, WorkloadId};
-use rollcast::sim::{Container, Exit, Job, Program, Resource, Template};
+use rollcast::sim::{
+    Container, Deployment, Exit, Job, Numbers, Output, Program, Resource, Sim, SimOptions, Template,
+};
 
 use crate::client::listen;
-use crate::oracle::{complete, hear, told};
+use crate::oracle::{complete, hear, told, without_gaps};
 use crate::resume::seeds;
-use crate::world::{STREAM, World, one_pipe};
+use crate::world::{STREAM, World, one_pipe, slow};
 
 fn web() -> Arc<WorkloadId> {
     Arc::new(WorkloadId::new("shop", Kind::Deployment, "web"))
@@ -143,4 +145,35 @@ async fn a_log_whose_pod_went_while_it_waited_is_told_as_lost() {
         );
         assert!(lost.iter().all(|event| event.name != "log"), "{}", told(&events));
     }
+}
+
+/// Row 29: with the limits that an install has, all of 5,000 pods on 80 nodes are followed, and every
+/// line of each comes once.
+#[tokio::test(start_paused = true)]
+async fn five_thousand_pods_are_all_followed() {
+    const PODS: u32 = 5_000;
+    let options = SimOptions {
+        nodes: (1..=80).map(|node| format!("node-{node}")).collect(),
+        write_tick: Duration::from_secs(1),
+        ..slow(29)
+    };
+    let world = World::around(Sim::new(options), 29, |plan| {
+        plan.logs.max_followers_per_node = 64;
+        plan.logs.opens_per_second = 50;
+    });
+    let numbers = Numbers { lines: Some(6), ..Numbers::new("run", 0.05) };
+    let program = Program { output: vec![Output::Numbered(numbers)], ..Program::default() };
+    let template = Template::new([Container::new("app", "shop/web:1", program)]);
+    world.sim.apply(Deployment::new("shop", "web", PODS, template));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    let mut events = listen(&mut client, Duration::from_secs(120)).await;
+    let status = world.rooms.service.tail.status();
+    assert_eq!((status.followers, status.waiting_for_budget), (PODS as usize, 0));
+    assert!(status.nodes.values().all(|followers| *followers <= 64), "{:?}", status.nodes);
+    events.extend(listen(&mut client, Duration::from_secs(60)).await);
+    let lines = events.iter().filter(|event| event.name == "log").count();
+    assert_eq!(lines, 6 * PODS as usize);
+    complete(&hear(&events));
+    without_gaps(&events);
 }

@@ -214,12 +214,14 @@ impl Flow {
             let gap = Item::gap(GapReason::HistoryEvicted, missed, now);
             let workload = encoder.named.then_some(&**workload);
             encoder.gap(&mut out, position, workload, &gap);
+            service.metrics.gaps.add(1, gap.reason.as_str());
         }
         if let Some(since) = start.lost_since {
             for gap in self.uncovered(&workloads, since, now) {
                 let workload = gap.source.as_ref().map(|source| source.workload.clone());
                 let workload = workload.as_deref().filter(|_| encoder.named);
                 encoder.gap(&mut out, position, workload, &gap);
+                service.metrics.gaps.add(1, gap.reason.as_str());
             }
         }
         let key = Key { selection: selection.clone(), format: query.format };
