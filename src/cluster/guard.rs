@@ -15,8 +15,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use kube::client::Body;
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use tower::{BoxError, Service};
+
+use super::log::retry_after;
 
 /// A list of 500 objects may take the server a while to collect.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
@@ -38,7 +41,8 @@ impl Answers {
 
 /// Wraps a client for the use of one watch.
 pub(super) fn guarded(client: &kube::Client, answers: &Answers) -> kube::Client {
-    let guard = Guard { client: client.clone(), answers: answers.clone(), next_watch: None };
+    let (client_of, answers) = (client.clone(), answers.clone());
+    let guard = Guard { client: client_of, answers, next_watch: None, busy: Arc::default() };
     kube::Client::new(guard, client.default_namespace().to_owned())
 }
 
@@ -46,6 +50,8 @@ struct Guard {
     client: kube::Client,
     answers: Answers,
     next_watch: Option<Instant>,
+    /// Until then the server wants to be left alone.
+    busy: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,16 +75,21 @@ impl Service<Request<Body>> for Guard {
         let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         let now = Instant::now();
         let begin = self.next_watch.filter(|next| is_watch && *next > now).unwrap_or(now);
+        let begin = self.busy.lock().map_or(begin, |busy| begin.max(busy));
         if is_watch {
             self.next_watch = Some(begin + PACE);
         }
         let (client, answers) = (self.client.clone(), self.answers.clone());
+        let busy = self.busy.clone();
         Box::pin(async move {
             if begin > now {
                 tokio::time::sleep_until(begin).await;
             }
             let answer = tokio::time::timeout(HEADER_LIMIT, client.send(request));
             let response = answer.await.map_err(|_| Late::Header)??;
+            // kube's back-off knows nothing of it.
+            let asked = retry_after(response.headers()).filter(|_| !response.status().is_success());
+            *busy.lock() = asked.map(|after| Instant::now() + after);
             if response.status().is_success() {
                 answers.0.fetch_add(1, Ordering::Relaxed);
             }

@@ -21,6 +21,9 @@ use crate::time;
 
 /// The answer's headers come before the first line, so this bounds a hanging server and not a quiet
 /// container.
+/// A server that asks for more than this is asked again all the same: who waits longer for its answer
+/// than a browser for a page takes it for dead.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 /// A read without follow has all its bytes at hand; a server that stops in between hangs.
 const READ_IDLE_LIMIT: Duration = Duration::from_secs(30);
@@ -202,9 +205,10 @@ fn message_of(body: &[u8]) -> String {
     }
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// How long the server asks to be left alone, as far as that is heeded.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
 // === impl LogBody ===

@@ -316,7 +316,7 @@ impl Follower {
         }
         let mut pause = self.next_pause();
         if let LogError::Busy { retry_after: Some(after) } = error {
-            pause = pause.max((*after).min(BACKOFF.1));
+            pause = pause.max(*after);
         }
         self.wait_aloud(pause, reason);
         State::Pause(pause)

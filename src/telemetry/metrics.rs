@@ -214,11 +214,7 @@ impl Metrics {
                 ),
                 label: "end",
             },
-            view_bytes: value(
-                "rollcast.view_bytes",
-                "By",
-                "Bytes of the pieces that viewers share",
-            ),
+            view_bytes: value("rollcast.view", "By", "Bytes of the pieces that viewers share"),
             sources_waiting: value(
                 "rollcast.sources_waiting",
                 "",

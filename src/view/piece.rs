@@ -12,9 +12,9 @@ use crate::wire::{Encoder, Position};
 /// a send of about the same price from 128 bytes to 16 KiB, so larger pieces only cost latency and
 /// memory.
 pub(super) const SHARED_BYTES: usize = 32 * 1024;
-/// One that a viewer makes for itself, which nobody shares the memory of: it has up to three of them,
-/// one that is made and two that wait for the socket.
-pub(super) const OWN_BYTES: usize = 16 * 1024;
+/// One that a viewer makes for itself, which nobody shares the memory of: the server takes pieces until
+/// 32 KiB wait for the socket.
+pub(super) const OWN_BYTES: usize = 8 * 1024;
 /// Room for the line with which a piece passes its size.
 const ROOM: usize = 1024;
 

@@ -76,6 +76,8 @@ async fn a_restart_loop_gives_each_attempts_lines_or_says_that_they_are_gone() {
             );
             assert!(got < 20 || collected == 0, "seed {seed}: nothing of {attempt} is missing");
         }
+        let from_start = |event: &Event| event.data["from_start"] == true;
+        assert!(events.iter().any(from_start), "seed {seed}: never sure of a beginning");
         assert!(attempts.len() as u64 > newest / 3, "seed {seed}: {attempts:?} of {newest}");
     }
 }

@@ -177,3 +177,24 @@ async fn five_thousand_pods_are_all_followed() {
     complete(&hear(&events));
     without_gaps(&events);
 }
+
+/// Whoever waits for its turn to be opened says so, and is counted.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_the_turn_is_told() {
+    let world = World::slow(30, |plan| plan.logs.opens_per_second = 1);
+    world.sim.apply(one_pipe(8, 5.0));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    let mut events = listen(&mut client, Duration::from_secs(3)).await;
+    let waiting = world.exposition.value("rollcast_opens_waiting");
+    assert!(waiting > Some(0.0), "{waiting:?}");
+    events.extend(listen(&mut client, Duration::from_secs(20)).await);
+    let told_so = events.iter().filter(|event| event.data["reason"] == "pace").count();
+    assert!((3..=8).contains(&told_so), "{}", told(&events));
+    assert_eq!(world.exposition.value("rollcast_opens_waiting"), Some(0.0));
+    let states = world.rooms.service.tail.status().states;
+    assert_eq!(states.get("following"), Some(&8), "{states:?}");
+    assert_eq!(hear(&events).len(), 8);
+    without_gaps(&events);
+    complete(&hear(&events));
+}

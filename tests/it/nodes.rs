@@ -53,3 +53,39 @@ async fn a_node_that_was_cut_off_is_read_again_soon_after_it_is_back() {
         }
     }
 }
+
+/// Why a source waits is said in a word of its own, whatever the reason.
+#[tokio::test(start_paused = true)]
+async fn every_reason_to_wait_is_told_by_its_word() {
+    use rollcast::sim::{Effect, Fault, Match, RequestKind};
+    let dial = "dial tcp 10.98.0.11:10250: connect: connection refused";
+    let message = "failed to create fsnotify watcher: too many open files\n";
+    let cases = [
+        (Effect::Forbidden, "forbidden"),
+        (Effect::TooMany(3), "busy"),
+        (Effect::Status(500, dial.to_owned()), "refused"),
+        (Effect::Status(404, "pods \"web\" not found".to_owned()), "not_found"),
+        (Effect::Cut(0), "retry"),
+        (Effect::InBand(0, message.to_owned()), "kubelet_message"),
+    ];
+    for (effect, word) in cases {
+        let world = World::slow(31, |_| {});
+        world.sim.apply(one_pipe(1, 20.0));
+        world.synced().await;
+        let logs = Match::kind(RequestKind::Log);
+        let fault = Fault::new(logs.clone(), effect).lasts(Duration::from_secs(12));
+        world.sim.add_fault(fault);
+        let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+        let events = listen(&mut client, Duration::from_secs(35)).await;
+        let waits = |event: &&crate::client::Event| {
+            event.name == "source" && event.data["state"] == "waiting"
+        };
+        let words: Vec<_> =
+            events.iter().filter(waits).map(|event| &event.data["reason"]).collect();
+        assert!(words.iter().any(|told| **told == word), "{word}: {words:?}");
+        let states = world.rooms.service.tail.status().states;
+        assert_eq!(states.get("following"), Some(&1), "{word}: {states:?}");
+        complete(&hear(&events));
+        without_gaps(&events);
+    }
+}

@@ -112,3 +112,29 @@ async fn a_token_that_is_taken_back_ends_its_streams() {
     assert_eq!(client.until("bye").await.data["reason"], "expired");
     assert!(revoked.elapsed() <= Duration::from_secs(30), "{:?}", revoked.elapsed());
 }
+
+/// A position is no right: whoever takes another's id gets what is his own from there on, or nothing.
+#[tokio::test(start_paused = true)]
+async fn the_id_of_another_user_opens_nothing() {
+    let world = world().await;
+    world.sim.add_rule(may_read("bob", "edge"));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let read = async |token: &str, path: &str, after: Option<&str>| {
+        let token = bearer(token);
+        let mut headers = vec![("authorization", &*token), ("accept", "text/event-stream")];
+        headers.extend(after.map(|id| ("last-event-id", id)));
+        world.get(path, &headers).await
+    };
+    let mut ann = Client::new(read("ann", STREAM, None).await.into_body());
+    ann.until("log").await;
+    let id = ann.last_id.clone().unwrap();
+    assert_eq!(read("bob", STREAM, Some(&id)).await.status(), 404);
+    let own = STREAM.replace("/shop/", "/edge/");
+    let mut bob = Client::new(read("bob", &own, Some(&id)).await.into_body());
+    let events = bob.drain_for(Duration::from_secs(5)).await;
+    assert_eq!(events[0].data["resumed"], "exact");
+    let lines: Vec<_> = events.iter().filter(|event| event.name == "log").collect();
+    assert!(!lines.is_empty());
+    let pods: Vec<_> = world.sim.pods("edge", "").into_iter().map(|pod| pod.name).collect();
+    assert!(lines.iter().all(|line| pods.iter().any(|pod| line.data["pod"] == pod.as_str())));
+}

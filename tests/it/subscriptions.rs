@@ -1,11 +1,12 @@
 //! Streams over several workloads, what filters leave out, and paging back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
-use rollcast::sim::Deployment;
+use rollcast::sim::{Container, Deployment, Output, Program, Resource, Template};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Event};
@@ -165,6 +166,97 @@ async fn filters_leave_out_lines_and_nothing_else() {
     let path = format!("{STREAM}?tail=5&match=%20e%20");
     let mut client = world.stream(&path, None).await;
     assert_eq!(logs(&client.drain(QUIET).await).len(), 5);
+}
+
+/// One container writes lines with levels and crashes, another only numbered ones; then a new revision
+/// comes, whose first container crashes once, too.
+async fn eventful() -> World {
+    let world = World::slow(66, |_| {});
+    let levels = Output::Made {
+        rate: 5.0,
+        lines: Some(60),
+        make: Arc::new(|line| {
+            let word =
+                ["INFO fine", "WARN slow", "ERROR broken", "plain"][line.number as usize % 4];
+            line.text.extend_from_slice(word.as_bytes());
+        }),
+    };
+    let program = Program { output: vec![levels], ..Program::default() };
+    let app = Container::new("app", "shop/web:1", program.clone());
+    let proxy = Container::new("proxy", "shop/proxy:1", Program::numbered("run", 5.0));
+    world.sim.register_image("shop/web:2", program);
+    world.sim.apply(Deployment::new("shop", "web", 1, Template::new([app, proxy])));
+    world.synced().await;
+    let mut reader = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    let crash = async |reader: &mut Client| {
+        // The second time its kubelet warns and waits.
+        for _ in 0..2 {
+            reader.drain_for(Duration::from_secs(8)).await;
+            let pods = world.sim.pods("shop", "web");
+            let young = pods.iter().find(|pod| !pod.terminating).unwrap();
+            assert!(world.sim.crash("shop", &young.name, "app", 1));
+        }
+        reader.drain_for(Duration::from_secs(30)).await;
+    };
+    crash(&mut reader).await;
+    assert!(world.sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:2"));
+    reader.drain_for(Duration::from_secs(50)).await;
+    crash(&mut reader).await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_by_container_level_attempt_side_and_event_leave_out_the_rest() {
+    let world = eventful().await;
+    let read = async |query: &str| {
+        let mut client = world.stream(&format!("{STREAM}?since=1h{query}"), None).await;
+        client.drain_for(Duration::from_millis(50)).await
+    };
+    let all = read("").await;
+    let newest = world.sim.pods("shop", "web")[0].clone();
+    let before = |event: &Event| {
+        event.data["pod"] == newest.name.as_str()
+            && event.data["container"] == "app"
+            && event.data["attempt"].as_u64() < Some(3)
+    };
+    type Wanted<'a> = Box<dyn Fn(&Event) -> bool + 'a>;
+    let cases: [(&str, Wanted<'_>); 7] = [
+        ("&container=proxy", Box::new(|event| event.data["container"] == "proxy")),
+        (
+            "&level=warn",
+            Box::new(|event| event.data["level"] == "warn" || event.data["level"] == "error"),
+        ),
+        ("&logs=new", Box::new(|event| event.data["side"] == "new")),
+        ("&logs=none", Box::new(|_| false)),
+        ("&previous=true", Box::new(before)),
+        ("&previous=false", Box::new(|event| !before(event))),
+        ("&match=ERROR&container=app", Box::new(|event| event.data["text"] == "ERROR broken")),
+    ];
+    let ids = |events: &[Event], wanted: &dyn Fn(&Event) -> bool| -> Vec<String> {
+        let wanted = logs(events).into_iter().filter(|event| wanted(event));
+        wanted.map(|event| event.id.clone().unwrap()).collect()
+    };
+    let last = ids(&all, &|_| true).pop().unwrap();
+    for (query, wanted) in cases {
+        let events = read(query).await;
+        let expected = ids(&all, &*wanted);
+        // What was written since is in it, too.
+        let mut got = ids(&events, &|_| true);
+        got.truncate(expected.len());
+        assert_eq!(got, expected, "{query}");
+        let (some, less) = (!expected.is_empty(), expected.len() < logs(&all).len());
+        assert!(less && (some || query == "&logs=none"), "{query} leaves out nothing, or all");
+    }
+    assert!(!last.is_empty());
+    let kinds = |events: &[Event]| -> Vec<String> {
+        let about = events.iter().filter(|event| event.name == "event");
+        about.map(|event| event.data["type"].as_str().unwrap().to_owned()).collect()
+    };
+    let every = kinds(&all);
+    let warnings = kinds(&read("&events=warning").await);
+    assert!(every.len() > warnings.len() && !warnings.is_empty(), "{every:?} {warnings:?}");
+    assert!(warnings.iter().all(|kind| kind == "Warning"));
+    assert!(kinds(&read("&events=none").await).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,6 +123,29 @@ fn an_api_server_that_says_429_is_heeded() {
     });
 }
 
+/// Row 10: nothing is asked again before the time that it said.
+#[test]
+fn whoever_is_told_to_come_back_later_does() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(2, 20.0, None), Rules::whole(), async |rig| {
+            for kind in [RequestKind::Log, RequestKind::Watch] {
+                let count = |rig: &Rig| rig.sim.requests().total.get(&kind).copied().unwrap_or(0);
+                let busy = Fault::new(Match::kind(kind), Effect::TooMany(6));
+                let busy = rig.sim.add_fault(busy);
+                rig.sim.disturb(&Match::kind(kind), &Effect::End(0));
+                rig.wait(2.0).await;
+                let asked = count(rig);
+                rig.wait(3.5).await;
+                assert_eq!(count(rig), asked, "seed {seed}: {kind:?} was asked before its time");
+                rig.sim.remove_fault(busy);
+                rig.wait(4.0).await;
+                assert!(count(rig) > asked, "seed {seed}: {kind:?} was given up");
+            }
+        })
+        .await;
+    });
+}
+
 /// Row 11.
 #[test]
 fn errors_of_the_api_server_are_tried_again() {
