@@ -19,7 +19,7 @@ pub(super) struct Director {
     /// The same as the followers': what is said of a workload while its logs are behind says so.
     pub(super) sink: Sink,
     pub(super) tail: Tail,
-    /// Only the director's own task takes it.
+    /// Taken by the director's own task, and by the one that reads the wishes of namespaces.
     pub(super) recorder: Arc<Mutex<Recorder>>,
 }
 
@@ -50,10 +50,22 @@ impl Director {
             self.tail.take_up();
         }
         for workload in concerned {
-            let entry = self.index.workload(&workload);
-            let status = self.model.lock().current(&workload);
-            self.recorder.lock().look(&workload, entry.as_deref(), status.as_deref());
+            self.look(&workload);
         }
+    }
+
+    /// A namespace wishes something else: each of its workloads is looked at.
+    pub(super) fn wishes_changed(&self, namespace: &str) {
+        let workloads = self.index.workloads();
+        for entry in workloads.iter().filter(|entry| *entry.id.namespace == *namespace) {
+            self.look(&entry.id);
+        }
+    }
+
+    fn look(&self, workload: &Arc<WorkloadId>) {
+        let entry = self.index.workload(workload);
+        let status = self.model.lock().current(workload);
+        self.recorder.lock().look(workload, entry.as_deref(), status.as_deref());
     }
 
     /// Pods whose followers must know: the pod itself, or all of a workload, whose sides may have

@@ -10,6 +10,7 @@ mod memory;
 mod recorder;
 mod rooms;
 mod serve;
+mod wishes;
 
 pub use demo::demo;
 pub use history::History;

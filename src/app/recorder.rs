@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::wishes::Wishes;
 use crate::config::Record;
 use crate::ids::{RolloutStatus, WorkloadId};
 use crate::tail::{Lease, Tail};
@@ -23,6 +24,7 @@ pub(super) struct Policy {
 pub(super) struct Recorder {
     tail: Tail,
     policy: Policy,
+    wishes: Wishes,
     leases: HashMap<Arc<WorkloadId>, Lease>,
 }
 
@@ -30,8 +32,8 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Records nothing yet.
-    pub(super) fn new(tail: Tail, policy: Policy) -> Self {
-        Recorder { tail, policy, leases: HashMap::new() }
+    pub(super) fn new(tail: Tail, policy: Policy, wishes: Wishes) -> Self {
+        Recorder { tail, policy, wishes, leases: HashMap::new() }
     }
 
     /// Takes in how a workload stands; neither is known of one that is gone.
@@ -57,11 +59,11 @@ impl Recorder {
         }
     }
 
-    /// The workload's own wish, by its annotation `rollcast.dev/record`, or the policy. A word that is
-    /// none of the three changes nothing.
+    /// The workload's own wish, by its annotation `rollcast.dev/record`, or that of its namespace, or the
+    /// policy. A word that is none of the three changes nothing.
     fn record(&self, entry: &WorkloadEntry) -> Record {
         let own = entry.record.as_deref().and_then(|word| word.parse().ok());
-        own.unwrap_or(self.policy.record)
+        own.or_else(|| self.wishes.of(&entry.id.namespace)).unwrap_or(self.policy.record)
     }
 
     /// Workloads that are recorded now.

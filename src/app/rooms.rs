@@ -11,6 +11,7 @@ use super::director::Director;
 use super::history::{self, History};
 use super::memory::{self, Budget, Valves};
 use super::recorder::{Policy, Recorder};
+use super::wishes::{self, Wishes};
 use crate::admin::{Admin, Waiting};
 use crate::cluster::Cluster;
 use crate::config;
@@ -154,6 +155,7 @@ impl Rooms {
             });
         }
         let (sender, receiver) = mpsc::channel(CHANGES);
+        let wishful = plan.cluster.clone();
         let (cluster, options, watched) = (plan.cluster, plan.watch, index.clone());
         let counted = metrics.clone();
         supervisor.for_room("watch").keep("watch", Restart::Always, move |_| {
@@ -168,9 +170,22 @@ impl Rooms {
         });
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         let policy = Policy { record: plan.logs.record, sources: plan.logs.record_sources };
-        let recorder = Arc::new(Mutex::new(Recorder::new(tail.clone(), policy)));
+        let wishes = Wishes::default();
+        let recorder = Arc::new(Mutex::new(Recorder::new(tail.clone(), policy, wishes.clone())));
         let recording = recorder.clone();
         let director = Director { index, model, sink, tail, recorder };
+        let (cluster, told) = (wishful, director.clone());
+        supervisor.keep("wishes", Restart::AfterPanic, move |_| {
+            let (wishes, cluster, told) = (wishes.clone(), cluster.clone(), told.clone());
+            async move {
+                loop {
+                    for namespace in wishes.read(&cluster, &told.index).await {
+                        told.wishes_changed(&namespace);
+                    }
+                    tokio::time::sleep(wishes::LOOK).await;
+                }
+            }
+        });
         supervisor.keep("director", Restart::AfterPanic, move |_| {
             let (receiver, director) = (receiver.clone(), director.clone());
             async move {

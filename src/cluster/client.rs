@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 
 use super::{ClusterOptions, Error, Pod, connect};
@@ -96,6 +97,21 @@ impl Cluster {
     pub async fn get_pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
         let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
         self.asked("get pods", api.get_opt(name)).await
+    }
+
+    /// An annotation of a namespace, if it has it.
+    ///
+    /// # Errors
+    /// If the namespace cannot be read.
+    pub async fn namespace_annotation(
+        &self,
+        name: &str,
+        annotation: &str,
+    ) -> Result<Option<String>, Error> {
+        let api: Api<Namespace> = Api::all(self.shared.watch.clone());
+        let namespace = self.asked("get namespaces", api.get_opt(name)).await?;
+        let annotations = namespace.and_then(|namespace| namespace.metadata.annotations);
+        Ok(annotations.and_then(|mut annotations| annotations.remove(annotation)))
     }
 
     /// Bounds a short request and sorts its error.

@@ -75,8 +75,9 @@ pub(super) struct LimitOptions {
     )]
     request_head_timeout: Span,
 
-    /// Largest head of a request; larger ones are answered 431. 8KiB to 64KiB.
-    #[arg(long, env = "ROLLCAST_REQUEST_HEAD_BYTES", value_name = "SIZE", default_value = "32KiB")]
+    /// Largest head of a request; larger ones are answered 431. Each connection may also have as many
+    /// bytes of an answer in memory. 8KiB to 64KiB.
+    #[arg(long, env = "ROLLCAST_REQUEST_HEAD_BYTES", value_name = "SIZE", default_value = "16KiB")]
     request_head_bytes: Size,
 
     /// Largest body of a request; larger ones are answered 413. 1KiB to 1MiB.

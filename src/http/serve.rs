@@ -45,7 +45,7 @@ use crate::telemetry::{Metrics, panic_words};
 const BACKLOG: i32 = 4096;
 /// hyper's buffer for each connection, and for each HTTP/2 stream; its default of 400 KiB would be
 /// 4 GB for 10,000 viewers that do not read. A request's head must fit, too.
-const BUFFER: usize = 32 * 1024;
+const BUFFER: usize = 16 * 1024;
 /// Unsent bytes that the kernel takes before it calls a connection full, and its whole send buffer,
 /// which counts against the memory of the pod. What a slow viewer has not read stays in the journal,
 /// where all share it, not in a socket of its own.

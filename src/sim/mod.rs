@@ -293,6 +293,17 @@ impl Sim {
         });
     }
 
+    /// Sets an annotation of a namespace, or takes it away.
+    pub fn annotate_namespace(&self, namespace: &str, name: &str, value: Option<&str>) {
+        self.shared.with(|world| {
+            let annotations = world.namespaces.entry(namespace.into()).or_default();
+            match value {
+                Some(value) => annotations.insert(name.to_owned(), value.to_owned()),
+                None => annotations.remove(name),
+            }
+        });
+    }
+
     /// Lets a token stand for somebody.
     pub fn add_token(&self, token: &str, identity: Identity) {
         self.shared.with(|world| world.reviews.tokens.insert(token.to_owned(), identity));

@@ -98,6 +98,8 @@ pub(super) struct World {
     pub unschedulable: Option<String>,
     /// Most pods in a namespace.
     pub quotas: HashMap<Arc<str>, u32>,
+    /// Annotations of namespaces.
+    pub namespaces: HashMap<Arc<str>, BTreeMap<String, String>>,
     /// Images that a node has.
     pub images: BTreeSet<(Arc<str>, String)>,
     /// What the program of an image does.
@@ -139,6 +141,7 @@ impl World {
             cut_off: BTreeMap::new(),
             unschedulable: None,
             quotas: HashMap::new(),
+            namespaces: HashMap::new(),
             images: BTreeSet::new(),
             programs: HashMap::new(),
             scripts: Vec::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::level::Level;
 use super::standing::Standing;
-use super::supervisor::{State, Tail, Wanted};
+use super::supervisor::{Running, State, Tail, Wanted};
 use crate::ids::{Entry, Side, SourceChange, SourceState, WorkloadId};
 use crate::time;
 
@@ -19,31 +19,38 @@ pub(super) struct Starved {
 // === impl Tail ===
 
 impl Tail {
-    /// Lets go of the old revision's sources where only the new one's are needed. Gives how many may
-    /// be followed, and how many are.
+    /// Lets go of the old revision's sources where only the new one's are needed, and of those that are
+    /// more than `most`, with what is `wanted` beside them: those whose containers failed come first, and
+    /// what is followed before what is not. Leaves of what is wanted what may be followed.
     pub(super) fn keep_new_only(
         &self,
         state: &mut State,
         workload: &Arc<WorkloadId>,
         most: usize,
-    ) -> (usize, usize) {
-        let mut followed = 0;
-        for running in state.followers.values() {
-            if running.source.workload != *workload {
-                continue;
-            }
-            let new = running.known.borrow().side == Side::New;
-            if new && followed < most {
-                followed += 1;
-            } else {
-                running.stop.cancel();
-            }
+        wanted: &mut Vec<Wanted>,
+    ) {
+        let followed = state.followers.values().filter(|it| it.source.workload == *workload);
+        let (mut new, old): (Vec<_>, Vec<_>) =
+            followed.partition(|running| running.known.borrow().side == Side::New);
+        old.iter().for_each(|running| running.stop.cancel());
+        new.sort_by_key(|running| !running.known.borrow().failed);
+        // The best of what is wanted takes the place of the worst that is followed, if it is better.
+        let mut kept = new.len().min(most);
+        let better = |wanted: Option<&Wanted>, running: Option<&&Running>| {
+            wanted.is_some_and(|wanted| wanted.known.failed)
+                && running.is_some_and(|running| !running.known.borrow().failed)
+        };
+        wanted.sort_by_key(|wanted| !wanted.known.failed);
+        let mut taken = most - kept;
+        while better(wanted.get(taken), kept.checked_sub(1).and_then(|last| new.get(last))) {
+            (kept, taken) = (kept - 1, taken + 1);
         }
+        new[kept..].iter().for_each(|running| running.stop.cancel());
+        wanted.truncate(taken);
         let waits = |starved: &Starved| starved.wanted.source.workload == *workload;
         state
             .starved
             .retain(|_, starved| !waits(starved) || starved.wanted.known.side == Side::New);
-        (most, followed)
     }
 
     pub(super) fn has_place(&self, state: &State, node: Option<&Arc<str>>) -> bool {

@@ -263,8 +263,7 @@ impl Tail {
         // A dead attempt before the one that followed it.
         wanted.sort_by_key(|wanted| (wanted.known.class(), wanted.began));
         if let Demand::New { most } = demand {
-            let (kept, many) = self.keep_new_only(state, workload, most);
-            wanted.truncate(kept.saturating_sub(many));
+            self.keep_new_only(state, workload, most, &mut wanted);
         }
         let together = wanted.len() > 1 && self.has_place(state, None);
         let merge = together.then(|| self.merge(workload));
@@ -458,7 +457,7 @@ impl Tail {
         match need.settle() {
             Demand::Everything => {}
             Demand::New { most } => {
-                self.keep_new_only(&mut state, workload, most);
+                self.keep_new_only(&mut state, workload, most, &mut Vec::new());
             }
             Demand::Nothing => {
                 state.leases.remove(workload);

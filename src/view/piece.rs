@@ -13,7 +13,7 @@ use crate::wire::{Encoder, Position};
 /// memory.
 pub(super) const SHARED_BYTES: usize = 32 * 1024;
 /// One that a viewer makes for itself, which nobody shares the memory of: the server takes pieces until
-/// 32 KiB wait for the socket.
+/// 16 KiB wait for the socket.
 pub(super) const OWN_BYTES: usize = 8 * 1024;
 /// Room for the line with which a piece passes its size.
 const ROOM: usize = 1024;

@@ -106,23 +106,34 @@ fn whole() -> Rules {
 /// Its history is in files: whoever comes back goes on as if it had never been away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_ends_goes_on_from_its_store() {
-    stored("store-ended", "-TERM", whole()).await;
+    restarted("store-ended", "-TERM", true, whole()).await;
 }
 
 /// What a client was sent last may not have reached the files: it is sent again, under the same keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_is_killed_goes_on_from_its_store() {
-    stored("store-killed", "-KILL", Rules { killed: true, ..whole() }).await;
+    restarted("store-killed", "-KILL", true, Rules { killed: true, ..whole() }).await;
 }
 
-/// Ends a service with a store by a signal, again and again, while pods write.
-async fn stored(name: &str, signal: &str, rules: Rules) {
+/// Rows 34 and 35: its history is gone with it. Whoever comes back loses nothing all the same, for the
+/// logs still have it; what was said twice is known by its key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_without_a_store_that_end_cost_no_line() {
+    for signal in ["-TERM", "-KILL"] {
+        let rules = Rules { doubtful: &["server_restart"], ..whole() };
+        restarted("unstored", signal, false, rules).await;
+    }
+}
+
+/// Ends a service by a signal, again and again, while pods write.
+async fn restarted(name: &str, signal: &str, is_stored: bool, rules: Rules) {
     let Some(namespace) = namespace(name) else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
+    let store = if is_stored { &store[..] } else { &[] };
     let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
-    let options = [&["--namespace", &namespace.name], &store[..], &drain].concat();
+    let options = [&["--namespace", &namespace.name], store, &drain].concat();
     let service = Service::open(name, &options).await;
     let mut scene = Scene::open(name, &namespace, service).await;
     scene.write(4, STEADY).await;

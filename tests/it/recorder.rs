@@ -73,3 +73,52 @@ async fn a_workload_may_have_its_own_wish() {
     let requests = world.sim.requests();
     assert!(requests.logs_open >= 1, "followed without any rollout: {requests:?}");
 }
+
+/// A namespace wishes for all of its workloads, and a workload's own wish counts before that.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_may_have_its_own_wish() {
+    let world = World::with(82, |plan| plan.logs.record = Record::Off);
+    let mut own = web(1, 1.0, None);
+    own.name = "own".to_owned();
+    own.annotations.insert("rollcast.dev/record".to_owned(), "off".to_owned());
+    world.sim.apply(web(2, 1.0, None));
+    world.sim.apply(own);
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.rooms.service.tail.followers(), 0);
+    world.sim.annotate_namespace("shop", "rollcast.dev/record", Some("all"));
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(world.rooms.service.tail.followers(), 2, "those of web, and none of own");
+    world.sim.annotate_namespace("shop", "rollcast.dev/record", None);
+    tokio::time::sleep(Duration::from_secs(110)).await;
+    assert_eq!(world.rooms.service.tail.followers(), 0);
+}
+
+/// With fewer places than pods those that fail are recorded, also when they begin to fail later.
+#[tokio::test(start_paused = true)]
+async fn pods_that_fail_are_recorded_before_those_that_do_not() {
+    let world = World::with(83, |plan| {
+        (plan.logs.record, plan.logs.record_sources) = (Record::All, 2);
+    });
+    world.sim.apply(web(6, 1.0, None));
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let tail = &world.rooms.service.tail;
+    assert_eq!(tail.followers(), 2);
+    let id = rollcast::ids::WorkloadId::new("shop", rollcast::ids::Kind::Deployment, "web");
+    let followed = || -> Vec<String> {
+        let sources = tail.sources(&id).into_iter();
+        let live = sources.filter(|it| it.state == rollcast::ids::SourceState::Following);
+        live.map(|it| it.source.pod.to_string()).collect()
+    };
+    let before = followed();
+    let pods = world.sim.pods("shop", "web");
+    let others: Vec<_> = pods.iter().filter(|pod| !before.contains(&pod.name)).take(2).collect();
+    for pod in &others {
+        assert!(world.sim.crash("shop", &pod.name, "app", 1));
+    }
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let after = followed();
+    assert_eq!(after.len(), 2, "{after:?}");
+    assert!(others.iter().all(|pod| after.contains(&pod.name)), "{after:?}");
+}

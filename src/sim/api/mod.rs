@@ -61,6 +61,12 @@ where
     let result = match route {
         Route::Text(text) => Ok(text_response(text)),
         Route::Json(value) => Ok(json_response(StatusCode::OK, &value)),
+        Route::Namespace(name) => {
+            let annotations = shared.with(|world| world.namespaces.get(&*name).cloned());
+            let metadata = json!({"name": name, "annotations": annotations.unwrap_or_default()});
+            let namespace = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata});
+            Ok(json_response(StatusCode::OK, &namespace))
+        }
         Route::List => list::list(&shared, &ask, &query),
         Route::Get => list::get(&shared, &ask),
         Route::Watch => watch::watch(&shared, &ask, &query, effect.as_ref()),
@@ -83,6 +89,7 @@ where
 enum Route {
     Text(&'static str),
     Json(Value),
+    Namespace(String),
     List,
     Get,
     Watch,
@@ -104,6 +111,10 @@ fn find(method: &Method, path: &str, query: &Query) -> Option<(Ask, Route)> {
     match words[..] {
         ["readyz" | "livez" | "healthz"] => {
             return Some((other(RequestKind::Other), Route::Text("ok")));
+        }
+        ["api", "v1", "namespaces", name] if method == Method::GET => {
+            let ask = Ask { name: Some(name.to_owned()), ..other(RequestKind::Get) };
+            return Some((ask, Route::Namespace(name.to_owned())));
         }
         ["version"] => return Some((other(RequestKind::Other), Route::Json(version()))),
         ["apis", _, "v1", what] if method == Method::POST => {

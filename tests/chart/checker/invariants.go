@@ -123,6 +123,7 @@ func identities(objects []runtime.Object) error {
 // the chart's rights must be made here too, and be seen in review.
 var allowed = map[string]string{
 	"/pods": "get list watch", "/pods/log": "get", "/events": "list watch",
+	"/namespaces": "get",
 	"apps/controllerrevisions": "get list watch", "apps/daemonsets": "get list watch",
 	"apps/deployments": "get list watch", "apps/replicasets": "get list watch",
 	"apps/statefulsets": "get list watch",
