@@ -238,6 +238,14 @@ impl Journal {
         self.inner.bound.store(bound, Ordering::Relaxed);
     }
 
+    /// Holds the journal at three quarters of the bytes that it has now: what is above is forgotten with
+    /// the next appends. The same eighth stays.
+    pub fn shrink(&self) {
+        let limit = self.inner.limits.total_bytes as u64;
+        let bound = (self.bytes() / 4 * 3).clamp(limit / 8, limit);
+        self.inner.bound.store(bound, Ordering::Relaxed);
+    }
+
     /// Records that were ever evicted.
     pub fn evicted(&self) -> u64 {
         self.inner.evicted.load(Ordering::Relaxed)
@@ -456,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_is_held_grows_no_further_until_it_is_let_go() {
+    fn a_journal_that_is_held_or_shrunk_grows_no_further_until_it_is_let_go() {
         let limits = Limits { total_bytes: 80_000, ..LIMITS };
         let journal = journal(limits);
         let web = workload("web");
@@ -473,6 +481,9 @@ mod tests {
         journal.hold(true);
         fill(u64::MAX);
         assert!(journal.bytes() <= held, "{} after {held}", journal.bytes());
+        journal.shrink();
+        fill(u64::MAX);
+        assert!(journal.bytes() <= held / 4 * 3, "{} after {held}", journal.bytes());
         journal.hold(false);
         fill(70_000);
         assert!(journal.bytes() >= 70_000);

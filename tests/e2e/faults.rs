@@ -22,21 +22,21 @@ pub fn long() -> bool {
 }
 
 /// Seconds, more of them in the long form.
-fn seconds(short: u64, full: u64) -> Duration {
+pub fn seconds(short: u64, full: u64) -> Duration {
     Duration::from_secs(if long() { full } else { short })
 }
 
 /// A service before writing pods, clients of it, and the files on disk.
-struct Scene<'a> {
+pub struct Scene<'a> {
     name: &'a str,
     namespace: &'a Namespace,
     disk: Disk,
-    service: Service,
+    pub service: Service,
     witnesses: Vec<Witness>,
 }
 
 /// Four pods that write 500 lines a second each, without end.
-const STEADY: &str = "--rate 500 --stream both --length 40-200";
+pub const STEADY: &str = "--rate 500 --stream both --length 40-200";
 /// The same for minutes, without a file that grows to the size of a rotation: what was on its way on a
 /// connection that is cut can be read again only while its file stands.
 const SLOWER: &str = "--rate 300 --stream both --length 40-200";
@@ -44,7 +44,7 @@ const SLOWER: &str = "--rate 300 --stream both --length 40-200";
 impl<'a> Scene<'a> {
     /// Starts the service with these options, waits for the pods of `web`, and opens two clients: one
     /// that reads on and one that is cut again and again.
-    async fn open(name: &'a str, namespace: &'a Namespace, service: Service) -> Self {
+    pub async fn open(name: &'a str, namespace: &'a Namespace, service: Service) -> Self {
         let path = format!("{}?since=1h", stream_path(&namespace.name, "web"));
         let witnesses = vec![
             Witness::start("steady", service.address, &path, None),
@@ -63,7 +63,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Lets so many pods write, and waits for their first lines.
-    async fn write(&self, replicas: u32, options: &str) {
+    pub async fn write(&self, replicas: u32, options: &str) {
         let web = Writers { name: "web", replicas, run: "run", options };
         self.namespace.apply(&web.object());
         self.witnesses[0].lines(500, Duration::from_secs(60)).await;
@@ -71,7 +71,7 @@ impl<'a> Scene<'a> {
 
     /// Ends the writers, lets everything arrive, and judges. `calm` is when the last fault was over; what
     /// `tap` shows that the kubelet never sent counts apart.
-    async fn judge(self, rules: Rules, calm: i64, tap: Option<&Tap>) -> Verdict {
+    pub async fn judge(self, rules: Rules, calm: i64, tap: Option<&Tap>) -> Verdict {
         self.namespace.kubectl(&["scale", "deployment/web", "--replicas=0"]);
         let Scene { name, namespace, disk, service, witnesses } = self;
         eventually("the pods to end", Duration::from_secs(90), async || {
@@ -99,114 +99,8 @@ impl<'a> Scene<'a> {
 
 /// On the real cluster a pod may write before anybody can ask for its log, so the first lines count
 /// only where the service claims to have them.
-fn whole() -> Rules {
+pub fn whole() -> Rules {
     Rules { from_start: false, skew: 2 * time::SECOND, ..Rules::whole() }
-}
-
-/// Its history is in files: whoever comes back goes on as if it had never been away.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_ends_goes_on_from_its_store() {
-    restarted("store-ended", "-TERM", true, whole()).await;
-}
-
-/// What a client was sent last may not have reached the files: it is sent again, under the same keys.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_is_killed_goes_on_from_its_store() {
-    restarted("store-killed", "-KILL", true, Rules { killed: true, ..whole() }).await;
-}
-
-/// Rows 34 and 35: its history is gone with it. Whoever comes back loses nothing all the same, for the
-/// logs still have it; what was said twice is known by its key.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_without_a_store_that_end_cost_no_line() {
-    for signal in ["-TERM", "-KILL"] {
-        let rules = Rules { doubtful: &["server_restart"], ..whole() };
-        restarted("unstored", signal, false, rules).await;
-    }
-}
-
-/// Ends a service by a signal, again and again, while pods write.
-async fn restarted(name: &str, signal: &str, is_stored: bool, rules: Rules) {
-    let Some(namespace) = namespace(name) else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal");
-    let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
-    let store = if is_stored { &store[..] } else { &[] };
-    let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
-    let options = [&["--namespace", &namespace.name], store, &drain].concat();
-    let service = Service::open(name, &options).await;
-    let mut scene = Scene::open(name, &namespace, service).await;
-    scene.write(4, STEADY).await;
-    for turn in 0..if long() { 8 } else { 2 } {
-        scene.service.again(signal, Duration::from_millis(700 * turn)).await;
-        tokio::time::sleep(Duration::from_secs(5)).await;
-    }
-    let calm = time::now();
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    scene.judge(rules, calm, None).await.holds("a service that was started again");
-}
-
-/// A file system in memory, of a size that can be changed. Dropping it takes it away.
-struct Disc(tempfile::TempDir);
-
-impl Disc {
-    fn of(size: &str) -> Self {
-        let disc = Disc(tempfile::tempdir().unwrap());
-        disc.mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
-        disc
-    }
-
-    fn grow(&self, size: &str) {
-        self.mount(&["-o", &format!("remount,size={size}")]);
-    }
-
-    fn mount(&self, arguments: &[&str]) {
-        run(Command::new("mount").args(arguments).arg(self.0.path()), None).unwrap();
-    }
-}
-
-impl Drop for Disc {
-    fn drop(&mut self) {
-        // Lazily: after a failed test the service may still have files open.
-        let _ = run(Command::new("umount").arg("-l").arg(self.0.path()), None);
-    }
-}
-
-/// Streams matter more than history: they go on, the store's state is shown, and it recovers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_whose_disk_is_full_costs_no_stream_a_line() {
-    let Some(namespace) = namespace("store-full") else { return };
-    if ctl(&["list"]).is_none() {
-        return;
-    }
-    let disc = Disc::of("1m");
-    let path = disc.0.path().join("journal");
-    let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
-    let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
-    let options = [&["--namespace", &namespace.name], &store[..], &drain].concat();
-    let service = Service::open("store-full", &options).await;
-    let mut scene = Scene::open("store-full", &namespace, service).await;
-    scene.write(4, STEADY).await;
-    let failing = async |service: &Service| service.metric("rollcast_store_failing").await > 0.0;
-    eventually("the disk to be full", Duration::from_secs(30), async || {
-        failing(&scene.service).await.then_some(())
-    })
-    .await;
-    let errors = scene.service.metric("rollcast_store_errors_total").await;
-    tokio::time::sleep(seconds(8, 60)).await;
-    let more = scene.service.metric("rollcast_store_errors_total").await - errors;
-    assert!(more >= 1.0, "it was not tried again");
-    disc.grow("600m");
-    eventually("the store to recover", Duration::from_secs(45), async || {
-        (!failing(&scene.service).await).then_some(())
-    })
-    .await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    scene.service.again("-TERM", Duration::ZERO).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let calm = time::now();
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    scene.judge(whole(), calm, None).await.holds("a disk that was full");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

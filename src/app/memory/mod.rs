@@ -1,7 +1,8 @@
 //! The memory budget: measured ten times a second, and what follows from it.
 //!
 //! The order is fixed: history and shared pieces stop growing first, since they are forgotten with a
-//! mark and nobody is cut; then new streams are refused; only then are open ones asked to leave.
+//! mark and nobody is cut; then history gives up a quarter and new streams are refused; only then are
+//! open ones asked to leave.
 
 mod cgroup;
 
@@ -102,6 +103,7 @@ pub(super) async fn watch(budget: Budget, valves: Valves) {
         if pressure == Pressure::Critical && rested {
             shed = Some(Instant::now());
             let journal = &valves.journal;
+            journal.shrink();
             let head = |workload: Option<&_>| {
                 workload.map_or_else(|| journal.head(), |workload| journal.shelf(workload).head())
             };
@@ -123,6 +125,10 @@ impl Valves {
         if (from == Pressure::Calm) != (to == Pressure::Calm) {
             self.journal.hold(to != Pressure::Calm);
             self.views.hold(to != Pressure::Calm);
+        }
+        if to > from && to >= Pressure::Full {
+            // That it grew no further was not enough.
+            self.journal.shrink();
         }
         let (from, to) = (from.as_str(), to.as_str());
         tracing::warn!(from, to, used, limit, "memory pressure changed");

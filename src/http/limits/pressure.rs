@@ -8,7 +8,7 @@ pub enum Pressure {
     Calm,
     /// From 70 %: history and shared pieces grow no further.
     Tight,
-    /// From 85 %: new streams are refused.
+    /// From 85 %: history gives up a quarter, and new streams are refused.
     Full,
     /// From 95 %: streams are asked to leave.
     Critical,

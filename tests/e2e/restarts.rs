@@ -1,0 +1,122 @@
+//! The service ends or is killed while pods write, with a store and without one, and its disk is full.
+//! Nothing of the cluster is disturbed: these run side by side.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rollcast::time;
+
+use crate::cluster::{ctl, eventually, namespace, run};
+use crate::faults::{STEADY, Scene, long, seconds, whole};
+use crate::oracle::Rules;
+use crate::service::Service;
+
+/// Its history is in files: whoever comes back goes on as if it had never been away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_ends_goes_on_from_its_store() {
+    restarted("store-ended", "-TERM", true, whole()).await;
+}
+
+/// What a client was sent last may not have reached the files: it is sent again, under the same keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_killed_goes_on_from_its_store() {
+    restarted("store-killed", "-KILL", true, Rules { killed: true, ..whole() }).await;
+}
+
+/// Rows 34 and 35: its history is gone with it. Whoever comes back loses nothing all the same, for the
+/// logs still have it; what was said twice is known by its key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_without_a_store_that_ends_costs_no_line() {
+    let rules = Rules { doubtful: &["server_restart"], ..whole() };
+    restarted("unstored-ended", "-TERM", false, rules).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_without_a_store_that_is_killed_costs_no_line() {
+    let rules = Rules { doubtful: &["server_restart"], ..whole() };
+    restarted("unstored-killed", "-KILL", false, rules).await;
+}
+
+/// Ends a service by a signal, again and again, while pods write.
+async fn restarted(name: &str, signal: &str, is_stored: bool, rules: Rules) {
+    let Some(namespace) = namespace(name) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
+    let store = if is_stored { &store[..] } else { &[] };
+    let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
+    let options = [&["--namespace", &namespace.name], store, &drain].concat();
+    let service = Service::open(name, &options).await;
+    let mut scene = Scene::open(name, &namespace, service).await;
+    scene.write(4, STEADY).await;
+    for turn in 0..if long() { 8 } else { 2 } {
+        scene.service.again(signal, Duration::from_millis(700 * turn)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let calm = time::now();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    scene.judge(rules, calm, None).await.holds("a service that was started again");
+}
+
+/// A file system in memory, of a size that can be changed. Dropping it takes it away.
+struct Disc(tempfile::TempDir);
+
+impl Disc {
+    fn of(size: &str) -> Self {
+        let disc = Disc(tempfile::tempdir().unwrap());
+        disc.mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        disc
+    }
+
+    fn grow(&self, size: &str) {
+        self.mount(&["-o", &format!("remount,size={size}")]);
+    }
+
+    fn mount(&self, arguments: &[&str]) {
+        run(Command::new("mount").args(arguments).arg(self.0.path()), None).unwrap();
+    }
+}
+
+impl Drop for Disc {
+    fn drop(&mut self) {
+        // Lazily: after a failed test the service may still have files open.
+        let _ = run(Command::new("umount").arg("-l").arg(self.0.path()), None);
+    }
+}
+
+/// Streams matter more than history: they go on, the store's state is shown, and it recovers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_disk_is_full_costs_no_stream_a_line() {
+    let Some(namespace) = namespace("store-full") else { return };
+    if ctl(&["list"]).is_none() {
+        return;
+    }
+    let disc = Disc::of("1m");
+    let path = disc.0.path().join("journal");
+    let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
+    let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
+    let options = [&["--namespace", &namespace.name], &store[..], &drain].concat();
+    let service = Service::open("store-full", &options).await;
+    let mut scene = Scene::open("store-full", &namespace, service).await;
+    scene.write(4, STEADY).await;
+    let failing = async |service: &Service| service.metric("rollcast_store_failing").await > 0.0;
+    eventually("the disk to be full", Duration::from_secs(30), async || {
+        failing(&scene.service).await.then_some(())
+    })
+    .await;
+    let errors = scene.service.metric("rollcast_store_errors_total").await;
+    tokio::time::sleep(seconds(8, 60)).await;
+    let more = scene.service.metric("rollcast_store_errors_total").await - errors;
+    assert!(more >= 1.0, "it was not tried again");
+    disc.grow("600m");
+    eventually("the store to recover", Duration::from_secs(45), async || {
+        (!failing(&scene.service).await).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.service.again("-TERM", Duration::ZERO).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let calm = time::now();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    scene.judge(whole(), calm, None).await.holds("a disk that was full");
+}
