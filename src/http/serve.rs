@@ -135,7 +135,7 @@ impl Default for Bounds {
             streams: 100,
             stall: Duration::from_secs(30),
             head: Duration::from_secs(10),
-            head_bytes: 32 * 1024,
+            head_bytes: 16 * 1024,
             idle: Duration::from_secs(75),
         }
     }
