@@ -1,12 +1,13 @@
 //! The JSON shapes of everything but log lines.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::escape::SafeFormatter;
 use crate::ids::{
-    ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
+    Blocker, ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
     RolloutPhase, RolloutStatus, Side, SourceChange, SourceState,
 };
 use crate::time::rfc3339;
@@ -76,7 +77,7 @@ struct Rollout<'a> {
     finished: Option<String>,
     elapsed_ms: Option<u64>,
     deadline_ms: Option<u64>,
-    reasons: [(); 0],
+    reasons: Vec<Why<'a>>,
     message: &'a str,
 }
 
@@ -161,6 +162,25 @@ struct GapEvent<'a> {
     count: Option<u64>,
 }
 
+#[derive(Serialize)]
+struct Why<'a> {
+    code: &'static str,
+    message: &'a str,
+    pods: &'a [Arc<str>],
+    since: Option<String>,
+    certain: bool,
+}
+
+fn blocker(blocker: &Blocker) -> Why<'_> {
+    Why {
+        code: blocker.code.as_str(),
+        message: &blocker.message,
+        pods: &blocker.pods,
+        since: blocker.since.map(rfc3339),
+        certain: blocker.code.is_certain(),
+    }
+}
+
 pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
     Rollout {
         time: rfc3339(status.time),
@@ -182,7 +202,7 @@ pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
         finished: status.finished.map(rfc3339),
         elapsed_ms: status.elapsed_seconds(status.time).map(|seconds| seconds * 1000),
         deadline_ms: status.deadline_ms,
-        reasons: [],
+        reasons: status.reasons.iter().map(blocker).collect(),
         message: &status.message,
     }
 }

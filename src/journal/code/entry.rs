@@ -6,7 +6,8 @@ use super::input::{Input, Names};
 use super::output::Output;
 use super::{Malformed, lines, words};
 use crate::ids::{
-    ContainerStatus, Entry, Gap, ImageChange, KubeEvent, PodStatus, RolloutStatus, SourceChange,
+    Blocker, ContainerStatus, Entry, Gap, ImageChange, KubeEvent, PodStatus, RolloutStatus,
+    SourceChange,
 };
 
 type Result<T> = std::result::Result<T, Malformed>;
@@ -78,6 +79,14 @@ fn write_rollout(out: &mut Output<'_>, status: &RolloutStatus) {
     out.maybe(status.started, Output::signed);
     out.maybe(status.finished, Output::signed);
     out.maybe(status.deadline_ms, Output::number);
+    out.number(status.reasons.len() as u64);
+    for Blocker { code, message, pods, since } in &status.reasons {
+        out.byte(words::blocker(*code));
+        out.text(message);
+        out.number(pods.len() as u64);
+        pods.iter().for_each(|pod| out.text(pod));
+        out.maybe(*since, Output::signed);
+    }
     out.text(&status.message);
 }
 
@@ -103,6 +112,14 @@ fn read_rollout(input: &mut Input<'_>) -> Result<RolloutStatus> {
         started: input.maybe(Input::signed)?,
         finished: input.maybe(Input::signed)?,
         deadline_ms: input.maybe(Input::number)?,
+        reasons: input.list(|input| {
+            Ok(Blocker {
+                code: words::blocker_of(input.byte()?)?,
+                message: input.text()?.to_owned(),
+                pods: input.list(Input::shared)?,
+                since: input.maybe(Input::signed)?,
+            })
+        })?,
         message: input.text()?.to_owned(),
     })
 }
