@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Blocker, Source};
+use super::Source;
 use crate::time::SECOND;
 
 /// One append to the journal: either several log lines of one source, or one other record.
@@ -124,8 +124,6 @@ pub struct RolloutStatus {
     pub finished: Option<i64>,
     /// The workload's own deadline in milliseconds (`progressDeadlineSeconds`).
     pub deadline_ms: Option<u64>,
-    /// What keeps it from going on; what concerns most pods first.
-    pub reasons: Vec<Blocker>,
     /// One sentence for people, empty if there is nothing to say.
     pub message: String,
 }

@@ -91,7 +91,6 @@ pub(super) fn rollout(generation: i64) -> Entry {
         started: None,
         finished: None,
         deadline_ms: None,
-        reasons: Vec::new(),
         message: String::new(),
     }))
 }

@@ -8,10 +8,10 @@
 use std::sync::Arc;
 
 use super::clock::begun_again;
-use super::message::{self, Words};
+use super::message;
 use super::model::Look;
 use super::revision::{new_replica_set, observed, text};
-use crate::ids::{ImageChange, Reason, RolloutPhase, RolloutStatus};
+use crate::ids::{ImageChange, RolloutPhase, RolloutStatus};
 use crate::watch::{DeploymentDetail, PodEntry, ReplicaSetEntry, Truth, WorkloadEntry};
 
 /// The state of a Deployment's newest rollout.
@@ -23,7 +23,6 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
     let phase = phase(workload, detail, new, revision);
     let counts = Counts::new(workload, detail, new, phase);
     let finished = finished(detail, new, phase);
-    let Words { reasons, message } = words(workload, detail, new, phase, look.pods);
     RolloutStatus {
         time: look.now,
         phase,
@@ -39,8 +38,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
         started: started(look, new, revision, finished),
         finished,
         deadline_ms: detail.deadline_seconds.map(|seconds| u64::from(seconds) * 1000),
-        reasons,
-        message,
+        message: words(workload, detail, new, phase, look.pods),
     }
 }
 
@@ -224,25 +222,23 @@ fn words(
     new: Option<&Arc<ReplicaSetEntry>>,
     phase: RolloutPhase,
     pods: &[&Arc<PodEntry>],
-) -> Words {
+) -> String {
     if phase.is_over() && detail.available >= detail.desired {
-        return Words::default();
+        return String::new();
     }
     let of_pods = message::of_pods(Some(workload), pods.iter().copied());
-    if !of_pods.message.is_empty() {
+    if !of_pods.is_empty() {
         return of_pods;
     }
     // The Deployment's own ReplicaFailure may be an old ReplicaSet's.
     let failure = new.and_then(|set| set.failure.as_ref()).filter(|failure| failure.holds());
     if let Some(failure) = failure {
-        return message::cannot_create(failure);
+        return message::cannot_create(failure.message());
     }
     match (phase, detail.deadline_seconds) {
         (RolloutPhase::Stalled, Some(seconds)) => {
-            let message = format!("no progress within the deadline of {seconds} seconds");
-            let since = detail.progressing.as_ref().and_then(|condition| condition.since);
-            Words::of(Reason::ProgressDeadline, message, since)
+            format!("no progress within the deadline of {seconds} seconds")
         }
-        _ => Words::default(),
+        _ => String::new(),
     }
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::message::{self, Words};
-use super::model;
 use super::trouble::first_line;
-use crate::ids::{Reason, RolloutPhase, RolloutStatus};
+use super::{message, model};
+use crate::ids::{RolloutPhase, RolloutStatus};
 use crate::watch::{Condition, JobDetail, PodEntry, WorkloadEntry};
 
 /// The state of a Job: its rollout is its run.
@@ -18,12 +17,11 @@ pub(super) fn status(
 ) -> RolloutStatus {
     let phase = phase(detail);
     let failed = detail.failure.as_ref().filter(|condition| condition.holds());
-    let Words { reasons, message } = match (phase, failed) {
-        (RolloutPhase::Complete, _) => Words::default(),
+    let message = match (phase, failed) {
+        (RolloutPhase::Complete, _) => String::new(),
         (_, Some(failure)) => {
             let words = failure.message().map_or("", |message| message);
-            let message = format!("the job failed: {}", first_line(words));
-            Words::of(Reason::JobFailed, message, failure.since)
+            format!("the job failed: {}", first_line(words))
         }
         _ => message::of_pods(Some(workload), pods.iter().copied()),
     };
@@ -37,7 +35,6 @@ pub(super) fn status(
         available: detail.succeeded,
         started: detail.started,
         finished: detail.finished.or_else(|| failed.and_then(|condition| condition.since)),
-        reasons,
         message,
         ..model::blank(workload, now)
     }

@@ -1,4 +1,4 @@
-//! What keeps a rollout from going on, and one sentence about it.
+//! One sentence about what keeps a rollout from going on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,23 +6,14 @@ use std::sync::Arc;
 use super::phase::judge;
 use super::revision;
 use super::trouble::{Trouble, first_line};
-use crate::ids::{Blocker, PodPhase, Reason, Side};
-use crate::watch::{Condition, PodEntry, WorkloadEntry};
+use crate::ids::{PodPhase, Side};
+use crate::watch::{PodEntry, WorkloadEntry};
 
-/// What is said of a rollout.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Words {
-    pub(super) reasons: Vec<Blocker>,
-    /// Empty if there is nothing to say.
-    pub(super) message: String,
-}
-
-/// What the new pods suffer from, and a sentence about the trouble that most of them have. Empty if none
-/// has any.
+/// What the new pods suffer from: the trouble that most of them have. Empty if none has any.
 pub(super) fn of_pods<'a>(
     workload: Option<&WorkloadEntry>,
     pods: impl Iterator<Item = &'a Arc<PodEntry>>,
-) -> Words {
+) -> String {
     let mut all = 0;
     // Sorted, so that among equals the same one is named whatever the order of the pods.
     let mut groups: BTreeMap<(PodRank, String), Group> = BTreeMap::new();
@@ -36,18 +27,10 @@ pub(super) fn of_pods<'a>(
         };
         all += 1;
         let Some(trouble) = judged.trouble else { continue };
-        let group = groups.entry((rank, trouble.text.clone())).or_insert_with(|| Group {
-            pods: 0,
-            names: Vec::new(),
-            trouble: trouble.clone(),
-        });
+        let group = groups
+            .entry((rank, trouble.text.clone()))
+            .or_insert_with(|| Group { pods: 0, trouble: trouble.clone() });
         group.pods += 1;
-        group.names.push(Arc::clone(&pod.name));
-        // The first of them.
-        group.trouble.since = match (group.trouble.since, trouble.since) {
-            (Some(known), Some(since)) => Some(known.min(since)),
-            (known, since) => known.or(since),
-        };
         group.trouble.restarts = group.trouble.restarts.max(trouble.restarts);
         // The same failure goes by two words in turn (ErrImagePull, ImagePullBackOff).
         if trouble.reason > group.trouble.reason {
@@ -59,52 +42,16 @@ pub(super) fn of_pods<'a>(
             Some((rank, best)) if rank != key.0 || best.pods >= group.pods => Some((rank, best)),
             _ => Some((key.0, group)),
         };
-    let mut reasons: Vec<(u32, Blocker)> =
-        groups.values().map(|group| (group.pods, group.blocker())).collect();
-    // Sorted before, and by no means that would change the order of equals.
-    reasons.sort_by_key(|(pods, _)| std::cmp::Reverse(*pods));
-    let message = match groups.into_iter().fold(None, first_of_most) {
+    match groups.into_iter().fold(None, first_of_most) {
         Some((rank, group)) => sentence(rank, &group, all),
         None => String::new(),
-    };
-    Words { reasons: reasons.into_iter().map(|(_, blocker)| blocker).collect(), message }
+    }
 }
 
 /// What a controller says about pods that it cannot create.
-pub(super) fn cannot_create(failure: &Condition) -> Words {
-    let said = failure.message().map_or("", |message| message);
-    let message = format!("new pods cannot be created: {}", first_line(said));
-    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    let code = if says(&["exceeded quota", "failed quota"]) {
-        Reason::Quota
-    } else if says(&["violates PodSecurity", "admission webhook", "is forbidden", "denied"]) {
-        Reason::Refused
-    } else {
-        Reason::CannotCreate
-    };
-    Words::of(code, message, failure.since)
-}
-
-// === impl Words ===
-
-impl Words {
-    /// One thing that concerns no pod.
-    pub(super) fn of(code: Reason, message: String, since: Option<i64>) -> Words {
-        let reason = Blocker { code, message: message.clone(), pods: Vec::new(), since };
-        Words { reasons: vec![reason], message }
-    }
-}
-
-// === impl Group ===
-
-impl Group {
-    fn blocker(&self) -> Blocker {
-        let mut pods = self.names.clone();
-        pods.sort_unstable();
-        pods.truncate(Blocker::MOST_PODS);
-        let trouble = &self.trouble;
-        Blocker { code: trouble.code, message: trouble.sentence(), pods, since: trouble.since }
-    }
+pub(super) fn cannot_create(message: Option<&Arc<str>>) -> String {
+    let message = message.map_or("", |message| message);
+    format!("new pods cannot be created: {}", first_line(message))
 }
 
 /// Which trouble is told of first.
@@ -118,7 +65,6 @@ enum PodRank {
 #[derive(Clone, Debug)]
 struct Group {
     pods: u32,
-    names: Vec<Arc<str>>,
     trouble: Trouble,
 }
 

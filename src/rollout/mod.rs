@@ -30,7 +30,5 @@ mod stateful_set;
 #[cfg(test)]
 mod tests;
 mod trouble;
-mod verdict;
 
 pub use model::Model;
-pub use verdict::{Graces, Outcome, Verdict, judge};

@@ -214,7 +214,6 @@ impl Model {
                 time: now.max(status.time),
                 phase: RolloutPhase::Deleted,
                 finished,
-                reasons: Vec::new(),
                 message: String::new(),
                 ..(*status).clone()
             };
@@ -237,13 +236,6 @@ impl Model {
             // Our clock may step back; the time that one rollout takes does not.
             if let Some(before) = seat.status.as_ref().filter(|it| it.started == status.started) {
                 status.time = status.time.max(before.time);
-                for reason in &mut status.reasons {
-                    // Each crash has a time of its own; it is the first that counts.
-                    let same = before.reasons.iter().find(|known| known.code == reason.code);
-                    let known = same.and_then(|known| known.since);
-                    reason.since =
-                        reason.since.map(|since| known.map_or(since, |it| it.min(since)));
-                }
             }
             let news = seat.status.as_ref().is_none_or(|before| {
                 RolloutStatus { time: before.time, ..status.clone() } != **before
@@ -312,7 +304,6 @@ pub(super) fn blank(workload: &WorkloadEntry, now: i64) -> RolloutStatus {
         started: None,
         finished: None,
         deadline_ms: None,
-        reasons: Vec::new(),
         message: String::new(),
     }
 }

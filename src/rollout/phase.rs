@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::revision;
 use super::trouble::Trouble;
-use crate::ids::{ContainerKind, ContainerState, ContainerStatus, PodPhase, PodStatus, Reason};
+use crate::ids::{ContainerKind, ContainerState, ContainerStatus, PodPhase, PodStatus};
 use crate::watch::{ApiPhase, ContainerEntry, ContainerRun, Ended, PodEntry, Truth, WorkloadEntry};
 
 /// What a pod is doing, and what is wrong with it.
@@ -59,9 +59,7 @@ pub(super) fn judge(pod: &PodEntry) -> Judged {
     if pod.node.is_none() && !pod.scheduled.holds() {
         return Judged { trouble: unscheduled(pod), ..plain(PodPhase::Unscheduled) };
     }
-    if let Some(mut trouble) = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of) {
-        // No status says since when a container waits: not before its pod had a node.
-        trouble.since = trouble.since.or(pod.scheduled.since).or(Some(pod.created));
+    if let Some(trouble) = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of) {
         return Judged { phase: PodPhase::Failing, detail: None, trouble: Some(trouble) };
     }
     if let Some((done, all)) = init_progress(pod) {
@@ -106,9 +104,7 @@ fn unscheduled(pod: &PodEntry) -> Option<Trouble> {
     let reason = pod.scheduled.reason()?;
     let message = pod.scheduled.message().map_or("", |message| message);
     let text = super::trouble::first_line(message);
-    let since = pod.scheduled.since.or(Some(pod.created));
-    let (code, reason) = (Reason::Unschedulable, Arc::clone(reason));
-    Some(Trouble { code, reason, text, restarts: None, since })
+    Some(Trouble { reason: Arc::clone(reason), text, restarts: None })
 }
 
 /// The node controller marks pods of a silent node as not ready, while their containers still count
@@ -120,8 +116,6 @@ fn node_lost(pod: &PodEntry) -> Option<Trouble> {
         && !pod.readiness_gates;
     let node = pod.node.as_deref().unwrap_or("of the pod");
     lost.then(|| Trouble {
-        code: Reason::NodeLost,
-        since: pod.ready.since,
         reason: "NodeLost".into(),
         text: format!("node {node} does not answer"),
         restarts: None,
@@ -134,15 +128,10 @@ fn failed(pod: &PodEntry) -> Trouble {
     {
         let message = why.message.as_deref().unwrap_or_default();
         let text = super::trouble::first_line(message);
-        let away = ["Evicted", "Preempting", "Shutdown", "Terminated", "NodeShutdown"];
-        let code = if away.contains(&&**reason) { Reason::Evicted } else { Reason::PodFailed };
-        let (reason, since) = (Arc::clone(reason), pod.ready.since);
-        return Trouble { code, reason, text, restarts: None, since };
+        return Trouble { reason: Arc::clone(reason), text, restarts: None };
     }
     let trouble = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of);
     trouble.unwrap_or_else(|| Trouble {
-        code: Reason::PodFailed,
-        since: pod.ready.since,
         reason: "Failed".into(),
         text: "the pod failed".to_owned(),
         restarts: None,

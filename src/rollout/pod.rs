@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::message::{self, Words};
+use super::message;
 use super::phase::judge;
 use crate::ids::{ImageChange, PodPhase, RolloutPhase, RolloutStatus};
 use crate::watch::PodEntry;
@@ -18,7 +18,6 @@ pub(super) fn status(pod: &Arc<PodEntry>, now: i64) -> RolloutStatus {
         let to = Arc::clone(container.image.as_ref()?);
         Some(ImageChange { container: Arc::clone(&container.name), from: None, to })
     });
-    let Words { reasons, message } = message::of_pods(None, std::iter::once(pod));
     RolloutStatus {
         time: now,
         phase,
@@ -34,7 +33,6 @@ pub(super) fn status(pod: &Arc<PodEntry>, now: i64) -> RolloutStatus {
         started: Some(pod.created),
         finished: None,
         deadline_ms: None,
-        reasons,
-        message,
+        message: message::of_pods(None, std::iter::once(pod)),
     }
 }

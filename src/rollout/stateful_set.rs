@@ -1,10 +1,9 @@
 //! StatefulSets: counts from their status.
 
 use super::clock::of_revision;
-use super::message::{self, Words};
-use super::model;
 use super::model::Look;
 use super::revision::{before, named, reused, side, text};
+use super::{message, model};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
 use crate::watch::{RevisionEntry, StatefulSetDetail, WorkloadEntry};
 
@@ -20,11 +19,6 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
     });
     let done = phase == RolloutPhase::Complete && detail.partition == 0;
     let ready = if done { detail.ready } else { model::count(new_ready.count()) };
-    let Words { reasons, message } = if phase.is_over() && detail.available >= detail.desired {
-        Words::default()
-    } else {
-        message::of_pods(Some(workload), look.pods.iter().copied())
-    };
     RolloutStatus {
         phase,
         revision: newest.map(|newest| text(newest.revision)),
@@ -35,8 +29,11 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
         available: detail.available.min(ready).min(detail.updated),
         old: detail.replicas.saturating_sub(detail.updated),
         started: newest.and_then(|newest| of_revision(look, newest)),
-        reasons,
-        message,
+        message: if phase.is_over() && detail.available >= detail.desired {
+            String::new()
+        } else {
+            message::of_pods(Some(workload), look.pods.iter().copied())
+        },
         ..model::blank(workload, look.now)
     }
 }

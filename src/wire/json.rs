@@ -1,13 +1,12 @@
 //! The JSON shapes of everything but log lines.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::escape::SafeFormatter;
 use crate::ids::{
-    Blocker, ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
+    ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
     RolloutPhase, RolloutStatus, Side, SourceChange, SourceState,
 };
 use crate::time::rfc3339;
@@ -77,7 +76,7 @@ struct Rollout<'a> {
     finished: Option<String>,
     elapsed_ms: Option<u64>,
     deadline_ms: Option<u64>,
-    reasons: Vec<Why<'a>>,
+    reasons: [(); 0],
     message: &'a str,
 }
 
@@ -162,25 +161,6 @@ struct GapEvent<'a> {
     count: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Why<'a> {
-    code: &'static str,
-    message: &'a str,
-    pods: &'a [Arc<str>],
-    since: Option<String>,
-    certain: bool,
-}
-
-fn blocker(blocker: &Blocker) -> Why<'_> {
-    Why {
-        code: blocker.code.as_str(),
-        message: &blocker.message,
-        pods: &blocker.pods,
-        since: blocker.since.map(rfc3339),
-        certain: blocker.code.is_certain(),
-    }
-}
-
 pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
     Rollout {
         time: rfc3339(status.time),
@@ -202,7 +182,7 @@ pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
         finished: status.finished.map(rfc3339),
         elapsed_ms: status.elapsed_seconds(status.time).map(|seconds| seconds * 1000),
         deadline_ms: status.deadline_ms,
-        reasons: status.reasons.iter().map(blocker).collect(),
+        reasons: [],
         message: &status.message,
     }
 }

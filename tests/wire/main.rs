@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rollcast::ids::{
-    AttemptKey, Blocker, ContainerKind, ContainerState, ContainerStatus, Entry, Gap, GapReason,
-    ImageChange, Kind, KubeEvent, LineMeta, Lines, PodPhase, PodStatus, Reason, RolloutPhase,
-    RolloutStatus, Side, Source, SourceChange, SourceState, WorkloadId,
+    AttemptKey, ContainerKind, ContainerState, ContainerStatus, Entry, Gap, GapReason, ImageChange,
+    Kind, KubeEvent, LineMeta, Lines, PodPhase, PodStatus, RolloutPhase, RolloutStatus, Side,
+    Source, SourceChange, SourceState, WorkloadId,
 };
 use rollcast::journal::Epoch;
 use rollcast::time::{SECOND, parse_stamp};
@@ -54,13 +54,6 @@ fn rollout() -> RolloutStatus {
         started: Some(time("2026-11-22T14:02:11.040Z")),
         finished: None,
         deadline_ms: Some(600_000),
-        reasons: vec![Blocker {
-            code: Reason::CrashLoop,
-            message: "container app exits with code 1 two seconds after its start (4 restarts)"
-                .to_owned(),
-            pods: vec!["web-6c9f-p7wqm".into(), "web-6c9f-r4t8c".into()],
-            since: Some(time("2026-11-22T14:02:38Z")),
-        }],
         message: "2 of 4 new pods cannot start: container app exits with code 1".to_owned(),
     }
 }

@@ -6,8 +6,7 @@ use super::input::{Input, Names};
 use super::output::Output;
 use super::{Malformed, lines, words};
 use crate::ids::{
-    Blocker, ContainerStatus, Entry, Gap, ImageChange, KubeEvent, PodStatus, RolloutStatus,
-    SourceChange,
+    ContainerStatus, Entry, Gap, ImageChange, KubeEvent, PodStatus, RolloutStatus, SourceChange,
 };
 
 type Result<T> = std::result::Result<T, Malformed>;
@@ -79,14 +78,6 @@ fn write_rollout(out: &mut Output<'_>, status: &RolloutStatus) {
     out.maybe(status.started, Output::signed);
     out.maybe(status.finished, Output::signed);
     out.maybe(status.deadline_ms, Output::number);
-    out.number(status.reasons.len() as u64);
-    for Blocker { code, message, pods, since } in &status.reasons {
-        out.byte(words::blocker(*code));
-        out.text(message);
-        out.number(pods.len() as u64);
-        pods.iter().for_each(|pod| out.text(pod));
-        out.maybe(*since, Output::signed);
-    }
     out.text(&status.message);
 }
 
@@ -112,14 +103,6 @@ fn read_rollout(input: &mut Input<'_>) -> Result<RolloutStatus> {
         started: input.maybe(Input::signed)?,
         finished: input.maybe(Input::signed)?,
         deadline_ms: input.maybe(Input::number)?,
-        reasons: input.list(|input| {
-            Ok(Blocker {
-                code: words::blocker_of(input.byte()?)?,
-                message: input.text()?.to_owned(),
-                pods: input.list(Input::shared)?,
-                since: input.maybe(Input::signed)?,
-            })
-        })?,
         message: input.text()?.to_owned(),
     })
 }

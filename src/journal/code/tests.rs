@@ -73,16 +73,14 @@ fn rollout() -> impl Strategy<Value = Entry> {
     let phases = &[Waiting, Progressing, Paused, Stalled, Complete, ScaledToZero, Deleted];
     let image = (name(), option::of(name()), name())
         .prop_map(|(container, from, to)| ImageChange { container, from, to });
-    let blocker = (word(&Reason::ALL), ".{0,20}", vec(name(), 0..3), any::<Option<i64>>())
-        .prop_map(|(code, message, pods, since)| Blocker { code, message, pods, since });
     (
         (any::<i64>(), word(phases), option::of(name()), option::of(name()), any::<i64>()),
         vec(image, 0..4),
         any::<[u32; 5]>(),
         any::<(Option<i64>, Option<i64>, Option<u64>)>(),
-        (vec(blocker, 0..3), ".{0,40}"),
+        ".{0,40}",
     )
-        .prop_map(|(head, images, counts, times, (reasons, message))| {
+        .prop_map(|(head, images, counts, times, message)| {
             let (time, phase, revision, previous, generation) = head;
             let [desired, updated, ready, available, old] = counts;
             let (started, finished, deadline_ms) = times;
@@ -101,7 +99,6 @@ fn rollout() -> impl Strategy<Value = Entry> {
                 started,
                 finished,
                 deadline_ms,
-                reasons,
                 message,
             }))
         })
