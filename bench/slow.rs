@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::cluster::{Cluster, Writers};
-use crate::fanout::serve_with;
+use crate::fanout::serve;
 use crate::process::{Args, Role};
 use crate::report::{Row, median};
 
@@ -14,8 +14,6 @@ const PODS: u32 = 10;
 /// Lines a second of each of the ten pods.
 const RATE: f64 = 200.0;
 const TICK: Duration = Duration::from_millis(10);
-/// All viewers come from one address.
-const LIMITS: [&str; 4] = ["--connections-per-source", "2000", "--streams-per-user", "0"];
 /// Viewers that read 1 KiB/s, and that read nothing.
 const SLOW: (u32, u32) = (100, 10);
 
@@ -55,7 +53,7 @@ fn once((slow, still): (u32, u32), window: u64) -> Outcome<Took> {
     let lines = (RATE * (window + 3) as f64) as u64;
     let writers = Writers { name: "web", pods: 0, rate: RATE, lines };
     let mut cluster = Cluster::start(&[writers], TICK, Duration::ZERO)?;
-    let server = serve_with(&cluster, &LIMITS)?;
+    let server = serve(&cluster)?;
     let args = [
         format!("port={}", server.port),
         format!("viewers={VIEWERS}"),
