@@ -146,6 +146,8 @@ impl tower::Service<Request<ClientBody>> for PipeService {
         let (shared, tasks) = (self.shared.clone(), self.tasks.clone());
         Box::pin(async move {
             if shared.faults.lock().refuses() {
+                let asked = format!("{} {}", request.method(), request.uri().path());
+                *shared.counters.lock().requests.refused.entry(asked).or_default() += 1;
                 return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
             }
             let (near, far) = tokio::io::duplex(PIPE_BYTES);

@@ -45,6 +45,8 @@ pub struct Requests {
     pub watches_open: usize,
     /// Requests in all, by kind.
     pub total: BTreeMap<RequestKind, u64>,
+    /// Requests over pipes that an outage refused, by method and path.
+    pub refused: BTreeMap<String, u64>,
     /// Connections that are open now.
     pub connections_open: usize,
 }

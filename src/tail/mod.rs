@@ -12,7 +12,7 @@
 //!   The new revision goes first and takes the places of the old one, what fails goes before what
 //!   does not, and among equals the oldest first. A place is free when a source ends or is not needed.
 //! - Whose lines an answer holds is proven by its overlap or by a status that is newer than it; a
-//!   silent stream is looked at, node by node.
+//!   silent stream is looked at, node by node and each by its own habits.
 //!
 //! Demand comes in as leases, records go out through the [`Sink`]; so there is no arrow back. It may
 //! use `cluster`, `watch`, `rollout`, `ids` and the hallway.
@@ -21,6 +21,7 @@ mod align;
 mod attempts;
 mod batch;
 mod budget;
+mod cadence;
 mod clean;
 mod demand;
 mod follower;

@@ -25,12 +25,15 @@ use crate::time::{self, SECOND};
 const LOOK: Duration = Duration::from_secs(1);
 /// Least time between two reads of one node.
 const READ_EVERY: i64 = 5 * SECOND;
+/// The same while it is the API server that does not answer: then followers ask it all the time, and it
+/// says nothing about nodes.
+const READ_SELDOM: i64 = 30 * SECOND;
 /// A node whose logs were busier is suspect after this silence.
 const SILENCE: i64 = 5 * SECOND;
 /// Or after so many times the longest silence it had lately.
 const TIMES_LONGEST: i64 = 4;
 /// A line that was stored so long ago and did not come is not on its way any more.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+pub(super) const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// What is thought of each node.
 #[derive(Debug, Default)]
@@ -152,6 +155,9 @@ impl Suspicion {
             Outcome::Unclear => return Verdict::Nothing,
             Outcome::Failed { node } => {
                 self.failed = true;
+                if !node && !lost {
+                    self.next = now + READ_SELDOM;
+                }
                 let tell = (node || lost) && !self.told;
                 self.told |= tell;
                 return if tell { Verdict::Unreachable } else { Verdict::Nothing };
@@ -321,8 +327,9 @@ mod tests {
         assert!(node.look(16 * SECOND, 10 * SECOND, false));
         let failed = Outcome::Failed { node: false };
         assert_eq!(node.outcome(17 * SECOND, false, failed), Verdict::Nothing);
-        assert!(node.look(30 * SECOND, 10 * SECOND, true));
-        assert_eq!(node.outcome(31 * SECOND, true, failed), Verdict::Unreachable);
+        assert!(!node.look(40 * SECOND, 10 * SECOND, true), "all followers ask it already");
+        assert!(node.look(47 * SECOND, 10 * SECOND, true));
+        assert_eq!(node.outcome(48 * SECOND, true, failed), Verdict::Unreachable);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// Classes of urgency, 0 first.
 pub(super) const CLASSES: u8 = 4;
+/// Reads beside follows at a time: when an API server stands still, all follows are silent at once.
+const LOOKS_AT_ONCE: usize = 16;
 /// One turn of so many is for the oldest of all.
 const FAIR_TURN: u64 = 8;
 
@@ -24,6 +26,7 @@ pub(super) struct Pace {
     burst: u32,
     queue: Mutex<Queue>,
     came: Notify,
+    looks: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,7 @@ impl Pace {
             burst: (per_second / 10).max(1),
             queue: Mutex::default(),
             came: Notify::new(),
+            looks: Semaphore::new(LOOKS_AT_ONCE),
         }
     }
 
@@ -54,6 +58,12 @@ impl Pace {
         self.came.notify_one();
         // An error would mean that the queue is gone, which it is not while we hold it.
         let _ = turn.await;
+    }
+
+    /// Permission for a short read beside a follow, while it is held; `None` if there are as many as may
+    /// be.
+    pub(super) fn look(&self) -> Option<SemaphorePermit<'_>> {
+        self.looks.try_acquire().ok()
     }
 
     /// How many wait for their turn.

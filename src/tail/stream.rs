@@ -7,8 +7,10 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, FULL};
+use super::cadence::Cadence;
 use super::clean::CleanEnd;
 use super::follower::{Follower, PATIENCE, State};
+use super::nodes::ON_ITS_WAY;
 use super::probe::{self, End as Side};
 use super::proof::STATUS_LAG;
 use super::reading::{Doubt, Reading};
@@ -23,8 +25,8 @@ const OLD: i64 = 10 * SECOND;
 const CAUGHT_UP: Duration = Duration::from_millis(50);
 /// A follow ends within a second of its container; one that is silent for longer is dead.
 const OVER_SILENCE: Duration = Duration::from_secs(10);
-/// A single quiet source is looked at after about this time; a node that fell silent, sooner.
-const QUIET: Duration = Duration::from_secs(300);
+/// When too many logs are being looked at, this one is after this time.
+const LOOK_LATER: Duration = Duration::from_secs(2);
 
 /// An open stream.
 pub(super) struct Stream {
@@ -77,16 +79,23 @@ pub(super) enum End {
 impl Follower {
     pub(super) async fn read(&mut self, mut stream: Stream) -> State {
         let mut batch = Batch::default();
-        // When lines began to wait for their anchor, when bytes came last, and when their absence was
-        // looked into.
+        // When lines began to wait for their anchor, when bytes came last, and since when their absence
+        // is not to be looked into.
         let (mut waits, mut came, mut looked) = (None, Instant::now(), Instant::now());
-        let quiet = QUIET.mul_f64(0.75 + self.random.f64() / 2.0);
+        let mut cadence = Cadence::new(self.random.f64());
+        // A line is stored that did not come: it may be on its way until `later`.
+        let (mut doubted, mut later) = (false, looked);
         let end = loop {
             waits = stream.reading.waits().then(|| waits.unwrap_or_else(Instant::now));
-            let next = self.next(&mut stream, waits, (came, came.max(looked) + quiet)).await;
+            let usual = (came.max(looked) + cadence.patience()).max(later);
+            let quiet = if doubted { later } else { usual };
+            let next = self.next(&mut stream, waits, (came, quiet)).await;
             match next {
                 Next::Chunk(chunk) => {
-                    came = Instant::now();
+                    if stream.live {
+                        cadence.came(came.elapsed());
+                    }
+                    (came, doubted) = (Instant::now(), false);
                     self.take(&mut stream, &chunk, &mut batch);
                 }
                 Next::CaughtUp => self.go_live(&mut stream),
@@ -106,9 +115,17 @@ impl Follower {
                 }
                 Next::Prove => {}
                 Next::Quiet => {
-                    looked = Instant::now();
-                    if !self.is_really_quiet(stream.since).await {
+                    let pace = self.pace.clone();
+                    let look = pace.look();
+                    if look.is_none() {
+                        later = Instant::now() + LOOK_LATER;
+                    } else if self.is_really_quiet(stream.since).await {
+                        cadence.was_quiet(came.elapsed());
+                        (looked, doubted) = (Instant::now(), false);
+                    } else if doubted || self.everything {
                         break End::Again;
+                    } else {
+                        (later, doubted) = (Instant::now() + ON_ITS_WAY, true);
                     }
                 }
                 Next::Dead => break End::Broken,

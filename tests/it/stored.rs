@@ -24,6 +24,26 @@ async fn read(seed: u64, folder: &Path) -> (Sim, World, Vec<Event>, String) {
     (sim, world, events, id)
 }
 
+/// A cluster with one pod that says only this, and a server with a store, which has been read and has
+/// ended; the id behind it all.
+async fn silent(folder: &Path, says: &[&[u8]]) -> (Sim, String) {
+    let sim = Sim::new(SimOptions { seed: 8, start_time: time::now(), ..SimOptions::default() });
+    let world = World::stored(sim.clone(), 8, folder).await;
+    sim.apply(web(1, 0.0, None));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
+    listen(&mut client, Duration::from_secs(6)).await;
+    let pod = sim.pods("shop", "web")[0].name.clone();
+    for text in says {
+        assert!(sim.print("shop", &pod, "app", Pipe::Out, text));
+    }
+    listen(&mut client, Duration::from_secs(2)).await;
+    let id = client.last_id.clone().unwrap();
+    drop(client);
+    end(world).await;
+    (sim, id)
+}
+
 /// Ends a server as SIGTERM does; its streams are closed by then.
 async fn end(world: World) {
     world.shutdown.stop();
@@ -267,15 +287,7 @@ async fn logs_are_not_buried_while_their_owners_are_not_listed() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_began_between_two_processes_is_read_from_its_first_line() {
     let folder = tempfile::tempdir().unwrap();
-    let sim = Sim::new(SimOptions { seed: 8, start_time: time::now(), ..SimOptions::default() });
-    let world = World::stored(sim.clone(), 8, folder.path()).await;
-    sim.apply(web(1, 0.0, None));
-    world.synced().await;
-    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
-    listen(&mut client, Duration::from_secs(6)).await;
-    let id = client.last_id.clone().unwrap();
-    drop(client);
-    end(world).await;
+    let (sim, id) = silent(folder.path(), &[]).await;
     let before = sim.pods("shop", "web")[0].name.clone();
     sim.scale(Resource::Deployments, "shop", "web", 2);
     tokio::time::sleep(Duration::from_secs(8)).await;
@@ -302,19 +314,8 @@ async fn a_pod_that_began_between_two_processes_is_read_from_its_first_line() {
 async fn a_log_goes_on_behind_a_last_line_that_cannot_be_known_by_its_text() {
     let long = [&b"\xff"[..], &vec![b'x'; 300 << 10], b"\n"].concat();
     let folder = tempfile::tempdir().unwrap();
-    let sim = Sim::new(SimOptions { seed: 8, start_time: time::now(), ..SimOptions::default() });
-    let world = World::stored(sim.clone(), 8, folder.path()).await;
-    sim.apply(web(1, 0.0, None));
-    world.synced().await;
-    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
-    listen(&mut client, Duration::from_secs(6)).await;
+    let (sim, id) = silent(folder.path(), &[b"first\n", &long]).await;
     let pod = sim.pods("shop", "web")[0].name.clone();
-    assert!(sim.print("shop", &pod, "app", Pipe::Out, b"first\n"));
-    assert!(sim.print("shop", &pod, "app", Pipe::Out, &long));
-    listen(&mut client, Duration::from_secs(2)).await;
-    let id = client.last_id.clone().unwrap();
-    drop(client);
-    end(world).await;
     assert!(sim.print("shop", &pod, "app", Pipe::Out, b"second\n"));
     let world = World::stored(sim, 9, folder.path()).await;
     world.synced().await;
@@ -336,15 +337,7 @@ async fn a_log_goes_on_behind_a_last_line_that_cannot_be_known_by_its_text() {
 #[tokio::test(start_paused = true)]
 async fn a_log_that_was_empty_is_read_from_its_first_line() {
     let folder = tempfile::tempdir().unwrap();
-    let sim = Sim::new(SimOptions { seed: 8, start_time: time::now(), ..SimOptions::default() });
-    let world = World::stored(sim.clone(), 8, folder.path()).await;
-    sim.apply(web(1, 0.0, None));
-    world.synced().await;
-    let mut client = world.stream(&format!("{STREAM}?since=1h"), None).await;
-    listen(&mut client, Duration::from_secs(6)).await;
-    let id = client.last_id.clone().unwrap();
-    drop(client);
-    end(world).await;
+    let (sim, id) = silent(folder.path(), &[]).await;
     let pod = sim.pods("shop", "web")[0].name.clone();
     for number in 0..12_000 {
         let line = format!("late {number}\n");

@@ -158,11 +158,20 @@ fn gap_for(
             && behind.is_none_or(|behind| mark.pos < behind)
             && mark.from.is_none_or(|from| from <= oldest + RACE)
             && mark.to.is_none_or(|to| to >= newest - RACE)
+            && (mark.reason != "rotation_unproven" || is_close(attempt, hole, mark))
     };
     let found = || matched.marks.iter().enumerate().filter(|(_, mark)| fits(mark));
     // One that explains nothing yet is meant before one that already does.
     let fresh = found().find(|(at, _)| explained[*at] == 0);
     fresh.or_else(|| found().next()).map(|(at, _)| at)
+}
+
+/// Whether both bounds are told, and lie at the lines that were delivered around the hole.
+fn is_close(attempt: &Attempt, hole: &Hole, mark: &super::Mark) -> bool {
+    let before = hole.lines.start.checked_sub(1).map(|at| attempt.lines[at].stamp);
+    let behind = attempt.lines.get(hole.lines.end).map(|line| line.stamp);
+    mark.from.is_some_and(|from| before.is_none_or(|before| from >= before - RACE))
+        && mark.to.is_some_and(|to| behind.is_none_or(|behind| to <= behind + RACE))
 }
 
 fn unmarked(matched: &Matched<'_>, id: &AttemptId, attempt: &Attempt, hole: &Hole) -> Fault {

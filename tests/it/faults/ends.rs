@@ -1,5 +1,6 @@
 //! Pods and containers end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rollcast::sim::{
@@ -99,6 +100,62 @@ fn a_drained_node_ends_every_log_and_new_pods_join_at_once() {
         })
         .await;
     });
+}
+
+/// Row 22, with fifty pods on the node: the new ones are heard within two seconds of their start.
+#[test]
+fn fifty_pods_of_a_drained_node_are_followed_elsewhere_within_two_seconds() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(50, 2.0, None), Rules::whole(), async |rig| {
+            let watch = rig.viewer("watch", &format!("{STREAM}?tail=0"), Manners::default());
+            rig.wait(1.0).await;
+            let old = rig.sim.pods("shop", "web");
+            for pod in &old {
+                rig.sim.delete_pod("shop", &pod.name, None);
+            }
+            rig.wait(15.0).await;
+            let mut delays = BTreeMap::new();
+            watch.look(|heard| {
+                for event in heard.named("log") {
+                    let pod = event.word("pod").unwrap().to_owned();
+                    let delay = event.at - event.time("time").unwrap();
+                    delays.entry(pod).or_insert(delay);
+                }
+            });
+            delays.retain(|name, _| old.iter().all(|pod| pod.name != *name));
+            assert_eq!(delays.len(), 50, "seed {seed}: new pods that were heard");
+            let most = delays.values().max().unwrap() / 1_000_000;
+            assert!(most <= 2_000, "seed {seed}: the first line of a new pod after {most} ms");
+        })
+        .await;
+    });
+}
+
+/// Row 30, at full rate: ten thousand changes of pods a second, and nothing is late or lost.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_changes_of_pods_a_second_cost_nothing() {
+    story(Rig::new(30), web(100, 1.0, None), Rules::whole(), async |rig| {
+        let watch = rig.viewer("watch", &format!("{STREAM}?tail=0"), Manners::default());
+        rig.wait(1.0).await;
+        let pods = rig.sim.pods("shop", "web");
+        for round in 0..200 {
+            for pod in &pods {
+                assert!(rig.sim.set_ready("shop", &pod.name, "app", Some(round % 2 == 1)));
+            }
+            rig.wait(0.01).await;
+        }
+        rig.wait(2.0).await;
+        // The last that is told of each is how it is.
+        let mut told = BTreeMap::new();
+        watch.look(|heard| {
+            for event in heard.named("pod") {
+                told.insert(event.word("pod").unwrap().to_owned(), event.data["ready"].clone());
+            }
+        });
+        assert_eq!(told.len(), 100);
+        assert!(told.values().all(|ready| *ready == true), "{told:?}");
+    })
+    .await;
 }
 
 /// A rolling update under load, again and again.

@@ -60,6 +60,11 @@ fn ten_minutes_without_an_api_server_cost_nothing_and_hammer_nobody() {
         story(Rig::new(seed), web(2, 2.0, None), Rules::whole(), async |rig| {
             rig.sim.outage(Duration::from_secs(600));
             rig.wait(600.0).await;
+            let tries = rig.sim.requests().refused;
+            assert!(tries.len() > 5, "seed {seed}: {tries:?}");
+            // One in five seconds for each thing that is asked for, and those of the first moments.
+            let most = tries.iter().max_by_key(|(_, tries)| **tries).expect("there were some");
+            assert!(*most.1 <= 600 / 5 + 15, "seed {seed}: {most:?}");
         })
         .await;
     });
@@ -104,6 +109,27 @@ fn watches_that_end_all_the_time_are_taken_up_where_they_ended() {
         })
         .await;
     });
+}
+
+/// Row 5, at full length: a thousand times, with a rollout in the middle.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_ends_of_watches_are_no_reason_to_list_again() {
+    story(Rig::new(5), web(2, 2.0, None), Rules::whole(), async |rig| {
+        let count = |rig: &Rig, kind| rig.sim.requests().total.get(&kind).copied().unwrap_or(0);
+        let lists = count(rig, RequestKind::List);
+        let (mut ended, mut rounds) = (0, 0);
+        while ended < 1_000 {
+            ended += rig.sim.disturb(&Match::kind(RequestKind::Watch), &Effect::End(0));
+            rig.wait(0.4).await;
+            rounds += 1;
+            assert!(rounds < 1_000, "only {ended} watches were open to be ended");
+            if rounds == 40 {
+                rig.sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:2");
+            }
+        }
+        assert_eq!(count(rig, RequestKind::List), lists, "after {ended} ends");
+    })
+    .await;
 }
 
 /// Row 10.

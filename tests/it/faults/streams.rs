@@ -123,6 +123,29 @@ fn follows_that_hang_are_given_up() {
     });
 }
 
+/// Row 7: the same where the others of its node are as loud as ever, and cost nothing.
+#[test]
+fn one_follow_that_hangs_among_busy_ones_is_given_up() {
+    seeded(async |seed| {
+        story(Rig::new(seed), web(6, 40.0, None), Rules::whole(), async |rig| {
+            let pods = rig.sim.pods("shop", "web");
+            let pod = rig.random.choice(&pods).expect("there are pods").name.clone();
+            let path = format!("{}?tail=0&pod={pod}", crate::world::STREAM);
+            let watch = rig.viewer("watch", &path, Manners::default());
+            let only = Some(pod.clone());
+            rig.wait(2.0).await;
+            let hung = rig.sim.disturb(&Match::follow(&pod), &Effect::Hang(0));
+            assert_eq!(hung, 1, "seed {seed}: only {only:?} is to hang");
+            rig.wait(1.0).await;
+            let before = watch.look(Transcript::lines);
+            rig.wait(29.0).await;
+            let after = watch.look(Transcript::lines);
+            assert!(after > before + 800, "seed {seed}: {} lines in 29 s", after - before);
+        })
+        .await;
+    });
+}
+
 /// Row 16: the node comes back, and everything that its pods wrote meanwhile.
 #[test]
 fn nodes_that_are_cut_off_for_a_minute_cost_nothing() {

@@ -76,3 +76,35 @@ fn viewers_that_are_dropped_together_are_all_back_without_loss() {
         rig.holds(viewers, &Rules { calm, ..Rules::whole() }).await;
     });
 }
+
+/// Row 32, with a thousand of them: all are back within ten seconds, behind the line they had.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_viewers_that_are_dropped_together_are_back_within_ten_seconds() {
+    let mut rig = Rig::new(32);
+    rig.sim.apply(web(2, 2.0, None));
+    rig.world().synced().await;
+    let mut viewers = Vec::new();
+    for at in 0..1_000 {
+        viewers.push(rig.viewer(&format!("viewer {at}"), &all(), Manners::default()));
+    }
+    viewers[999].lines(20, 30).await;
+    let cut = time::now();
+    for viewer in &viewers {
+        viewer.cut();
+    }
+    rig.wait(10.0).await;
+    for viewer in &viewers {
+        viewer.look(|heard| {
+            let back = heard.sessions.get(1).and_then(|session| session.events.first());
+            let back = back.expect("it came back");
+            assert_eq!(back.data["resumed"], "exact", "{}: {}", heard.name, back.data);
+            assert!(back.at - cut <= 10 * time::SECOND, "{}", heard.name);
+        });
+    }
+    assert_eq!(rig.sim.requests().logs_open, 2, "one stream for each pod, whoever comes back");
+    let calm = Some(time::now());
+    rig.wait(3.0).await;
+    rig.sim.scale(Resource::Deployments, "shop", "web", 0);
+    rig.wait(20.0).await;
+    rig.holds(viewers, &Rules { calm, ..Rules::whole() }).await;
+}
