@@ -2,13 +2,12 @@
 //! got with the log files on the nodes. Each once and short, longer with `ROLLCAST_E2E_LENGTH=full`.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rollcast::time;
 
-use crate::cluster::{Namespace, ctl, eventually, kubeconfig, namespace, run};
-use crate::disk::{Disk, Given};
+use crate::cluster::{Namespace, ctl, eventually, kubeconfig, namespace};
+use crate::disk::Disk;
 use crate::oracle::{Rules, Verdict, judge};
 use crate::service::{Service, stream_path};
 use crate::tap::Tap;
