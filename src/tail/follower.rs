@@ -80,6 +80,8 @@ pub(super) struct Follower {
     pub(super) everything: bool,
     /// Its node could not be reached since its last line.
     pub(super) was_unreachable: bool,
+    /// What was heard last of whether its node can be reached.
+    pub(super) heard_unreachable: bool,
     /// A replay stopped before its anchor, and was asked for again.
     pub(super) impatient: bool,
     /// Where the backlog meets those of the logs that were opened with this one.
@@ -339,7 +341,10 @@ impl Follower {
     /// Takes in what others found out about the node. Gives whether the stream is to be opened again.
     pub(super) fn kicked(&mut self) -> bool {
         let known = *self.known.borrow();
-        if known.unreachable && !std::mem::replace(&mut self.was_unreachable, true) {
+        // Said once, though a line may come before others have found the node to be back.
+        let before = std::mem::replace(&mut self.heard_unreachable, known.unreachable);
+        if known.unreachable && !before {
+            self.was_unreachable = true;
             self.level.set_reading(false);
             if !std::mem::replace(&mut self.said_waiting, true) {
                 self.tell(SourceState::Waiting, None, Some("node_unreachable"));

@@ -335,6 +335,7 @@ impl Tail {
             kicked: 0,
             everything: false,
             was_unreachable: false,
+            heard_unreachable: false,
             impatient: false,
             random: fastrand::Rng::with_seed(self.inner.options.seed ^ state.started),
             backoff: Duration::ZERO,
