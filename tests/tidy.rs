@@ -104,6 +104,24 @@ fn every_option_is_documented() {
 }
 
 #[test]
+fn every_outcome_and_every_reason_is_documented_and_no_other() {
+    use rollcast::ids::{Outcome, Reason};
+    let text = std::fs::read_to_string(root().join("docs/results.md")).unwrap();
+    let word = |line: &str| line.strip_prefix("| `")?.split('`').next().map(str::to_owned);
+    let is_word = |word: &String| word.bytes().all(|c| c == b'_' || c.is_ascii_lowercase());
+    let tables =
+        text.split("\n## ").filter(|it| it.starts_with("Outcomes") || it.starts_with("Reasons"));
+    let mut told: Vec<String> =
+        tables.flat_map(str::lines).filter_map(word).filter(is_word).collect();
+    let outcomes = Outcome::ALL.iter().map(|it| it.as_str().to_owned());
+    let mut known: Vec<String> =
+        outcomes.chain(Reason::ALL.iter().map(|it| it.as_str().to_owned())).collect();
+    told.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(told, known, "docs/results.md");
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     none(unreasoned(&std::fs::read_to_string(root().join("Cargo.toml")).unwrap()));
 }

@@ -16,6 +16,7 @@ use crate::http::auth::Gate;
 use crate::http::edge::Doors;
 use crate::http::serve::{self, Bounds, Closes, Serving};
 use crate::journal::Limits;
+use crate::rollout::Graces;
 use crate::shutdown::{Ending, Shutdown, Signals};
 use crate::sim::{Sim, SimOptions, shop};
 use crate::telemetry::Metrics;
@@ -44,6 +45,7 @@ pub async fn demo(config: config::Demo, metrics: Arc<Metrics>) -> Result<Ending,
     let plan = Plan {
         cluster,
         watch: WatchOptions::default(),
+        graces: Graces::default(),
         logs: DEMO_LOGS,
         journal: Limits {
             workload_bytes: 16 << 20,

@@ -1,13 +1,17 @@
 //! Where changes of the cluster go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
 
 use super::recorder::Recorder;
+use super::results::{self, Append, Results};
 use crate::ids::{Entry, Side, WorkloadId};
-use crate::rollout::Model;
-use crate::tail::{Sink, Tail};
+use crate::rollout::{Decision, Model};
+use crate::tail::Tail;
 use crate::time;
 use crate::watch::{Change, Index, PodEntry};
 
@@ -17,41 +21,102 @@ pub(super) struct Director {
     pub(super) index: Index,
     pub(super) model: Arc<Mutex<Model>>,
     /// The same as the followers': what is said of a workload while its logs are behind says so.
-    pub(super) sink: Sink,
+    pub(super) append: Append,
     pub(super) tail: Tail,
     /// Taken by the director's own task, and by the one that reads the wishes of namespaces.
     pub(super) recorder: Arc<Mutex<Recorder>>,
+    pub(super) results: Results,
+    /// To the task that adds lines to results.
+    pub(super) decided: mpsc::Sender<Decision>,
+    /// Something is due at another time.
+    pub(super) due: Arc<Notify>,
 }
+
+type Records = Vec<(Arc<WorkloadId>, Entry)>;
 
 // === impl Director ===
 
 impl Director {
     pub(super) fn take(&self, change: &Change) {
         let now = time::now();
-        let (records, pods) = {
+        let (records, pods, decisions, moved) = {
             let mut model = self.model.lock();
+            let due = model.due();
             let records = model.apply(change, now);
-            (records, self.touched(&model, change))
+            let pods = self.touched(&model, change);
+            (records, pods, model.decisions(), model.due() != due)
         };
-        let mut concerned: Vec<Arc<WorkloadId>> = match change {
-            Change::Workload(entry) | Change::WorkloadGone(entry) => vec![entry.id.clone()],
-            _ => Vec::new(),
-        };
-        for (workload, entry) in records {
-            if matches!(entry, Entry::Rollout(_)) {
-                concerned.push(workload.clone());
-            }
-            (self.sink)(&workload, entry);
+        if moved {
+            self.due.notify_one();
+        }
+        let mut concerned = self.say(records, decisions);
+        if let Change::Workload(entry) | Change::WorkloadGone(entry) = change {
+            concerned.push(entry.id.clone());
         }
         if !pods.is_empty() {
             self.tail.pods(&pods);
         }
         if matches!(change, Change::Synced) {
             self.tail.take_up();
+            self.results.wake();
+            // Now it is known which rollouts have no result yet.
+            concerned.extend(self.index.workloads().iter().map(|entry| entry.id.clone()));
         }
         for workload in concerned {
             self.look(&workload);
         }
+    }
+
+    /// Looks at rollouts whose time has come, for ever.
+    pub(super) async fn watch_the_clock(&self) {
+        loop {
+            let due = self.model.lock().due();
+            let until = due.map(|due| due.saturating_sub(time::now()).max(0).unsigned_abs());
+            match until {
+                Some(0) => {}
+                Some(nanos) => tokio::select! {
+                    () = sleep(Duration::from_nanos(nanos)) => {}
+                    () = self.due.notified() => continue,
+                },
+                None => {
+                    self.due.notified().await;
+                    continue;
+                }
+            }
+            let (records, decisions) = {
+                let mut model = self.model.lock();
+                (model.tick(time::now()), model.decisions())
+            };
+            for workload in self.say(records, decisions) {
+                self.look(&workload);
+            }
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Appends records, and gives the workloads whose rollouts are concerned.
+    fn say(&self, records: Records, decisions: Vec<Decision>) -> Vec<Arc<WorkloadId>> {
+        let mut concerned = Vec::new();
+        for (workload, entry) in records {
+            let result = results::of(&entry);
+            if result.is_some() || matches!(entry, Entry::Rollout(_)) {
+                concerned.push(workload.clone());
+            }
+            let seq = (self.append)(&workload, entry);
+            if let Some(result) = result {
+                self.results.said(&workload, &result, seq);
+            }
+        }
+        for decision in decisions {
+            concerned.push(decision.workload.clone());
+            // Too many at a time: then without lines, but at once.
+            if let Err(full) = self.decided.try_send(decision) {
+                let decision = full.into_inner();
+                let result = Arc::new(decision.draft.clone());
+                self.results.say(&decision, &result, &self.append);
+            }
+        }
+        concerned
     }
 
     /// A namespace wishes something else: each of its workloads is looked at.
@@ -64,8 +129,11 @@ impl Director {
 
     fn look(&self, workload: &Arc<WorkloadId>) {
         let entry = self.index.workload(workload);
-        let status = self.model.lock().current(workload);
-        self.recorder.lock().look(workload, entry.as_deref(), status.as_deref());
+        let (status, open) = {
+            let model = self.model.lock();
+            (model.current(workload), model.is_open(workload))
+        };
+        self.recorder.lock().look(workload, entry.as_deref(), status.as_deref(), open);
     }
 
     /// Pods whose followers must know: the pod itself, or all of a workload, whose sides may have

@@ -8,6 +8,7 @@ mod director;
 mod history;
 mod memory;
 mod recorder;
+mod results;
 mod rooms;
 mod serve;
 mod wishes;

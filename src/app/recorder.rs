@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::wishes::Wishes;
 use crate::config::Record;
-use crate::ids::{RolloutStatus, WorkloadId};
+use crate::ids::{RolloutPhase, RolloutStatus, WorkloadId};
 use crate::tail::{Lease, Tail};
 use crate::watch::WorkloadEntry;
 
@@ -36,17 +36,21 @@ impl Recorder {
         Recorder { tail, policy, wishes, leases: HashMap::new() }
     }
 
-    /// Takes in how a workload stands; neither is known of one that is gone.
+    /// Takes in how a workload stands, and whether its rollout has no result yet: one that looks complete
+    /// may crash before it counts as good. Neither is known of one that is gone.
     pub(super) fn look(
         &mut self,
         workload: &Arc<WorkloadId>,
         entry: Option<&WorkloadEntry>,
         status: Option<&RolloutStatus>,
+        open: bool,
     ) {
         let wanted = match (entry, status) {
             (Some(entry), Some(status)) => match self.record(entry) {
                 Record::Off => false,
-                Record::Rollouts => status.phase.runs(),
+                Record::Rollouts => {
+                    status.phase.runs() || (open && status.phase == RolloutPhase::Complete)
+                }
                 Record::All => true,
             },
             _ => false,

@@ -4,22 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, watch as signal};
 use tokio_util::task::TaskTracker;
 
 use super::director::Director;
 use super::history::{self, History};
 use super::memory::{self, Budget, Valves};
 use super::recorder::{Policy, Recorder};
+use super::results::{self, Append, Results};
 use super::wishes::{self, Wishes};
 use crate::admin::{Admin, Waiting};
 use crate::cluster::Cluster;
 use crate::config;
 use crate::http::auth::Gate;
 use crate::http::limits::Limits as StreamLimits;
-use crate::http::{Service, StreamOptions};
+use crate::http::{Reads, Service, StreamOptions};
 use crate::journal::{Epoch, Journal, Limits};
-use crate::rollout::Model;
+use crate::rollout::{Graces, Model};
 use crate::shutdown::{Restart, Shutdown, Supervisor};
 use crate::tail::{self, Tail, Waters, Wiring};
 use crate::telemetry::Metrics;
@@ -43,6 +44,8 @@ pub struct Plan {
     pub cluster: Cluster,
     /// Which namespaces, and how long a pod that is gone is remembered.
     pub watch: WatchOptions,
+    /// How long what may pass is waited for.
+    pub graces: Graces,
     /// Following logs.
     pub logs: config::Logs,
     /// What is kept.
@@ -98,14 +101,20 @@ impl Rooms {
         // The first draw was the epoch of a new journal.
         let _ = Epoch::draw(&mut random);
         let index = Index::new();
-        let model = Arc::new(Mutex::new(Model::new()));
+        let model = Arc::new(Mutex::new(Model::with(plan.graces)));
         let waters = Waters::new(token.clone());
-        let sink = sink(journal.clone(), waters.clone());
+        let append = append(journal.clone(), waters.clone());
+        let sink: tail::Sink = {
+            let append = append.clone();
+            Arc::new(move |workload, entry| {
+                append(workload, entry);
+            })
+        };
         let tail = Tail::new(
             Wiring {
                 cluster: plan.cluster.clone(),
                 index: index.clone(),
-                sink: sink.clone(),
+                sink,
                 waters,
                 proven: proven(journal.clone()),
                 metrics: metrics.clone(),
@@ -122,6 +131,7 @@ impl Rooms {
             tracker,
             plan.view_cache_bytes,
         );
+        let news = Arc::new(signal::Sender::new(0));
         let service = Service {
             index: index.clone(),
             model: model.clone(),
@@ -133,6 +143,9 @@ impl Rooms {
             shutdown,
             metrics: metrics.clone(),
             options: plan.streams,
+            cluster: plan.cluster.clone(),
+            reads: Reads::default(),
+            news: news.clone(),
             random: Arc::new(Mutex::new(random)),
         };
 
@@ -173,7 +186,20 @@ impl Rooms {
         let wishes = Wishes::default();
         let recorder = Arc::new(Mutex::new(Recorder::new(tail.clone(), policy, wishes.clone())));
         let recording = recorder.clone();
-        let director = Director { index, model, sink, tail, recorder };
+        let (decided, decisions) = mpsc::channel(results::WAITING);
+        let decisions = Arc::new(tokio::sync::Mutex::new(decisions));
+        let results = Results { journal: journal.clone(), model: model.clone(), news };
+        let (saying, said) = (results.clone(), append.clone());
+        supervisor.keep("results", Restart::AfterPanic, move |_| {
+            saying.clone().run(decisions.clone(), said.clone())
+        });
+        let due = Arc::new(Notify::new());
+        let director = Director { index, model, append, tail, recorder, results, decided, due };
+        let clock = director.clone();
+        supervisor.keep("rollouts", Restart::AfterPanic, move |_| {
+            let clock = clock.clone();
+            async move { clock.watch_the_clock().await }
+        });
         let (cluster, told) = (wishful, director.clone());
         supervisor.keep("wishes", Restart::AfterPanic, move |_| {
             let (wishes, cluster, told) = (wishes.clone(), cluster.clone(), told.clone());
@@ -265,11 +291,11 @@ fn look(index: &Index, waiting: &mut Option<Waiting>) {
     }
 }
 
-fn sink(journal: Journal, waters: Waters) -> tail::Sink {
+fn append(journal: Journal, waters: Waters) -> Append {
     Arc::new(move |workload, entry| {
         let now = time::now();
         let low = waters.low(workload).unwrap_or(now);
-        journal.append_with(workload, entry, now, low);
+        journal.append_with(workload, entry, now, low)
     })
 }
 

@@ -16,6 +16,7 @@ use crate::http::auth::Gate;
 use crate::http::edge::Doors;
 use crate::http::serve::{self, Bounds, Closes, Serving};
 use crate::journal::Limits;
+use crate::rollout::Graces;
 use crate::shutdown::{Ending, Shutdown, Signal, Signals};
 use crate::telemetry::{Exposition, Metrics};
 use crate::watch::WatchOptions;
@@ -63,6 +64,7 @@ pub async fn serve(
             namespaces: config.cluster.namespaces.clone(),
             grace: config.history.pod_grace,
         },
+        graces: graces(&config.graces),
         logs: config.logs.clone(),
         journal: Limits {
             workload_bytes: config.history.journal_workload_bytes,
@@ -209,3 +211,17 @@ const REVIEW_TRIES: u32 = 3;
 const REVIEW_PAUSE: Duration = Duration::from_secs(2);
 /// Probes and scrapers; more is a mistake.
 const ADMIN_CONNECTIONS: usize = 64;
+
+fn graces(config: &config::Graces) -> Graces {
+    let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+    Graces {
+        settle: nanos(config.settle),
+        restarts: config.crash_restarts,
+        config: nanos(config.config),
+        pull: nanos(config.pull),
+        quota: nanos(config.quota),
+        unschedulable: nanos(config.unschedulable),
+        start: nanos(config.start),
+        readiness: nanos(config.deadline),
+    }
+}

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 
+use super::types::{CronJob, DaemonSet, Deployment, Job, StatefulSet};
 use super::{ClusterOptions, Error, Pod, connect};
+use crate::ids::{Kind, WorkloadId};
 
 /// A short request that has no answer by then has failed; the caller decides about another try.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -28,6 +31,15 @@ pub(super) struct Shared {
     name: String,
     /// Host and port, for errors.
     pub(super) server: String,
+}
+
+/// A state of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Which object: one that is deleted and made again is another.
+    pub uid: String,
+    /// `metadata.generation`; 0 for kinds that have none.
+    pub generation: i64,
 }
 
 impl Cluster {
@@ -97,6 +109,39 @@ impl Cluster {
     pub async fn get_pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
         let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
         self.asked("get pods", api.get_opt(name)).await
+    }
+
+    /// Which object a workload is now, and in which generation: from a quorum, never from a cache. `None`
+    /// if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Any answer but the object and 404, or none within 10 s.
+    pub async fn version_of(&self, workload: &WorkloadId) -> Result<Option<Version>, Error> {
+        match workload.kind {
+            Kind::Deployment => self.version_as::<Deployment>(workload).await,
+            Kind::StatefulSet => self.version_as::<StatefulSet>(workload).await,
+            Kind::DaemonSet => self.version_as::<DaemonSet>(workload).await,
+            Kind::Job => self.version_as::<Job>(workload).await,
+            Kind::CronJob => self.version_as::<CronJob>(workload).await,
+            Kind::Pod => self.version_as::<Pod>(workload).await,
+        }
+    }
+
+    async fn version_as<K>(&self, workload: &WorkloadId) -> Result<Option<Version>, Error>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.shared.watch.clone(), &workload.namespace);
+        let action = format!("get {}", K::plural(&()));
+        let object = self.asked(&action, api.get_metadata_opt(&workload.name)).await?;
+        Ok(object.map(|object| Version {
+            uid: object.metadata.uid.unwrap_or_default(),
+            generation: object.metadata.generation.unwrap_or(0),
+        }))
     }
 
     /// An annotation of a namespace, if it has it.

@@ -21,7 +21,7 @@ mod review;
 pub mod types;
 mod watch;
 
-pub use client::Cluster;
+pub use client::{Cluster, Version};
 pub use connect::ClusterOptions;
 pub use error::Error;
 pub(crate) use guard::Answers;

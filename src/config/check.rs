@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::graces::graces;
 use super::limits::limits;
 use super::options::{
     AuthMode, Command, DemoOptions, LogOptions, Options, RecordMode, ServeOptions, StoreKind,
@@ -86,6 +87,7 @@ fn serve(
         logs,
         history,
         limits,
+        graces: graces(&options.graces)?,
         drain: shutdown::Timing {
             delay: within("--drain-delay", options.drain_delay, 0, 600)?,
             window: within("--drain-window", options.drain_window, 0, 600)?,

@@ -16,6 +16,7 @@
 mod address;
 mod check;
 mod effective;
+mod graces;
 mod limits;
 mod options;
 mod reference;
@@ -32,6 +33,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 pub use address::Address;
 pub use effective::{Effective, Setting};
+pub use graces::Graces;
 pub use reference::reference;
 pub use units::{Size, Span};
 
@@ -70,6 +72,8 @@ pub struct Serve {
     pub history: History,
     /// What clients may take.
     pub limits: Limits,
+    /// How long what may keep a rollout back is waited for.
+    pub graces: Graces,
     /// Draining.
     pub drain: shutdown::Timing,
     /// Log, traces and metrics.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::address::Address;
+use super::graces::GraceOptions;
 use super::limits::LimitOptions;
 use super::units::{Size, Span, whole};
 use crate::telemetry::LogFormat;
@@ -358,6 +359,9 @@ pub(super) struct ServeOptions {
 
     #[command(flatten)]
     pub(super) limits: LimitOptions,
+
+    #[command(flatten)]
+    pub(super) graces: GraceOptions,
 
     #[command(flatten)]
     pub(super) log: LogOptions,

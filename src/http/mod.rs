@@ -20,12 +20,15 @@ pub mod stream;
 
 mod logs;
 mod open;
+mod pin;
 mod routes;
 mod service;
 mod streams;
 mod target;
+mod verdict;
 mod workloads;
 
+pub use pin::Reads;
 pub use routes::routes;
 pub use service::{Service, StreamOptions};
 

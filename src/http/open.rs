@@ -93,9 +93,8 @@ pub(super) fn open(
     let ending = Box::pin(ending);
     let opening =
         Opening { service, selection, query, ending, standing, ends_at, retry, told, place };
-    let bytes = Flow::open(opening).into_stream().map(move |bytes| {
-        count.sent(bytes.len());
-        Ok::<_, std::convert::Infallible>(bytes)
+    let bytes = Flow::open(opening).into_stream().inspect(move |bytes| {
+        count.sent(bytes.as_ref().map_or(0, axum::body::Bytes::len));
     });
     let mut response = Body::from_stream(bytes).into_response();
     let headers = response.headers_mut();

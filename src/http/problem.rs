@@ -33,6 +33,8 @@ pub enum Kind {
     TooLarge,
     /// 429: over a limit; try again later.
     Limited,
+    /// 429: what is waited for still runs; try again later.
+    Running,
     /// 500: our fault.
     Internal,
     /// 431: the head of the request is too large.
@@ -87,6 +89,7 @@ impl Kind {
             Kind::NotAcceptable => ("not_acceptable", "Not acceptable", StatusCode::NOT_ACCEPTABLE),
             Kind::TooLarge => ("too_large", "Too large", StatusCode::PAYLOAD_TOO_LARGE),
             Kind::Limited => ("limited", "Too many requests", StatusCode::TOO_MANY_REQUESTS),
+            Kind::Running => ("running", "Still running", StatusCode::TOO_MANY_REQUESTS),
             Kind::Internal => ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR),
             Kind::HeadTooLarge => {
                 ("too_large", "Too large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -124,6 +127,13 @@ impl Problem {
     /// 429: `detail` names the limit.
     pub fn limited(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
         let mut problem = Problem::new(Kind::Limited, detail);
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
+    /// 429: `detail` says what still runs.
+    pub fn running(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        let mut problem = Problem::new(Kind::Running, detail);
         problem.retry_after = Some(retry_after);
         problem
     }

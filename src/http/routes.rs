@@ -11,8 +11,8 @@ use http::header;
 use super::auth::Caller;
 use super::problem::Problem;
 use super::target::{authorize, find};
-use super::{Service, logs, query_pairs, streams, workloads};
-use crate::wire::rollout_json;
+use super::{Service, logs, query_pairs, streams, verdict, workloads};
+use crate::wire::{rollout_json, rollouts_json};
 
 /// The API.
 pub fn routes(service: Service) -> Router {
@@ -23,21 +23,26 @@ pub fn routes(service: Service) -> Router {
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/stream", get(streams::of_workload))
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/logs", get(logs::page))
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/rollout", get(rollout))
+        .route("/api/v1/namespaces/{namespace}/{kind}/{name}/rollouts", get(rollouts))
+        .route("/api/v1/namespaces/{namespace}/{kind}/{name}/verdict", get(verdict::verdict))
         .with_state(service)
 }
 
+/// The state of the newest rollout, and how it ended.
 async fn rollout(
     State(service): State<Service>,
     Path((namespace, kind, name)): Path<(String, String, String)>,
     RawQuery(query): RawQuery,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    if let Some((name, _)) = query_pairs(query.as_deref()).first() {
-        return Err(Problem::bad_request(name, "unknown parameter; a rollout takes none"));
-    }
+    nothing_asked(query.as_deref())?;
     authorize(&service, &caller, &namespace, &kind, &name).await?;
     let target = find(&service, &namespace, &kind, &name)?;
-    let status = service.model.lock().current(&target.workload);
+    let (status, result) = {
+        let model = service.model.lock();
+        let course = model.course(&target.workload);
+        (model.current(&target.workload), course.and_then(|course| course.said().cloned()))
+    };
     let status = status.ok_or_else(|| {
         Problem::unavailable(
             "the state of this workload is not known yet; try again in a moment",
@@ -45,6 +50,39 @@ async fn rollout(
             "no rollout state",
         )
     })?;
+    Ok(json(rollout_json(&target.workload, &status, result.as_deref())))
+}
+
+/// The last rollouts, newest first.
+async fn rollouts(
+    State(service): State<Service>,
+    Path((namespace, kind, name)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    nothing_asked(query.as_deref())?;
+    authorize(&service, &caller, &namespace, &kind, &name).await?;
+    let workload = verdict::known(&service, &namespace, &kind, &name).await?;
+    let courses = service.model.lock().rollouts(&workload);
+    let states: Vec<_> = courses
+        .iter()
+        .filter_map(|course| {
+            Some((course.status.as_deref()?, course.said().map(|result| &**result)))
+        })
+        .collect();
+    Ok(json(rollouts_json(&workload, &states)))
+}
+
+fn nothing_asked(query: Option<&str>) -> Result<(), Problem> {
+    match query_pairs(query).first() {
+        Some((name, _)) => {
+            Err(Problem::bad_request(name, "unknown parameter; a rollout takes none"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn json(body: Vec<u8>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, rollout_json(&status)).into_response())
+    (headers, body).into_response()
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
+use crate::cluster::Cluster;
 use crate::journal::Journal;
 use crate::rollout::Model;
 use crate::shutdown::Shutdown;
@@ -16,6 +18,7 @@ use crate::watch::Index;
 
 use super::auth::Gate;
 use super::limits::Limits;
+use super::pin::Reads;
 
 /// Handles on the rooms. Cheap to clone; every request has one.
 #[derive(Clone)]
@@ -40,6 +43,12 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// How streams behave.
     pub options: StreamOptions,
+    /// The cluster, for what no watch can answer.
+    pub cluster: Cluster,
+    /// What was read of it lately.
+    pub reads: Reads,
+    /// Grows with each result of a rollout.
+    pub news: Arc<watch::Sender<u64>>,
     /// Where jitter comes from.
     pub random: Arc<Mutex<fastrand::Rng>>,
 }

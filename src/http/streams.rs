@@ -6,19 +6,21 @@ use std::collections::BTreeSet;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequestParts, Path, RawQuery, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::edge::RequestId;
 use super::open::{Asker, open};
+use super::pin::is_final;
 use super::problem::{self, Problem};
 use super::serve::Stall;
-use super::stream::{Query, check_position};
+use super::stream::{Query, Until, check_position};
 use super::target::{absent, authorize, check_container, find, missing, selection};
+use super::verdict::known;
 use super::{Service, query_pairs};
 use crate::ids::Kind;
 use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target};
@@ -48,11 +50,21 @@ pub(super) async fn of_workload(
 ) -> Result<Response, Problem> {
     let query = Query::parse(&query_pairs(query.as_deref()), &headers)?;
     let proof = authorize(&service, &asker.caller, &namespace, &kind, &name).await?;
+    if query.until == Until::Result {
+        // A workload that has just been made is waited for.
+        known(&service, &namespace, &kind, &name).await?;
+    }
     let target = find(&service, &namespace, &kind, &name)?;
     if let Some(container) = &query.container {
         check_container(&service, &target, container)?;
     }
     check_position(&query, &service.journal)?;
+    if let Some(id) = query.resume.filter(|_| query.until == Until::Result)
+        && is_final(&service.model.lock(), &target.workload, &id)
+    {
+        // An EventSource that comes back after the end stops with this, and only with this.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let selection = selection(&service, Scope::one(target.workload), target.pod, &query);
     open(service, asker, &proof, selection, query)
 }

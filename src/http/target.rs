@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Service;
 use super::auth::{Caller, Proof};
 use super::problem::Problem;
-use super::stream::Query;
+use super::stream::{Query, Until};
 use crate::ids::{Kind, WorkloadId};
 use crate::subscribe::{Attempts, Newest, OnePod, Scope, Selection};
 
@@ -125,6 +125,7 @@ pub(super) fn selection(
         filter: query.filter.clone(),
         events: query.events,
         attempts,
+        results: query.until == Until::Never,
     }
 }
 

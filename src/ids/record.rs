@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Source;
+use super::{Blocker, RolloutResult, Source};
 use crate::time::SECOND;
 
 /// One append to the journal: either several log lines of one source, or one other record.
@@ -25,6 +25,8 @@ pub enum Entry {
     Source(Arc<SourceChange>),
     /// Lines are missing here.
     Gap(Arc<Gap>),
+    /// A rollout is over.
+    Result(Arc<RolloutResult>),
 }
 
 /// Consecutive lines of one source, in source order.
@@ -124,6 +126,10 @@ pub struct RolloutStatus {
     pub finished: Option<i64>,
     /// The workload's own deadline in milliseconds (`progressDeadlineSeconds`).
     pub deadline_ms: Option<u64>,
+    /// It completed after it had been called failed.
+    pub recovered: bool,
+    /// What keeps it from going on; what concerns most pods first.
+    pub reasons: Vec<Blocker>,
     /// One sentence for people, empty if there is nothing to say.
     pub message: String,
 }
@@ -352,6 +358,7 @@ impl Entry {
             Entry::Event(event) => event.time,
             Entry::Source(change) => change.time,
             Entry::Gap(gap) => gap.time,
+            Entry::Result(result) => result.time,
         }
     }
 }

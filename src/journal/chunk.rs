@@ -37,6 +37,7 @@ impl Chunk {
                 let bytes = CHUNK_OVERHEAD + lines.text.len() + lines.lines.len() * LINE_OVERHEAD;
                 (bytes, Times::of(lines))
             }
+            Entry::Result(result) => (RECORD_BYTES + result.text_bytes(), Times::NONE),
             _ => (RECORD_BYTES, Times::NONE),
         };
         let low = appended;

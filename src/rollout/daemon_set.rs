@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::clock::of_revision;
+use super::message::{self, Words};
+use super::model;
 use super::model::Look;
 use super::revision::{before, highest, named, observed, side, text};
-use super::{message, model};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
 use crate::watch::{DaemonSetDetail, RevisionEntry};
 
@@ -20,6 +21,10 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
     let complete = phase == RolloutPhase::Complete;
     let new_ready = on(Side::New).filter(|pod| pod.ready.holds()).count();
     let ready = if complete { detail.ready } else { model::count(new_ready) };
+    let Words { reasons, message } = match phase {
+        RolloutPhase::Complete => Words::default(),
+        _ => message::of_pods_or_refusal(look),
+    };
     RolloutStatus {
         phase,
         revision: newest.map(|newest| text(newest.revision)),
@@ -30,10 +35,8 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
         available: detail.available.min(ready).min(detail.updated),
         old: if complete { 0 } else { model::count(on(Side::Old).count()) },
         started: newest.and_then(|newest| of_revision(look, newest)),
-        message: match phase {
-            RolloutPhase::Complete => String::new(),
-            _ => message::of_pods(Some(workload), look.pods.iter().copied()),
-        },
+        reasons,
+        message,
         ..model::blank(workload, look.now)
     }
 }

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use super::clock::begun_again;
-use super::message;
+use super::message::{self, Words};
 use super::model::Look;
 use super::revision::{new_replica_set, observed, text};
-use crate::ids::{ImageChange, RolloutPhase, RolloutStatus};
-use crate::watch::{DeploymentDetail, PodEntry, ReplicaSetEntry, Truth, WorkloadEntry};
+use crate::ids::{ImageChange, Reason, RolloutPhase, RolloutStatus};
+use crate::watch::{Condition, DeploymentDetail, ReplicaSetEntry, Truth, WorkloadEntry};
 
 /// The state of a Deployment's newest rollout.
 pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatus {
@@ -23,6 +23,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
     let phase = phase(workload, detail, new, revision);
     let counts = Counts::new(workload, detail, new, phase);
     let finished = finished(detail, new, phase);
+    let Words { reasons, message } = words(look, detail, new, phase);
     RolloutStatus {
         time: look.now,
         phase,
@@ -38,7 +39,9 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
         started: started(look, new, revision, finished),
         finished,
         deadline_ms: detail.deadline_seconds.map(|seconds| u64::from(seconds) * 1000),
-        message: words(workload, detail, new, phase, look.pods),
+        recovered: false,
+        reasons,
+        message,
     }
 }
 
@@ -85,7 +88,13 @@ fn phase(
     }
     let late = detail.progressing.as_ref().is_some_and(|condition| {
         let reason = condition.reason().map(|reason| &**reason);
-        condition.status == Truth::False && reason == Some("ProgressDeadlineExceeded")
+        // The controller is slow to take back what it said of the rollout before.
+        let about_it = match (named(condition), new) {
+            (Some(named), Some(new)) => *named == *new.name,
+            (Some(_), None) => workload.replica_sets().next().is_none(),
+            (None, _) => true,
+        };
+        condition.status == Truth::False && reason == Some("ProgressDeadlineExceeded") && about_it
     });
     if late { RolloutPhase::Stalled } else { RolloutPhase::Progressing }
 }
@@ -104,9 +113,7 @@ fn complete(detail: &DeploymentDetail) -> bool {
 /// (`syncRolloutStatus` in the controller's `progress.go`).
 fn remembered(detail: &DeploymentDetail, new: Option<&Arc<ReplicaSetEntry>>) -> bool {
     let Some(condition) = &detail.progressing else { return false };
-    let message = condition.message().map_or("", |message| message);
-    let named = message.strip_prefix("ReplicaSet \"").and_then(|rest| rest.split('"').next());
-    let about_it = match (named, new) {
+    let about_it = match (named(condition), new) {
         (Some(named), Some(new)) => *named == *new.name,
         _ => true,
     };
@@ -115,6 +122,12 @@ fn remembered(detail: &DeploymentDetail, new: Option<&Arc<ReplicaSetEntry>>) -> 
         && reason == Some("NewReplicaSetAvailable")
         && about_it
         && detail.replicas == detail.updated
+}
+
+/// The ReplicaSet that a condition is about, if its message names one.
+fn named(condition: &Condition) -> Option<&str> {
+    let message: &str = condition.message()?;
+    message.strip_prefix("ReplicaSet \"").and_then(|rest| rest.split('"').next())
 }
 
 struct Counts {
@@ -217,28 +230,30 @@ fn finished(
 }
 
 fn words(
-    workload: &WorkloadEntry,
+    look: &Look<'_>,
     detail: &DeploymentDetail,
     new: Option<&Arc<ReplicaSetEntry>>,
     phase: RolloutPhase,
-    pods: &[&Arc<PodEntry>],
-) -> String {
+) -> Words {
     if phase.is_over() && detail.available >= detail.desired {
-        return String::new();
+        return Words::default();
     }
-    let of_pods = message::of_pods(Some(workload), pods.iter().copied());
-    if !of_pods.is_empty() {
+    let of_pods = message::of_pods(look);
+    if !of_pods.message.is_empty() {
         return of_pods;
     }
     // The Deployment's own ReplicaFailure may be an old ReplicaSet's.
     let failure = new.and_then(|set| set.failure.as_ref()).filter(|failure| failure.holds());
     if let Some(failure) = failure {
-        return message::cannot_create(failure.message());
+        let said = failure.message().map_or("", |message| message);
+        return message::cannot_create(said, failure.since);
     }
     match (phase, detail.deadline_seconds) {
         (RolloutPhase::Stalled, Some(seconds)) => {
-            format!("no progress within the deadline of {seconds} seconds")
+            let message = format!("no progress within the deadline of {seconds} seconds");
+            let since = detail.progressing.as_ref().and_then(|condition| condition.since);
+            Words::of(Reason::ProgressDeadline, message, since)
         }
-        _ => String::new(),
+        _ => Words::default(),
     }
 }

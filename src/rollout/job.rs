@@ -2,28 +2,24 @@
 
 use std::sync::Arc;
 
+use super::message::{self, Words};
+use super::model::{self, Look};
 use super::trouble::first_line;
-use super::{message, model};
-use crate::ids::{RolloutPhase, RolloutStatus};
-use crate::watch::{Condition, JobDetail, PodEntry, WorkloadEntry};
+use crate::ids::{Reason, RolloutPhase, RolloutStatus};
+use crate::watch::{Condition, JobDetail};
 
 /// The state of a Job: its rollout is its run.
-pub(super) fn status(
-    workload: &WorkloadEntry,
-    uid: &Arc<str>,
-    detail: &JobDetail,
-    pods: &[&Arc<PodEntry>],
-    now: i64,
-) -> RolloutStatus {
+pub(super) fn status(look: &Look<'_>, uid: &Arc<str>, detail: &JobDetail) -> RolloutStatus {
     let phase = phase(detail);
     let failed = detail.failure.as_ref().filter(|condition| condition.holds());
-    let message = match (phase, failed) {
-        (RolloutPhase::Complete, _) => String::new(),
+    let Words { reasons, message } = match (phase, failed) {
+        (RolloutPhase::Complete, _) => Words::default(),
         (_, Some(failure)) => {
             let words = failure.message().map_or("", |message| message);
-            format!("the job failed: {}", first_line(words))
+            let message = format!("the job failed: {}", first_line(words));
+            Words::of(Reason::JobFailed, message, failure.since)
         }
-        _ => message::of_pods(Some(workload), pods.iter().copied()),
+        _ => message::of_pods_or_refusal(look),
     };
     let running = detail.active.saturating_add(detail.succeeded);
     RolloutStatus {
@@ -35,8 +31,9 @@ pub(super) fn status(
         available: detail.succeeded,
         started: detail.started,
         finished: detail.finished.or_else(|| failed.and_then(|condition| condition.since)),
+        reasons,
         message,
-        ..model::blank(workload, now)
+        ..model::blank(look.workload, look.now)
     }
 }
 

@@ -1,36 +1,70 @@
-//! One sentence about what keeps a rollout from going on.
+//! What keeps a rollout from going on, and one sentence about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::model::Look;
 use super::phase::judge;
 use super::revision;
+use super::signs::Signs;
 use super::trouble::{Trouble, first_line};
-use crate::ids::{PodPhase, Side};
+use crate::ids::{Blocker, PodPhase, Reason, Side};
 use crate::watch::{PodEntry, WorkloadEntry};
 
-/// What the new pods suffer from: the trouble that most of them have. Empty if none has any.
-pub(super) fn of_pods<'a>(
+/// What is said of a rollout.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words {
+    pub(super) reasons: Vec<Blocker>,
+    /// Empty if there is nothing to say.
+    pub(super) message: String,
+}
+
+/// What the new pods suffer from, and a sentence about the trouble that most of them have. Empty if none
+/// has any.
+pub(super) fn of_pods(look: &Look<'_>) -> Words {
+    of_those(Some(look.workload), look.pods.iter().copied(), look.signs)
+}
+
+/// The same for kinds whose controllers tell only by events that they cannot create pods.
+pub(super) fn of_pods_or_refusal(look: &Look<'_>) -> Words {
+    let words = of_pods(look);
+    match look.refusal.filter(|_| words.reasons.is_empty()) {
+        Some(refusal) => cannot_create(&refusal.said, Some(refusal.since)),
+        None => words,
+    }
+}
+
+/// The same of these pods.
+pub(super) fn of_those<'a>(
     workload: Option<&WorkloadEntry>,
     pods: impl Iterator<Item = &'a Arc<PodEntry>>,
-) -> String {
+    signs: &HashMap<Arc<str>, Signs>,
+) -> Words {
     let mut all = 0;
     // Sorted, so that among equals the same one is named whatever the order of the pods.
     let mut groups: BTreeMap<(PodRank, String), Group> = BTreeMap::new();
     for pod in pods.filter(|pod| revision::side(workload, pod) == Side::New) {
-        let judged = judge(pod);
+        let judged = judge(pod, signs.get(&pod.uid));
         let rank = match judged.phase {
             PodPhase::Gone | PodPhase::Terminating => continue,
-            PodPhase::Failing => PodRank::Failing,
+            PodPhase::Failing | PodPhase::Starting | PodPhase::Init => PodRank::Failing,
             PodPhase::Unscheduled => PodRank::Unscheduled,
             _ => PodRank::Lost,
         };
         all += 1;
         let Some(trouble) = judged.trouble else { continue };
-        let group = groups
-            .entry((rank, trouble.text.clone()))
-            .or_insert_with(|| Group { pods: 0, trouble: trouble.clone() });
+        let group = groups.entry((rank, trouble.text.clone())).or_insert_with(|| Group {
+            pods: 0,
+            names: Vec::new(),
+            trouble: trouble.clone(),
+        });
         group.pods += 1;
+        group.names.push(Arc::clone(&pod.name));
+        // The first of them.
+        group.trouble.since = match (group.trouble.since, trouble.since) {
+            (Some(known), Some(since)) => Some(known.min(since)),
+            (known, since) => known.or(since),
+        };
         group.trouble.restarts = group.trouble.restarts.max(trouble.restarts);
         // The same failure goes by two words in turn (ErrImagePull, ImagePullBackOff).
         if trouble.reason > group.trouble.reason {
@@ -42,16 +76,55 @@ pub(super) fn of_pods<'a>(
             Some((rank, best)) if rank != key.0 || best.pods >= group.pods => Some((rank, best)),
             _ => Some((key.0, group)),
         };
-    match groups.into_iter().fold(None, first_of_most) {
+    let mut reasons: Vec<(u32, Blocker)> =
+        groups.values().map(|group| (group.pods, group.blocker())).collect();
+    // Sorted before, and by no means that would change the order of equals.
+    reasons.sort_by_key(|(pods, _)| std::cmp::Reverse(*pods));
+    let message = match groups.into_iter().fold(None, first_of_most) {
         Some((rank, group)) => sentence(rank, &group, all),
         None => String::new(),
-    }
+    };
+    Words { reasons: reasons.into_iter().map(|(_, blocker)| blocker).collect(), message }
 }
 
 /// What a controller says about pods that it cannot create.
-pub(super) fn cannot_create(message: Option<&Arc<str>>) -> String {
-    let message = message.map_or("", |message| message);
-    format!("new pods cannot be created: {}", first_line(message))
+pub(super) fn cannot_create(said: &str, since: Option<i64>) -> Words {
+    let message = format!("new pods cannot be created: {}", first_line(said));
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    // Accounts and classes may be made after the workload that uses them.
+    let comes = says(&["error looking up service account", "no PriorityClass"]);
+    let code = if says(&["exceeded quota", "failed quota"]) {
+        Reason::Quota
+    } else if comes {
+        Reason::CannotCreate
+    } else if says(&["violates PodSecurity", "admission webhook", "is forbidden", "denied"]) {
+        Reason::Refused
+    } else {
+        Reason::CannotCreate
+    };
+    Words::of(code, message, since)
+}
+
+// === impl Words ===
+
+impl Words {
+    /// One thing that concerns no pod.
+    pub(super) fn of(code: Reason, message: String, since: Option<i64>) -> Words {
+        let reason = Blocker { code, message: message.clone(), pods: Vec::new(), since };
+        Words { reasons: vec![reason], message }
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    fn blocker(&self) -> Blocker {
+        let mut pods = self.names.clone();
+        pods.sort_unstable();
+        pods.truncate(Blocker::MOST_PODS);
+        let trouble = &self.trouble;
+        Blocker { code: trouble.code, message: trouble.sentence(), pods, since: trouble.since }
+    }
 }
 
 /// Which trouble is told of first.
@@ -65,6 +138,7 @@ enum PodRank {
 #[derive(Clone, Debug)]
 struct Group {
     pods: u32,
+    names: Vec<Arc<str>>,
     trouble: Trouble,
 }
 

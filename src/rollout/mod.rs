@@ -12,23 +12,33 @@
 //! - A record comes out when something but its time changed, never otherwise.
 //! - New pods are those of the workload's present template (`truths.md` 12, 16), whatever their age.
 //!   Old pods never say anything about a new rollout.
+//! - Each rollout ends once. A result is about the rollout that was asked for then, and not said before
+//!   everything that could be listed is known. That it recovered later, a state says.
 //!
 //! One file a kind; `phase` is about pods, `trouble` about what keeps them from starting, `revision`
-//! about which pods are new. May touch: `watch`, `ids`, `time`.
+//! about which pods are new, `signs` about what only events tell; `course` tells rollouts apart, `verdict`
+//! decides whether one is over, `ending` says so. May touch: `watch`, `ids`, `time`.
 
 mod clock;
+mod course;
 mod cron_job;
 mod daemon_set;
 mod deployment;
+mod ending;
 mod job;
 mod message;
 mod model;
 mod phase;
 mod pod;
 mod revision;
+mod signs;
 mod stateful_set;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod verdict;
 
+pub use course::{Course, Found, Pin};
+pub use ending::Decision;
 pub use model::Model;
+pub use verdict::{Graces, Verdict};

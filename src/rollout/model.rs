@@ -1,11 +1,16 @@
 //! The model: what is known of each workload, and what to say when it changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::course::Courses;
+use super::ending::{Decision, Dues};
+use super::signs::{Sign, Signs, Warnings, note};
+use super::verdict::Graces;
 use super::{cron_job, daemon_set, deployment, job, phase, pod, revision, stateful_set};
 use crate::ids::{
-    Entry, ImageChange, Kind, KubeEvent, PodStatus, RolloutPhase, RolloutStatus, Side, WorkloadId,
+    Entry, ImageChange, Kind, KubeEvent, Outcome, PodStatus, RolloutPhase, RolloutStatus, Side,
+    WorkloadId,
 };
 use crate::watch::{Change, Detail, PodEntry, WorkloadEntry};
 
@@ -13,21 +18,42 @@ use crate::watch::{Change, Detail, PodEntry, WorkloadEntry};
 /// records come out.
 #[derive(Debug, Default)]
 pub struct Model {
-    seats: HashMap<Arc<WorkloadId>, Seat>,
+    pub(super) seats: HashMap<Arc<WorkloadId>, Seat>,
     /// Under which workload a pod was told of: its owner may come after it.
     homes: HashMap<Arc<str>, Arc<WorkloadId>>,
+    /// The rollouts of workloads that are gone; those that went last.
+    gone: VecDeque<(Arc<WorkloadId>, Courses)>,
+    pub(super) graces: Graces,
+    /// Everything that could be listed is known.
+    pub(super) begun: bool,
+    pub(super) dues: Dues,
+    pub(super) decisions: Vec<Decision>,
+    /// The ends of which there is something to show, oldest first, and how much that is.
+    pub(super) evidence: VecDeque<(Arc<WorkloadId>, u64, usize)>,
+    pub(super) evidence_bytes: usize,
+    /// The number that was given last.
+    pub(super) numbers: u64,
 }
+
+/// Workloads that are gone whose rollouts are remembered: for who waits for one that was deleted.
+const GONE: usize = 256;
 
 /// One workload. It shares its entries with the index.
 #[derive(Debug, Default)]
-struct Seat {
-    entry: Option<Arc<WorkloadEntry>>,
-    pods: Vec<Arc<PodEntry>>,
-    /// What events said last about pulls, by the pod's identity; only of pods in `pods`.
-    pulls: HashMap<Arc<str>, Pull>,
-    status: Option<Arc<RolloutStatus>>,
+pub(super) struct Seat {
+    pub(super) entry: Option<Arc<WorkloadEntry>>,
+    pub(super) pods: Vec<Arc<PodEntry>>,
+    /// What events said, by the pod's identity; only of pods in `pods`.
+    signs: HashMap<Arc<str>, Signs>,
+    pub(super) warnings: Warnings,
+    /// Why its controller cannot create pods; until there is a new one.
+    refusal: Option<Sign>,
+    pub(super) status: Option<Arc<RolloutStatus>>,
     /// The last generation that was seen with a status about it, and its template's digest.
     observed: Option<(i64, u64)>,
+    pub(super) courses: Courses,
+    /// When it is to be looked at, as [`Dues`] has it.
+    pub(super) due: Option<i64>,
 }
 
 /// What a kind's state is made of.
@@ -38,25 +64,27 @@ pub(super) struct Look<'a> {
     pub(super) pods: &'a [&'a Arc<PodEntry>],
     /// The workload's status is about its present template, if not about all of its specification.
     pub(super) template_seen: bool,
+    /// What events said of them.
+    pub(super) signs: &'a HashMap<Arc<str>, Signs>,
+    /// Why its controller cannot create pods, if events tell.
+    pub(super) refusal: Option<&'a Sign>,
     /// What was told last.
     pub(super) before: Option<&'a RolloutStatus>,
     /// Our clock.
     pub(super) now: i64,
 }
 
-/// A pull that began or ended.
-#[derive(Clone, Copy, Debug)]
-struct Pull {
-    time: i64,
-    begun: bool,
-}
-
-type Records = Vec<(Arc<WorkloadId>, Entry)>;
+pub(super) type Records = Vec<(Arc<WorkloadId>, Entry)>;
 
 impl Model {
-    /// An empty model.
+    /// An empty model with the usual graces.
     pub fn new() -> Model {
         Model::default()
+    }
+
+    /// An empty model.
+    pub fn with(graces: Graces) -> Model {
+        Model { graces, ..Model::default() }
     }
 
     /// Takes a change and gives the records that follow from it, pods before their workload. `now`
@@ -70,9 +98,9 @@ impl Model {
             Change::WorkloadGone(entry) => self.workload_gone(entry, now, &mut out),
             Change::Event { workload, event } => {
                 out.push((Arc::clone(workload), Entry::Event(Arc::clone(event))));
-                self.pulled(workload, event, now, &mut out);
+                self.heard(workload, event, now, &mut out);
             }
-            Change::Synced => {}
+            Change::Synced => self.begin(now, &mut out),
         }
         out
     }
@@ -118,7 +146,10 @@ impl Model {
         status.quiet = before.is_some_and(|before| before.reads_like(&status));
         match at {
             Some(at) => seat.pods[at] = Arc::clone(pod),
-            None => seat.pods.push(Arc::clone(pod)),
+            None => {
+                seat.pods.push(Arc::clone(pod));
+                seat.refusal = seat.refusal.take().filter(|it| it.since > pod.created);
+            }
         }
         if news {
             out.push((Arc::clone(&pod.workload), Entry::Pod(Arc::new(status))));
@@ -129,7 +160,7 @@ impl Model {
     fn pod_gone(&mut self, pod: &Arc<PodEntry>, now: i64, out: &mut Records) {
         let home = self.homes.remove(&pod.uid).unwrap_or_else(|| Arc::clone(&pod.workload));
         let entry = self.seats.get(&home).and_then(|seat| seat.entry.as_deref());
-        let status = phase::status(entry, pod, false);
+        let status = phase::status(entry, pod, None);
         out.push((Arc::clone(&home), Entry::Pod(Arc::new(status))));
         self.take_pod(&home, &pod.uid);
         if home.kind == Kind::Pod {
@@ -142,16 +173,24 @@ impl Model {
     fn take_pod(&mut self, workload: &WorkloadId, uid: &str) {
         if let Some(seat) = self.seats.get_mut(workload) {
             seat.pods.retain(|pod| &*pod.uid != uid);
-            seat.pulls.remove(uid);
+            seat.signs.remove(uid);
         }
     }
 
     fn workload(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
-        let seat = self.seats.entry(Arc::clone(&entry.id)).or_default();
+        let courses = match self.seats.contains_key(&entry.id) {
+            true => Courses::default(),
+            false => self.take_gone(&entry.id),
+        };
+        let new = || Seat { courses, ..Seat::default() };
+        let seat = self.seats.entry(Arc::clone(&entry.id)).or_insert_with(new);
         let before = seat.entry.replace(Arc::clone(entry));
         if revision::observed(entry) {
             seat.observed = Some((entry.generation, entry.template.digest));
         }
+        // Before anything is said of what comes after it.
+        self.superseded(&entry.id, now, out);
+        let Some(seat) = self.seats.get(&entry.id) else { return };
         // A new template makes pods old that did not change themselves.
         let (before, after) = (before.as_deref(), Some(&**entry));
         let view = |entry, pod| (revision::side(entry, pod), revision::of_pod(entry, pod));
@@ -162,38 +201,37 @@ impl Model {
         self.update(&entry.id, now, out);
     }
 
-    /// Takes what an event says about the pull of a pod's image.
-    fn pulled(
+    /// Takes in what an event says about a pod.
+    fn heard(
         &mut self,
         workload: &Arc<WorkloadId>,
-        event: &KubeEvent,
+        event: &Arc<KubeEvent>,
         now: i64,
         out: &mut Records,
     ) {
-        let begun = match &*event.reason {
-            "Pulling" => true,
-            "Pulled" | "Failed" | "BackOff" => false,
-            _ => return,
-        };
         let Some(seat) = self.seats.get_mut(workload) else { return };
+        seat.warnings.take(event);
+        let about_it = &*event.object_kind == workload.kind.as_str();
+        if &*event.reason == "FailedCreate" && about_it && event.object_name == workload.name {
+            note(&mut seat.refusal, event);
+            self.update(workload, now, out);
+            return;
+        }
         let named = |pod: &&Arc<PodEntry>| pod.name == event.object_name;
         let Some(pod) = seat.pods.iter().find(named).map(Arc::clone) else { return };
         if &*event.object_kind != "pod" || event.time < pod.created {
             return;
         }
-        // Times are whole seconds; what began and ended in the same one has ended.
-        let known = seat.pulls.get(&pod.uid);
-        let newer = |pull: &Pull| (event.time, !begun) > (pull.time, !pull.begun);
-        if !known.is_none_or(newer) {
+        let before = seat.pod_status(&pod);
+        if !seat.signs.entry(Arc::clone(&pod.uid)).or_default().take(event) {
             return;
         }
-        let before = seat.pod_status(&pod);
-        seat.pulls.insert(Arc::clone(&pod.uid), Pull { time: event.time, begun });
         let status = seat.pod_status(&pod);
         if status != before {
             let status = PodStatus { time: now, ..status };
             out.push((Arc::clone(workload), Entry::Pod(Arc::new(status))));
         }
+        self.update(workload, now, out);
     }
 
     fn workload_gone(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
@@ -214,25 +252,63 @@ impl Model {
                 time: now.max(status.time),
                 phase: RolloutPhase::Deleted,
                 finished,
+                reasons: Vec::new(),
                 message: String::new(),
                 ..(*status).clone()
             };
             out.push((Arc::clone(workload), Entry::Rollout(Arc::new(status))));
         }
+        seat.close(workload, Outcome::Deleted, now, out);
+        self.dues.set(workload, &mut seat.due, None);
         self.drop_empty(workload);
     }
 
-    fn drop_empty(&mut self, workload: &WorkloadId) {
+    fn drop_empty(&mut self, workload: &Arc<WorkloadId>) {
         let empty = |seat: &Seat| seat.entry.is_none() && seat.pods.is_empty();
-        if self.seats.get(workload).is_some_and(empty) {
-            self.seats.remove(workload);
+        if !self.seats.get(workload).is_some_and(empty) {
+            return;
+        }
+        let Some(mut seat) = self.seats.remove(workload) else { return };
+        self.dues.set(workload, &mut seat.due, None);
+        if seat.courses.current().is_some() {
+            if self.gone.len() == GONE {
+                self.gone.pop_front();
+            }
+            self.gone.push_back((Arc::clone(workload), seat.courses));
         }
     }
 
+    pub(super) fn courses_of(&self, workload: &WorkloadId) -> Option<&Courses> {
+        let here = self.seats.get(workload).map(|seat| &seat.courses);
+        let known = here.filter(|courses| courses.current().is_some());
+        let gone = || self.gone.iter().rev().find(|(gone, _)| **gone == *workload);
+        known.or_else(|| gone().map(|(_, courses)| courses))
+    }
+
+    pub(super) fn courses_mut(&mut self, workload: &WorkloadId) -> Option<&mut Courses> {
+        let here = self.seats.get_mut(workload).map(|seat| &mut seat.courses);
+        match here.filter(|courses| courses.current().is_some()) {
+            Some(courses) => Some(courses),
+            None => {
+                let mut gone = self.gone.iter_mut().rev();
+                gone.find(|(gone, _)| **gone == *workload).map(|(_, courses)| courses)
+            }
+        }
+    }
+
+    /// The rollouts of a workload that was gone and is there again.
+    fn take_gone(&mut self, workload: &WorkloadId) -> Courses {
+        let at = self.gone.iter().rposition(|(gone, _)| **gone == *workload);
+        at.and_then(|at| self.gone.remove(at)).map(|(_, courses)| courses).unwrap_or_default()
+    }
+
     /// Says what is new about a workload's rollout.
-    fn update(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
+    pub(super) fn update(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
+        self.superseded(workload, now, out);
         let Some(seat) = self.seats.get_mut(workload) else { return };
         if let Some(mut status) = seat.judge(now) {
+            let course = seat.courses.current();
+            status.recovered = course.is_some_and(|course| course.before.is_some());
             // Our clock may step back; the time that one rollout takes does not.
             if let Some(before) = seat.status.as_ref().filter(|it| it.started == status.started) {
                 status.time = status.time.max(before.time);
@@ -246,21 +322,21 @@ impl Model {
                 out.push((Arc::clone(workload), Entry::Rollout(status)));
             }
         }
+        self.conclude(workload, now, out, false);
         self.drop_empty(workload);
     }
 }
 
 impl Seat {
     fn pod_status(&self, pod: &PodEntry) -> PodStatus {
-        let pulling = self.pulls.get(&pod.uid).is_some_and(|pull| pull.begun);
-        phase::status(self.entry.as_deref(), pod, pulling)
+        phase::status(self.entry.as_deref(), pod, self.signs.get(&pod.uid))
     }
 
     fn judge(&self, now: i64) -> Option<RolloutStatus> {
         let mut pods: Vec<&Arc<PodEntry>> = self.pods.iter().collect();
         let Some(entry) = &self.entry else {
             let alone = pods.first().filter(|pod| pod.workload.kind == Kind::Pod)?;
-            return Some(pod::status(alone, now));
+            return Some(pod::status(alone, &self.signs, now));
         };
         // What is said must not depend on the order in which the pods came.
         pods.sort_unstable_by_key(|pod| (pod.created, &pod.name));
@@ -268,14 +344,15 @@ impl Seat {
         let seen = self.observed.filter(|(generation, _)| Some(*generation) == entry.observed);
         let unchanged = seen.is_some_and(|(_, digest)| digest == entry.template.digest);
         let template_seen = revision::observed(entry) || unchanged;
-        let (workload, before) = (&**entry, self.status.as_deref());
-        let look = Look { workload, pods: &pods, template_seen, before, now };
+        let (workload, before, signs) = (&**entry, self.status.as_deref(), &self.signs);
+        let refusal = self.refusal.as_ref();
+        let look = Look { workload, pods: &pods, template_seen, signs, refusal, before, now };
         Some(match &entry.detail {
             Detail::Deployment(detail) => deployment::status(&look, detail),
             Detail::StatefulSet(detail) => stateful_set::status(&look, detail),
             Detail::DaemonSet(detail) => daemon_set::status(&look, detail),
-            Detail::Job(detail) => job::status(entry, &entry.uid, detail, &pods, now),
-            Detail::CronJob { suspended } => cron_job::status(entry, *suspended, &pods, now),
+            Detail::Job(detail) => job::status(&look, &entry.uid, detail),
+            Detail::CronJob { suspended } => cron_job::status(&look, *suspended),
             Detail::Pod => return None,
         })
     }
@@ -304,6 +381,8 @@ pub(super) fn blank(workload: &WorkloadEntry, now: i64) -> RolloutStatus {
         started: None,
         finished: None,
         deadline_ms: None,
+        recovered: false,
+        reasons: Vec::new(),
         message: String::new(),
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::revision;
+use super::signs::Signs;
 use super::trouble::Trouble;
-use crate::ids::{ContainerKind, ContainerState, ContainerStatus, PodPhase, PodStatus};
+use crate::ids::{ContainerKind, ContainerState, ContainerStatus, PodPhase, PodStatus, Reason};
 use crate::watch::{ApiPhase, ContainerEntry, ContainerRun, Ended, PodEntry, Truth, WorkloadEntry};
 
 /// What a pod is doing, and what is wrong with it.
@@ -15,10 +16,15 @@ pub(super) struct Judged {
     pub(super) trouble: Option<Trouble>,
 }
 
-/// The record of a pod. `pulling` is what events say: no status tells a pull from any other start.
-pub(super) fn status(workload: Option<&WorkloadEntry>, pod: &PodEntry, pulling: bool) -> PodStatus {
-    let mut judged = judge(pod);
-    if pulling && judged.phase == PodPhase::Starting {
+/// The record of a pod, with what events say of it: no status tells a pull from any other start.
+pub(super) fn status(
+    workload: Option<&WorkloadEntry>,
+    pod: &PodEntry,
+    signs: Option<&Signs>,
+) -> PodStatus {
+    let mut judged = judge(pod, signs);
+    let pulls = signs.is_some_and(Signs::pulls);
+    if pulls && judged.phase == PodPhase::Starting && judged.trouble.is_none() {
         judged.phase = PodPhase::Pulling;
     }
     PodStatus {
@@ -40,7 +46,7 @@ pub(super) fn status(workload: Option<&WorkloadEntry>, pod: &PodEntry, pulling: 
 }
 
 /// Decides on the phase. The first rule that fits counts.
-pub(super) fn judge(pod: &PodEntry) -> Judged {
+pub(super) fn judge(pod: &PodEntry, signs: Option<&Signs>) -> Judged {
     let plain = |phase| Judged { phase, detail: None, trouble: None };
     if pod.gone.is_some() {
         return plain(PodPhase::Gone);
@@ -57,23 +63,81 @@ pub(super) fn judge(pod: &PodEntry) -> Judged {
         _ => {}
     }
     if pod.node.is_none() && !pod.scheduled.holds() {
-        return Judged { trouble: unscheduled(pod), ..plain(PodPhase::Unscheduled) };
+        return Judged { trouble: unscheduled(pod, signs), ..plain(PodPhase::Unscheduled) };
     }
-    if let Some(trouble) = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of) {
+    if let Some(mut trouble) = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of) {
+        trouble.since = trouble.since.or_else(|| waits_since(pod));
+        if let Some(said) = signs.and_then(|signs| signs.liveness.as_ref()) {
+            trouble.is_killed_for(said);
+        }
         return Judged { phase: PodPhase::Failing, detail: None, trouble: Some(trouble) };
     }
+    let blocked = || signs.filter(|_| has_nothing(pod)).and_then(unmade);
     if let Some((done, all)) = init_progress(pod) {
         let detail = Some(format!("{done}/{all}").into());
-        return Judged { detail, ..plain(PodPhase::Init) };
+        return Judged { detail, trouble: blocked(), ..plain(PodPhase::Init) };
     }
     if pod.ready.holds() {
         return plain(PodPhase::Ready);
     }
     let mut apps = pod.containers.iter().filter(|c| c.kind == ContainerKind::App);
     if apps.all(|container| matches!(container.state, ContainerRun::Running { .. })) {
-        return Judged { trouble: node_lost(pod), ..plain(PodPhase::Running) };
+        let trouble = node_lost(pod).or_else(|| unready(pod, signs));
+        return Judged { trouble, ..plain(PodPhase::Running) };
     }
-    plain(PodPhase::Starting)
+    Judged { trouble: blocked(), ..plain(PodPhase::Starting) }
+}
+
+/// Whether no container of it was ever made: then volumes and sandbox are what is waited for.
+fn has_nothing(pod: &PodEntry) -> bool {
+    pod.containers.iter().all(|container| container.container_id.is_none())
+}
+
+/// Why nothing of a pod was made yet, if events tell.
+fn unmade(signs: &Signs) -> Option<Trouble> {
+    let (code, reason, what, sign) = match (&signs.volume, &signs.sandbox) {
+        (Some(sign), _) => {
+            (Reason::VolumeFailed, "FailedMount", "a volume cannot be mounted", sign)
+        }
+        (None, Some(sign)) => (
+            Reason::SandboxFailed,
+            "FailedCreatePodSandBox",
+            "the node cannot make the pod's sandbox",
+            sign,
+        ),
+        (None, None) => return None,
+    };
+    let text = format!("{what}: {}", super::trouble::first_line(&sign.said));
+    let since = Some(sign.since);
+    Some(Trouble { code, reason: reason.into(), text, restarts: None, since })
+}
+
+/// What its readiness probe found. An application that has just started is not ready either, so this
+/// alone fails nothing.
+fn unready(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
+    let said = &*signs?.readiness.as_ref()?.said;
+    let said = said.strip_prefix("Readiness probe failed: ").unwrap_or(said);
+    Some(Trouble {
+        code: Reason::ReadinessFailed,
+        reason: "Unhealthy".into(),
+        text: format!("its readiness probe fails: {}", super::trouble::first_line(said)),
+        restarts: None,
+        since: pod.ready.since.or(Some(pod.created)),
+    })
+}
+
+/// No status says since when a container waits: not before its pod had a node, nor before what went on in
+/// the pod last, since containers are made one after another.
+fn waits_since(pod: &PodEntry) -> Option<i64> {
+    let went_on = pod.containers.iter().flat_map(|container| {
+        let now = match &container.state {
+            ContainerRun::Running { started } => *started,
+            ContainerRun::Terminated(ended) => ended.finished,
+            ContainerRun::Waiting(_) => None,
+        };
+        [now, container.last.as_ref().and_then(|ended| ended.finished)]
+    });
+    went_on.chain([pod.scheduled.since, Some(pod.created)]).flatten().max()
 }
 
 /// Ephemeral containers come and go by hand and say nothing about the pod.
@@ -100,11 +164,20 @@ fn init_progress(pod: &PodEntry) -> Option<(usize, usize)> {
     (!started && done < all).then_some((done, all))
 }
 
-fn unscheduled(pod: &PodEntry) -> Option<Trouble> {
-    let reason = pod.scheduled.reason()?;
+/// Why no node takes it. An autoscaler that is adding one is no failure, however long it takes: then it
+/// is not said since when.
+fn unscheduled(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
+    // A gate is somebody's wish (`truths.md` 21).
+    let reason = pod.scheduled.reason().filter(|reason| &***reason != "SchedulingGated")?;
     let message = pod.scheduled.message().map_or("", |message| message);
-    let text = super::trouble::first_line(message);
-    Some(Trouble { reason: Arc::clone(reason), text, restarts: None })
+    let mut text = super::trouble::first_line(message);
+    let mut since = pod.scheduled.since.or(Some(pod.created));
+    if signs.is_some_and(|signs| signs.scaling) {
+        text.push_str("; an autoscaler is adding a node");
+        since = None;
+    }
+    let (code, reason) = (Reason::Unschedulable, Arc::clone(reason));
+    Some(Trouble { code, reason, text, restarts: None, since })
 }
 
 /// The node controller marks pods of a silent node as not ready, while their containers still count
@@ -116,6 +189,8 @@ fn node_lost(pod: &PodEntry) -> Option<Trouble> {
         && !pod.readiness_gates;
     let node = pod.node.as_deref().unwrap_or("of the pod");
     lost.then(|| Trouble {
+        code: Reason::NodeLost,
+        since: pod.ready.since,
         reason: "NodeLost".into(),
         text: format!("node {node} does not answer"),
         restarts: None,
@@ -128,10 +203,15 @@ fn failed(pod: &PodEntry) -> Trouble {
     {
         let message = why.message.as_deref().unwrap_or_default();
         let text = super::trouble::first_line(message);
-        return Trouble { reason: Arc::clone(reason), text, restarts: None };
+        let away = ["Evicted", "Preempting", "Shutdown", "Terminated", "NodeShutdown"];
+        let code = if away.contains(&&**reason) { Reason::Evicted } else { Reason::PodFailed };
+        let (reason, since) = (Arc::clone(reason), pod.ready.since);
+        return Trouble { code, reason, text, restarts: None, since };
     }
     let trouble = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of);
     trouble.unwrap_or_else(|| Trouble {
+        code: Reason::PodFailed,
+        since: pod.ready.since,
         reason: "Failed".into(),
         text: "the pod failed".to_owned(),
         restarts: None,

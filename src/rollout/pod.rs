@@ -1,15 +1,21 @@
 //! Pods that stand for themselves.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::message;
+use super::message::{self, Words};
 use super::phase::judge;
+use super::signs::Signs;
 use crate::ids::{ImageChange, PodPhase, RolloutPhase, RolloutStatus};
 use crate::watch::PodEntry;
 
 /// The state of a pod as a workload of its own.
-pub(super) fn status(pod: &Arc<PodEntry>, now: i64) -> RolloutStatus {
-    let phase = match judge(pod).phase {
+pub(super) fn status(
+    pod: &Arc<PodEntry>,
+    signs: &HashMap<Arc<str>, Signs>,
+    now: i64,
+) -> RolloutStatus {
+    let phase = match judge(pod, signs.get(&pod.uid)).phase {
         PodPhase::Ready | PodPhase::Succeeded => RolloutPhase::Complete,
         _ => RolloutPhase::Progressing,
     };
@@ -18,6 +24,7 @@ pub(super) fn status(pod: &Arc<PodEntry>, now: i64) -> RolloutStatus {
         let to = Arc::clone(container.image.as_ref()?);
         Some(ImageChange { container: Arc::clone(&container.name), from: None, to })
     });
+    let Words { reasons, message } = message::of_those(None, std::iter::once(pod), signs);
     RolloutStatus {
         time: now,
         phase,
@@ -33,6 +40,8 @@ pub(super) fn status(pod: &Arc<PodEntry>, now: i64) -> RolloutStatus {
         started: Some(pod.created),
         finished: None,
         deadline_ms: None,
-        message: message::of_pods(None, std::iter::once(pod)),
+        recovered: false,
+        reasons,
+        message,
     }
 }

@@ -1,10 +1,12 @@
 //! StatefulSets: counts from their status.
 
 use super::clock::of_revision;
+use super::message::{self, Words};
+use super::model;
 use super::model::Look;
+use super::phase::judge;
 use super::revision::{before, named, reused, side, text};
-use super::{message, model};
-use crate::ids::{RolloutPhase, RolloutStatus, Side};
+use crate::ids::{PodPhase, Reason, RolloutPhase, RolloutStatus, Side};
 use crate::watch::{RevisionEntry, StatefulSetDetail, WorkloadEntry};
 
 /// The state of a StatefulSet's newest rollout.
@@ -19,6 +21,15 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
     });
     let done = phase == RolloutPhase::Complete && detail.partition == 0;
     let ready = if done { detail.ready } else { model::count(new_ready.count()) };
+    let Words { reasons, message } = if phase.is_over() && detail.available >= detail.desired {
+        Words::default()
+    } else {
+        let words = message::of_pods_or_refusal(look);
+        match (words.reasons.is_empty(), phase) {
+            (true, RolloutPhase::Progressing) => stuck(look, detail, newest).unwrap_or(words),
+            _ => words,
+        }
+    };
     RolloutStatus {
         phase,
         revision: newest.map(|newest| text(newest.revision)),
@@ -29,11 +40,8 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
         available: detail.available.min(ready).min(detail.updated),
         old: detail.replicas.saturating_sub(detail.updated),
         started: newest.and_then(|newest| of_revision(look, newest)),
-        message: if phase.is_over() && detail.available >= detail.desired {
-            String::new()
-        } else {
-            message::of_pods(Some(workload), look.pods.iter().copied())
-        },
+        reasons,
+        message,
         ..model::blank(workload, look.now)
     }
 }
@@ -80,4 +88,40 @@ fn remembered(
         && !reused(workload, newest)
         && detail.current_revision == detail.update_revision
         && detail.updated == detail.replicas
+}
+
+/// An ordered set goes on only when its pods are ready, also those of the revision before: after a
+/// rollback from a broken revision it waits for ever for a pod that cannot become so (`truths.md` 19).
+fn stuck(
+    look: &Look<'_>,
+    detail: &StatefulSetDetail,
+    newest: Option<&RevisionEntry>,
+) -> Option<Words> {
+    if detail.parallel || detail.on_delete || newest.is_none() {
+        return None;
+    }
+    // A rollback to a revision of which no pod is there yet began when it was seen.
+    let known = look.before.and_then(|before| {
+        let same = before.reasons.iter().find(|reason| reason.code == Reason::StuckOnOldPod);
+        same.and_then(|reason| reason.since)
+    });
+    let began = newest.and_then(|newest| of_revision(look, newest)).or(known).unwrap_or(look.now);
+    let old = look
+        .pods
+        .iter()
+        .filter(|pod| pod.deletion.is_none() && side(Some(look.workload), pod) == Side::Old);
+    let mut broken = old.filter_map(|pod| {
+        let judged = judge(pod, look.signs.get(&pod.uid));
+        judged.trouble.filter(|_| judged.phase == PodPhase::Failing).map(|trouble| (pod, trouble))
+    });
+    let (pod, trouble) = broken.next()?;
+    let message = format!(
+        "pod {} of the old revision is broken, and the controller waits for it; delete it to go on: {}",
+        pod.name,
+        trouble.sentence()
+    );
+    let since = trouble.since.max(Some(began));
+    let mut words = Words::of(Reason::StuckOnOldPod, message, since);
+    words.reasons.iter_mut().for_each(|reason| reason.pods.push(std::sync::Arc::clone(&pod.name)));
+    Some(words)
 }

@@ -2,21 +2,38 @@
 
 use std::sync::Arc;
 
+use crate::ids::{ContainerKind, Reason};
 use crate::time;
 use crate::watch::{ContainerEntry, ContainerRun, Ended};
 
 /// What is wrong with a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
+    /// Our word.
+    pub(super) code: Reason,
     /// Kubernetes' word.
     pub(super) reason: Arc<str>,
     /// The sentence, without the number of restarts: pods with the same trouble say the same.
     pub(super) text: String,
     /// Restarts, for crashes.
     pub(super) restarts: Option<u32>,
+    /// Since when, if a time of the API tells.
+    pub(super) since: Option<i64>,
 }
 
 impl Trouble {
+    /// Takes in that the kubelet kills the container for what its probe found.
+    pub(super) fn is_killed_for(&mut self, said: &str) {
+        if self.code != Reason::CrashLoop {
+            return;
+        }
+        let mut parts = said.splitn(2, " probe failed: ");
+        let (Some(probe), Some(found)) = (parts.next(), parts.next()) else { return };
+        self.code = Reason::LivenessFailed;
+        let (probe, found) = (probe.to_lowercase(), first_line(found));
+        self.text = format!("{}, for its {probe} probe fails: {found}", self.text);
+    }
+
     /// The sentence about one pod.
     pub(super) fn sentence(&self) -> String {
         match self.restarts {
@@ -44,37 +61,77 @@ impl Trouble {
 fn waiting(container: &ContainerEntry, reason: &Arc<str>, message: &str) -> Option<Trouble> {
     let name = &container.name;
     let image = container.image.as_deref().unwrap_or("(none)");
-    let text = match &**reason {
+    let (code, text) = match &**reason {
         "ContainerCreating" | "PodInitializing" => return None,
         "CrashLoopBackOff" => match &container.last {
             Some(ended) => return Some(crash(container, ended, Some(reason))),
-            None => format!("container {name} crashes again and again"),
+            None => (crash_code(container), format!("container {name} crashes again and again")),
         },
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
-            format!("image {image} {}", pull_failure(message))
+            let (code, words) = pull_failure(message);
+            (code, format!("image {image} {words}"))
         }
-        "InvalidImageName" => format!("image {image} is not a valid name"),
-        "ErrImageNeverPull" => {
-            format!("image {image} is not on the node, and its pull policy is Never")
+        "InvalidImageName" => {
+            (Reason::InvalidImageName, format!("image {image} is not a valid name"))
         }
-        "CreateContainerConfigError" => {
-            format!("container {name} cannot be created: {}", first_line(message))
-        }
-        "CreateContainerError" | "RunContainerError" | "StartError" | "ContainerCannotRun" => {
-            format!("container {name} cannot be started: {}", first_line(message))
-        }
+        "ErrImageNeverPull" => (
+            Reason::ImageNeverPull,
+            format!("image {image} is not on the node, and its pull policy is Never"),
+        ),
+        "CreateContainerConfigError" => (
+            // The kubelet that has not read it yet says so in the same word, and goes on.
+            if message.contains("failed to sync") {
+                Reason::CannotStart
+            } else {
+                Reason::ConfigMissing
+            },
+            format!("container {name} cannot be created: {}", first_line(message)),
+        ),
+        "CreateContainerError" | "RunContainerError" | "StartError" | "ContainerCannotRun" => (
+            start_failure(message),
+            format!("container {name} cannot be started: {}", first_line(essence(message))),
+        ),
         // Kubernetes may learn new words; those for failures end so (as Argo CD reads them).
         word if word.starts_with("Err") || word.ends_with("Error") || word.ends_with("BackOff") => {
-            format!("container {name} cannot be started: {}", first_line(message))
+            (
+                Reason::CannotStart,
+                format!("container {name} cannot be started: {}", first_line(message)),
+            )
         }
         _ => return None,
     };
-    Some(Trouble { reason: Arc::clone(reason), text, restarts: None })
+    Some(Trouble { code, reason: Arc::clone(reason), text, restarts: None, since: None })
+}
+
+/// What a runtime's refusal means; its words are those of runc and of the kernel.
+fn start_failure(message: &str) -> Reason {
+    const WORDS: [&str; 4] = [
+        "executable file not found",
+        "no such file or directory",
+        "permission denied",
+        "is a directory",
+    ];
+    let is_command = message.contains("exec") && WORDS.iter().any(|word| message.contains(word));
+    if is_command { Reason::InvalidCommand } else { Reason::CannotStart }
+}
+
+/// What a runtime says without the names of the programs through which it says so.
+fn essence(message: &str) -> &str {
+    const AFTER: [&str; 2] = ["unable to start container process: ", "runc create failed: "];
+    let tail = |words: &&str| message.rfind(*words).map(|at| &message[at + words.len()..]);
+    AFTER.iter().find_map(tail).unwrap_or(message)
+}
+
+fn crash_code(container: &ContainerEntry) -> Reason {
+    match container.kind {
+        ContainerKind::Init => Reason::InitFailed,
+        _ => Reason::CrashLoop,
+    }
 }
 
 /// What a registry's refusal means. The words are those of containerd, CRI-O and the registries;
 /// there is no code to go by.
-fn pull_failure(message: &str) -> &'static str {
+fn pull_failure(message: &str) -> (Reason, &'static str) {
     const NOT_FOUND: [&str; 4] = ["not found", "manifest unknown", "NotFound", "does not exist"];
     const DENIED: [&str; 5] = ["denied", "unauthorized", "authorization failed", "403", "401"];
     const LIMITED: [&str; 3] = ["toomanyrequests", "429", "rate limit"];
@@ -83,15 +140,15 @@ fn pull_failure(message: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     // Docker Hub says "denied ... may not exist" for what is missing or private: that is "denied".
     if says(&LIMITED) {
-        "cannot be pulled: the registry limits requests"
+        (Reason::RegistryLimited, "cannot be pulled: the registry limits requests")
     } else if says(&DENIED) {
-        "cannot be pulled: the registry denies access"
+        (Reason::ImageDenied, "cannot be pulled: the registry denies access")
     } else if says(&NOT_FOUND) {
-        "not found"
+        (Reason::ImageNotFound, "not found")
     } else if says(&AWAY) {
-        "cannot be pulled: the registry does not answer"
+        (Reason::ImagePull, "cannot be pulled: the registry does not answer")
     } else {
-        "cannot be pulled"
+        (Reason::ImagePull, "cannot be pulled")
     }
 }
 
@@ -112,7 +169,16 @@ fn crash(container: &ContainerEntry, ended: &Ended, waits: Option<&Arc<str>>) ->
     let own = ended.reason.as_ref().filter(|_| memory).or(waits).or(ended.reason.as_ref());
     let reason = own.map_or_else(|| Arc::from("Error"), Arc::clone);
     let restarts = (container.restarts > 0).then_some(container.restarts);
-    Trouble { reason, text, restarts }
+    let code = match container.kind {
+        _ if memory => Reason::OomKilled,
+        _ if ended.reason.as_deref() == Some("StartError")
+            || ended.reason.as_deref() == Some("ContainerCannotRun") =>
+        {
+            start_failure(ended.message.as_deref().unwrap_or_default())
+        }
+        _ => crash_code(container),
+    };
+    Trouble { code, reason, text, restarts, since: ended.finished }
 }
 
 /// How long after, in words: `two seconds after`. The kubelet's times are whole seconds.
@@ -164,8 +230,32 @@ mod tests {
             ),
             ("Back-off pulling image \"x\"", "cannot be pulled"),
         ] {
-            assert_eq!(pull_failure(message), words, "{message}");
+            assert_eq!(pull_failure(message).1, words, "{message}");
         }
+    }
+
+    #[test]
+    fn what_can_be_waited_out_is_told_from_what_cannot() {
+        for (message, code) in [
+            ("x: not found", Reason::ImageNotFound),
+            ("pull access denied", Reason::ImageDenied),
+            ("toomanyrequests: limit", Reason::RegistryLimited),
+            ("dial tcp: no such host", Reason::ImagePull),
+        ] {
+            assert_eq!(pull_failure(message).0, code, "{message}");
+        }
+        for (message, code) in [
+            ("exec: \"/none\": stat /none: no such file or directory", Reason::InvalidCommand),
+            ("exec: \"sl\": executable file not found in $PATH", Reason::InvalidCommand),
+            ("failed to create containerd task: context deadline exceeded", Reason::CannotStart),
+        ] {
+            assert_eq!(start_failure(message), code, "{message}");
+        }
+        let certain = Reason::ALL.iter().filter(|reason| reason.is_certain()).count();
+        assert_eq!(certain, 6);
+        let words: std::collections::BTreeSet<_> =
+            Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
     }
 
     #[test]

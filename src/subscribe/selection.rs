@@ -87,6 +87,9 @@ pub struct Selection {
     pub events: Events,
     /// Which attempts.
     pub attempts: Attempts,
+    /// Whether results of rollouts are read from the journal; a stream that ends with one writes it
+    /// itself.
+    pub results: bool,
 }
 
 // === impl Logs ===
@@ -181,6 +184,7 @@ impl Selection {
             filter: None,
             events: Events::All,
             attempts: Attempts::All,
+            results: true,
         }
     }
 
@@ -208,6 +212,7 @@ impl Selection {
         match entry {
             Entry::Lines(lines) => self.wants_lines(lines),
             Entry::Rollout(_) => self.pod.is_none(),
+            Entry::Result(_) => self.results && self.pod.is_none(),
             Entry::Pod(status) => self.wants_pod(&status.uid, &status.pod),
             Entry::Event(event) => self.pod.is_none() && self.events.wants(event),
             Entry::Source(change) => self.wants_source(&change.source),

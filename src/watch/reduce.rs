@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::condition::Condition;
 use super::intern::Words;
 use super::labels::Labels;
+use super::patience::Patience;
 use super::workload::{
     DaemonSetDetail, DeploymentDetail, Detail, JobDetail, JobEntry, ReplicaSetEntry, RevisionEntry,
     StatefulSetDetail, TemplateContainer, TemplateEntry, WorkloadEntry,
@@ -37,6 +38,7 @@ impl WorkloadEntry {
             labels: Labels::new(meta.labels.as_ref(), words),
             deploy: words.maybe(note(meta, annotation::DEPLOY)),
             record: words.maybe(note(meta, annotation::RECORD)),
+            patience: Patience::read(meta.annotations.as_ref()),
             template: TemplateEntry::new(template, words),
             detail,
             children: Box::default(),
@@ -78,6 +80,7 @@ impl WorkloadEntry {
             desired: asked(spec.replicas),
             partition: count(rolling.and_then(|rolling| rolling.partition)),
             on_delete: spec.update_strategy.kind.as_deref() == Some("OnDelete"),
+            parallel: spec.pod_management_policy.as_deref() == Some("Parallel"),
             replicas: count(status.replicas),
             updated: count(status.updated_replicas),
             ready: count(status.ready_replicas),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::condition::Condition;
 use super::labels::Labels;
+use super::patience::Patience;
 use crate::ids::WorkloadId;
 
 /// A workload, with everything that the rollout model needs but its pods. A value is never changed;
@@ -28,6 +29,8 @@ pub struct WorkloadEntry {
     pub deploy: Option<Arc<str>>,
     /// Annotation `rollcast.dev/record`.
     pub record: Option<Arc<str>>,
+    /// What its annotations say of how long its rollouts are waited for.
+    pub patience: Patience,
     /// Its pod template.
     pub template: TemplateEntry,
     /// What was asked for and what is reported.
@@ -121,6 +124,8 @@ pub struct StatefulSetDetail {
     pub partition: u32,
     /// Pods are replaced only when somebody deletes them.
     pub on_delete: bool,
+    /// Pods do not wait for each other.
+    pub parallel: bool,
     /// All pods.
     pub replicas: u32,
     /// Pods of the update revision.

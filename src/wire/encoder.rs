@@ -9,9 +9,12 @@ use serde::Serialize;
 
 use super::escape::push_json_string;
 use super::json;
+use super::result;
 use super::stamp::{push_number, push_rfc3339_nanos};
 use super::text;
-use crate::ids::{Entry, Gap, LineMeta, Lines, PodStatus, RolloutStatus, WorkloadId};
+use crate::ids::{
+    Entry, Gap, LineMeta, Lines, PodStatus, RolloutResult, RolloutStatus, WorkloadId,
+};
 use crate::journal::Epoch;
 use crate::subscribe::level;
 use crate::time::{MILLISECOND, rfc3339};
@@ -250,6 +253,22 @@ impl Encoder {
                 _ => self.record(out, "source", position, workload, &json::source(change)),
             },
             Entry::Gap(gap) => self.gap(out, position, Some(workload), gap),
+            Entry::Result(result) => self.result(out, position, workload, result),
+        }
+    }
+
+    /// The end of a rollout, from the journal or as a stream's own last event. It names its workload
+    /// in every stream.
+    pub fn result(
+        &self,
+        out: &mut Vec<u8>,
+        position: Position,
+        workload: &WorkloadId,
+        result: &RolloutResult,
+    ) {
+        match self.format {
+            Format::Text => result::text(out, workload, result),
+            _ => self.object(out, "result", Some(position), &result::json(workload, result)),
         }
     }
 

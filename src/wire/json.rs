@@ -1,13 +1,15 @@
 //! The JSON shapes of everything but log lines.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::escape::SafeFormatter;
+use super::result::{self, ResultJson};
 use crate::ids::{
-    ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
-    RolloutPhase, RolloutStatus, Side, SourceChange, SourceState,
+    Blocker, ContainerKind, ContainerState, ContainerStatus, Gap, KubeEvent, PodPhase, PodStatus,
+    RolloutPhase, RolloutResult, RolloutStatus, Side, SourceChange, SourceState, WorkloadId,
 };
 use crate::time::rfc3339;
 
@@ -25,9 +27,41 @@ pub(super) fn push_json<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     debug_assert!(written.is_ok());
 }
 
-/// The object of the `rollout` event, which `GET …/rollout` answers with too.
-pub fn rollout_json(status: &RolloutStatus) -> Vec<u8> {
-    to_json(&rollout(status))
+/// The object of the `rollout` event as `GET …/rollout` answers with it: with the result, if there is
+/// one.
+pub fn rollout_json(
+    workload: &WorkloadId,
+    status: &RolloutStatus,
+    ended: Option<&RolloutResult>,
+) -> Vec<u8> {
+    let result = ended.map(|ended| result::json(workload, ended));
+    to_json(&Rollout { result, ..rollout(status) })
+}
+
+/// The last rollouts of a workload with their results, newest first.
+pub fn rollouts_json(
+    workload: &WorkloadId,
+    rollouts: &[(&RolloutStatus, Option<&RolloutResult>)],
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Rollouts<'a> {
+        rollouts: Vec<Rollout<'a>>,
+    }
+    let mut all = Vec::with_capacity(rollouts.len());
+    for (status, ended) in rollouts {
+        let result = ended.map(|ended| result::json(workload, ended));
+        all.push(Rollout { result, ..rollout(status) });
+    }
+    to_json(&Rollouts { rollouts: all })
+}
+
+/// A span of whole seconds for people: `42s`, `1m48s`, `2h05m`.
+pub(super) fn span(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
+    }
 }
 
 /// One workload in the answer of `GET /api/v1/workloads`.
@@ -60,7 +94,7 @@ pub struct WorkloadSummary<'a> {
 }
 
 #[derive(Serialize)]
-struct Rollout<'a> {
+pub(super) struct Rollout<'a> {
     time: String,
     phase: &'static str,
     revision: Option<&'a str>,
@@ -76,8 +110,12 @@ struct Rollout<'a> {
     finished: Option<String>,
     elapsed_ms: Option<u64>,
     deadline_ms: Option<u64>,
-    reasons: [(); 0],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recovered: bool,
+    reasons: Vec<Why<'a>>,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<ResultJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -114,7 +152,7 @@ struct Container<'a> {
 }
 
 #[derive(Serialize)]
-struct Event<'a> {
+pub(super) struct Event<'a> {
     time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     r#type: Option<&'static str>,
@@ -161,7 +199,26 @@ struct GapEvent<'a> {
     count: Option<u64>,
 }
 
-pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
+#[derive(Serialize)]
+struct Why<'a> {
+    code: &'static str,
+    message: &'a str,
+    pods: &'a [Arc<str>],
+    since: Option<String>,
+    certain: bool,
+}
+
+fn blocker(blocker: &Blocker) -> Why<'_> {
+    Why {
+        code: blocker.code.as_str(),
+        message: &blocker.message,
+        pods: &blocker.pods,
+        since: blocker.since.map(rfc3339),
+        certain: blocker.code.is_certain(),
+    }
+}
+
+pub(super) fn rollout(status: &RolloutStatus) -> Rollout<'_> {
     Rollout {
         time: rfc3339(status.time),
         phase: phase_word(status.phase),
@@ -182,8 +239,10 @@ pub(super) fn rollout(status: &RolloutStatus) -> impl Serialize + '_ {
         finished: status.finished.map(rfc3339),
         elapsed_ms: status.elapsed_seconds(status.time).map(|seconds| seconds * 1000),
         deadline_ms: status.deadline_ms,
-        reasons: [],
+        recovered: status.recovered,
+        reasons: status.reasons.iter().map(blocker).collect(),
         message: &status.message,
+        result: None,
     }
 }
 
@@ -226,7 +285,7 @@ fn container(status: &ContainerStatus) -> Container<'_> {
 }
 
 /// `beside_type`: the object has a `type` of its own already, which says that it is an event.
-pub(super) fn event(event: &KubeEvent, beside_type: bool) -> impl Serialize + '_ {
+pub(super) fn event(event: &KubeEvent, beside_type: bool) -> Event<'_> {
     let kind = if event.warning { "Warning" } else { "Normal" };
     Event {
         time: rfc3339(event.time),

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use super::encoder::{Bye, Hello};
 use super::escape::push_plain;
-use super::json::{phase_word, pod_phase_word};
+use super::json::{phase_word, pod_phase_word, span};
 use super::stamp::push_clock;
 use crate::ids::{
     Gap, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, SourceChange,
@@ -88,11 +88,7 @@ fn progress(out: &mut Vec<u8>, status: &RolloutStatus, now: i64) {
         let _ = write!(out, ", {} old", status.old);
     }
     if let Some(seconds) = status.elapsed_seconds(now) {
-        let _ = match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-            (0, 0, seconds) => write!(out, " ({seconds}s)"),
-            (0, minutes, seconds) => write!(out, " ({minutes}m{seconds:02}s)"),
-            (hours, minutes, _) => write!(out, " ({hours}h{minutes:02}m)"),
-        };
+        let _ = write!(out, " ({})", span(seconds));
     }
 }
 

@@ -31,6 +31,7 @@ mod faults;
 mod helm;
 mod kinds;
 mod lines;
+mod outcomes;
 mod restarts;
 mod rights;
 mod rollout;

@@ -27,6 +27,7 @@ mod recorder;
 mod reopen;
 mod requests;
 mod restart;
+mod results;
 mod resume;
 mod rig;
 mod rights;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rollcast::config::Record;
-use rollcast::sim::{Exit, Numbers, Output, Program, Resource};
+use rollcast::sim::{Exit, Numbers, Output, Program, Resource, Sim, SimOptions};
+use rollcast::time;
 
 use crate::world::{STREAM, World, web};
 
@@ -121,4 +122,16 @@ async fn pods_that_fail_are_recorded_before_those_that_do_not() {
     let after = followed();
     assert_eq!(after.len(), 2, "{after:?}");
     assert!(others.iter().all(|pod| after.contains(&pod.name)), "{after:?}");
+}
+
+/// A service that begins among workloads that were complete long ago opens none of their logs.
+#[tokio::test(start_paused = true)]
+async fn nothing_that_is_complete_is_recorded_at_the_start() {
+    let sim = Sim::new(SimOptions { start_time: time::now(), ..SimOptions::default() });
+    sim.apply(web(3, 1.0, None));
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let world = World::around(sim, 82, |plan| plan.logs.record = Record::Rollouts);
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.sim.requests().logs_total, 0);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcast::cluster::Cluster;
-use rollcast::ids::{Entry, Kind, PodPhase, RolloutPhase, RolloutStatus, Side, WorkloadId};
+use rollcast::ids::{Entry, Kind, PodPhase, Reason, RolloutPhase, RolloutStatus, Side, WorkloadId};
 use rollcast::journal::Epoch;
 use rollcast::rollout::Model;
 use rollcast::sim::{
@@ -166,6 +166,11 @@ async fn a_missing_image_is_said_in_words_and_a_rollback_completes() {
     assert_eq!(web.phase, RolloutPhase::Progressing);
     let words = "new pods cannot start: image shop/web:9 not found (ImagePullBackOff)";
     assert!(web.message.ends_with(words), "{}", web.message);
+    let why = &web.reasons[0];
+    assert_eq!((web.reasons.len(), why.code), (1, Reason::ImageNotFound), "{:?}", web.reasons);
+    assert!(why.code.is_certain() && !why.pods.is_empty());
+    // Not before the pod had a node, and from a time of the API.
+    assert!(why.since >= web.started && why.since < Some(web.time), "{why:?}");
     rig.update("shop/web:1", Program::default());
     rig.wait(Duration::from_secs(90)).await;
     let web = rig.web();
@@ -245,6 +250,13 @@ async fn a_crash_loop_is_said_with_code_and_restarts() {
     let message = rig.web().message.clone();
     assert!(message.contains("container app exits with code 1 two seconds after"), "{message}");
     assert!(message.contains("restarts)"), "{message}");
+    let first = rig.told.iter().find(|status| !status.reasons.is_empty()).unwrap();
+    let (first, last) = (&first.reasons[0], &rig.web().reasons[0]);
+    assert_eq!((first.code, last.code), (Reason::CrashLoop, Reason::CrashLoop));
+    // The API tells when the newest attempt ended, and no other.
+    assert!(first.since.is_some() && first.since <= last.since, "{first:?} {last:?}");
+    assert!(!last.code.is_certain() && last.pods.is_sorted());
+    assert!(last.message.starts_with("container app exits with code 1"), "{last:?}");
     rig.end().await;
 }
 

@@ -13,6 +13,7 @@ use rollcast::http::auth::Gate;
 use rollcast::http::edge::{Doors, Edge};
 use rollcast::http::{StreamOptions, routes};
 use rollcast::journal::{Epoch, FileOptions, Limits, open_files};
+use rollcast::rollout::Graces;
 use rollcast::shutdown::{Shutdown, Timing};
 use rollcast::sim::{Container, Deployment, Numbers, Output, Program, Sim, SimOptions, Template};
 use rollcast::telemetry::{Exposition, Metrics};
@@ -104,6 +105,7 @@ impl World {
         let mut plan = Plan {
             cluster: Cluster::from_client(sim.client(), sim.client(), "sim"),
             watch: WatchOptions::default(),
+            graces: Graces::default(),
             logs: LOGS,
             journal: JOURNAL,
             streams: StreamOptions {

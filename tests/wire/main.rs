@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rollcast::ids::{
-    AttemptKey, ContainerKind, ContainerState, ContainerStatus, Entry, Gap, GapReason, ImageChange,
-    Kind, KubeEvent, LineMeta, Lines, PodPhase, PodStatus, RolloutPhase, RolloutStatus, Side,
-    Source, SourceChange, SourceState, WorkloadId,
+    AttemptKey, Blocked, Blocker, ContainerKind, ContainerState, ContainerStatus, Entry, Gap,
+    GapReason, ImageChange, Kind, KubeEvent, LineMeta, Lines, Outcome, PodPhase, PodStatus, Reason,
+    RolloutPhase, RolloutResult, RolloutStatus, Side, Source, SourceChange, SourceState,
+    WorkloadId,
 };
 use rollcast::journal::Epoch;
 use rollcast::time::{SECOND, parse_stamp};
@@ -54,6 +55,14 @@ fn rollout() -> RolloutStatus {
         started: Some(time("2026-11-22T14:02:11.040Z")),
         finished: None,
         deadline_ms: Some(600_000),
+        recovered: false,
+        reasons: vec![Blocker {
+            code: Reason::CrashLoop,
+            message: "container app exits with code 1 two seconds after its start (4 restarts)"
+                .to_owned(),
+            pods: vec!["web-6c9f-p7wqm".into(), "web-6c9f-r4t8c".into()],
+            since: Some(time("2026-11-22T14:02:38Z")),
+        }],
         message: "2 of 4 new pods cannot start: container app exits with code 1".to_owned(),
     }
 }
@@ -141,6 +150,33 @@ fn event() -> KubeEvent {
     }
 }
 
+fn result() -> RolloutResult {
+    RolloutResult {
+        time: time("2026-11-22T14:03:59Z"),
+        outcome: Outcome::Failed,
+        revision: Some("42".into()),
+        generation: 17,
+        ready: 1,
+        desired: 6,
+        duration_ms: Some(108_000),
+        reason: Some(Reason::CrashLoop),
+        message: rollout().message,
+        pods: vec![Blocked {
+            pod: "web-6c9f-p7wqm".into(),
+            container: Some("app".into()),
+            attempt: Some(4),
+            exit_code: Some(1),
+            lines: vec![
+                "starting web 1.9.0 (commit 5f2c1e7)".to_owned(),
+                "RESULT outcome=succeeded \u{1b}[2J\r".to_owned(),
+                "FATAL config: DATABASE_URL is not set".to_owned(),
+            ],
+        }],
+        events: vec![Arc::new(event())],
+        inferred: false,
+    }
+}
+
 fn change(state: SourceState) -> SourceChange {
     let ended = state == SourceState::Ended;
     SourceChange {
@@ -202,6 +238,8 @@ fn stream(format: Format, named: bool) -> Vec<u8> {
     encoder.live(&mut out, position, now);
     encoder.cursor(&mut out, position);
     encoder.heartbeat(&mut out, Some(&status), now + 36 * SECOND);
+    let ended = Position { seq, time: now + 36 * SECOND };
+    encoder.result(&mut out, ended, &workload, &result());
     encoder.bye(&mut out, Bye::Rotate, Duration::from_millis(2150), now + 37 * SECOND);
     out
 }

@@ -36,7 +36,7 @@ pub mod annotation {
     pub const RECORD: &str = "rollcast.dev/record";
 }
 
-const ANNOTATIONS: [&str; 7] = [
+const ANNOTATIONS: [&str; 15] = [
     annotation::CONFIG_HASH,
     annotation::REVISION,
     annotation::REVISION_HISTORY,
@@ -44,6 +44,15 @@ const ANNOTATIONS: [&str; 7] = [
     annotation::TEMPLATE_GENERATION,
     annotation::DEPLOY,
     annotation::RECORD,
+    // How long rollouts are waited for; `watch` reads them.
+    "rollcast.dev/settle",
+    "rollcast.dev/crash-restarts",
+    "rollcast.dev/grace-config",
+    "rollcast.dev/grace-pull",
+    "rollcast.dev/grace-quota",
+    "rollcast.dev/grace-unschedulable",
+    "rollcast.dev/grace-start",
+    "rollcast.dev/rollout-deadline",
 ];
 
 #[derive(serde::Deserialize)]

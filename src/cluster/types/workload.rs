@@ -136,6 +136,7 @@ pub struct StatefulSetSpec {
     pub replicas: Option<i32>,
     pub min_ready_seconds: Option<i32>,
     pub update_strategy: Strategy,
+    pub pod_management_policy: Option<String>,
     pub template: Template,
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::demand::Demand;
 use super::query::Query;
+use super::results::Awaited;
 use super::start::{BACKLOG, PROOF, Rollouts, Start, millis};
 use crate::http::Service;
 use crate::http::auth::Standing;
@@ -65,6 +66,8 @@ pub struct Flow {
     /// Given up with the last event.
     demand: Option<Demand>,
     stage: Stage,
+    /// The results that end it.
+    awaited: Option<Awaited>,
     last_sent: Instant,
 }
 
@@ -72,8 +75,15 @@ enum Stage {
     Preamble,
     Hello,
     Follow(Follow),
+    /// The connection is to be broken.
+    Abort,
     Over,
 }
+
+/// The stream is broken on purpose: its result is no success, and the client asked for that.
+#[derive(Debug, thiserror::Error)]
+#[error("the rollout did not succeed")]
+pub struct Aborted;
 
 struct Follow {
     viewer: Viewer,
@@ -97,14 +107,19 @@ impl Flow {
         let (format, epoch) = (opening.query.format, service.journal.epoch());
         let encoder = Encoder { format, epoch, named: scope.single().is_none() };
         let demand = Some(Demand::new(service, scope));
-        Flow { opening, encoder, demand, stage: Stage::Preamble, last_sent: Instant::now() }
+        let (stage, awaited) = (Stage::Preamble, None);
+        Flow { opening, encoder, demand, stage, awaited, last_sent: Instant::now() }
     }
 
     /// The stream of its bytes.
-    pub fn into_stream(self) -> impl Stream<Item = Bytes> + Send {
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Aborted>> + Send {
         futures_util::stream::unfold(self, |mut flow| async move {
+            if matches!(flow.stage, Stage::Abort) {
+                flow.stage = Stage::Over;
+                return Some((Err(Aborted), flow));
+            }
             let bytes = flow.next().await?;
-            Some((bytes, flow))
+            Some((Ok(bytes), flow))
         })
     }
 
@@ -117,7 +132,7 @@ impl Flow {
                 }
                 Stage::Hello => self.hello().await,
                 Stage::Follow(_) => self.follow().await,
-                Stage::Over => return None,
+                Stage::Abort | Stage::Over => return None,
             };
             if !bytes.is_empty() {
                 self.last_sent = Instant::now();
@@ -185,6 +200,8 @@ impl Flow {
 
     async fn hello(&mut self) -> Bytes {
         let workloads = self.workloads();
+        let Opening { service, query, .. } = &self.opening;
+        self.awaited = Awaited::begin(service, query, &workloads).await;
         if self.is_from_before() {
             let tail = self.opening.service.tail.clone();
             backlog(&tail, &workloads, self.patience()).await;
@@ -343,7 +360,18 @@ impl Flow {
                 encoder.live(&mut out, follow.last, time::now());
                 return Bytes::from(out);
             }
+            if !stale && let Some(bytes) = self.results() {
+                return bytes;
+            }
+            let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
+            let awaited = async {
+                match &mut self.awaited {
+                    Some(awaited) => awaited.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = awaited => {}
                 end = self.opening.standing.ended() => return self.bye(end.into()),
                 bye = &mut self.opening.ending => return self.bye(bye),
                 () = follow.viewer.ready(), if !stale => {}
@@ -354,6 +382,23 @@ impl Flow {
                 return self.heartbeat();
             }
         }
+    }
+
+    /// What there is by now of the results that it waits for. With the last of them it ends.
+    fn results(&mut self) -> Option<Bytes> {
+        let Stage::Follow(follow) = &mut self.stage else { return None };
+        let awaited = self.awaited.as_mut()?;
+        let (mut out, reached) = (Vec::new(), follow.viewer.after());
+        let last = awaited.write(&self.encoder, reached, &mut out);
+        if let Some(last) = last {
+            (follow.last, follow.epoch) = (last, self.encoder.epoch);
+        }
+        if awaited.is_over() {
+            let breaks = awaited.is_bad() && self.opening.query.abort;
+            self.stage = if breaks { Stage::Abort } else { Stage::Over };
+            self.demand = None;
+        }
+        (!out.is_empty()).then(|| Bytes::from(out))
     }
 
     /// Up to which time the logs of the stream are surely read.

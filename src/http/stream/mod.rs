@@ -6,9 +6,10 @@
 mod demand;
 mod flow;
 mod query;
+mod results;
 mod start;
 
 pub(super) use flow::backlog;
 pub use flow::{Flow, Opening};
-pub use query::{Query, Since};
+pub use query::{Query, Since, Until};
 pub use start::{BACKLOG, Start, check_position};

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
+use crate::http::pin;
 use crate::http::problem::{Kind, Problem};
+use crate::rollout::Pin;
 use crate::subscribe::{Events, Filter, Logs, UnknownLevel, UnknownWord};
 use crate::time::parse_stamp;
 use crate::wire::{EventId, Format, MAX_ID_BYTES};
 
 /// The parameters that a stream takes, for the message about one that it does not.
-const PARAMETERS: &str = "container, events, exclude, format, last_event_id, level, logs, match, \
-                          pod, previous, since, tail, until";
+const PARAMETERS: &str = "after, container, deploy, events, exclude, fail, format, generation, \
+                          image, last_event_id, level, logs, match, pod, previous, revision, \
+                          since, tail, until";
 /// More lines than this are history, not a tail.
 const MAX_TAIL: usize = 1_000_000;
 
@@ -39,6 +42,23 @@ pub struct Query {
     pub since: Option<Since>,
     /// Go on behind this.
     pub resume: Option<EventId>,
+    /// When it ends by itself.
+    pub until: Until,
+    /// Break the connection after a result that is no success: an extra signal for clients that look at
+    /// nothing else.
+    pub abort: bool,
+    /// Which rollout's result ends it.
+    pub pin: Pin,
+}
+
+/// When a stream ends by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// Only with its lifetime.
+    #[default]
+    Never,
+    /// With the results of the rollouts of its workloads.
+    Result,
 }
 
 /// From when on lines are wanted.
@@ -74,6 +94,9 @@ impl Query {
             tail: None,
             since: None,
             resume: None,
+            until: Until::Never,
+            abort: false,
+            pin: Pin::default(),
         };
         let mut resume = None;
         let mut filter = Filter::default();
@@ -114,13 +137,21 @@ impl Query {
                 "tail" => query.tail = Some(tail(value)?),
                 "since" => query.since = Some(since(value)?),
                 "last_event_id" => resume = Some(value.as_str()),
-                "until" if value == "never" => {}
                 "until" => {
-                    return Err(Problem::bad_request(
-                        "until",
-                        "expected never: streams that end with a result are not built yet",
-                    ));
+                    query.until = match value.as_str() {
+                        "never" => Until::Never,
+                        "result" => Until::Result,
+                        _ => return Err(bad("until", &"expected never or result")),
+                    };
                 }
+                "fail" => {
+                    query.abort = match value.as_str() {
+                        "abort" => true,
+                        "end" => false,
+                        _ => return Err(bad("fail", &"expected abort or end")),
+                    };
+                }
+                _ if pin::take(&mut query.pin, name, value)? => {}
                 _ => {
                     let known = format!(
                         "unknown parameter; a stream takes {PARAMETERS}, that of a namespace \
@@ -133,6 +164,7 @@ impl Query {
         if query.tail.is_some() && query.since.is_some() {
             return Err(Problem::bad_request("tail", "cannot be combined with since; give one"));
         }
+        query.check_end(&seen)?;
         query.format = match format {
             Some(format) => format,
             None => accepted(headers)?,
@@ -143,6 +175,18 @@ impl Query {
         query.filter = (!filter.is_empty()).then(|| Arc::new(filter));
         query.resume = resume_id(headers, resume)?;
         Ok(query)
+    }
+
+    /// What is about the end makes sense only for a stream that has one.
+    fn check_end(&self, seen: &[&str]) -> Result<(), Problem> {
+        if self.until == Until::Result {
+            return pin::check(&self.pin);
+        }
+        let is_of_end = |name: &&&str| **name == "fail" || pin::PARAMETERS.contains(*name);
+        match seen.iter().find(is_of_end) {
+            Some(name) => Err(Problem::bad_request(name, "only together with until=result")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -308,6 +352,9 @@ mod tests {
             ("events", "some"),
             ("previous", "yes"),
             ("last_event_id", "nonsense"),
+            ("until", "tomorrow"),
+            ("fail", "abort"),
+            ("deploy", "b-17"),
             ("tial", "5"),
         ] {
             let problem = parse(&[(name, value)], &[]).unwrap_err();

@@ -6,7 +6,8 @@ use super::input::{Input, Names};
 use super::output::Output;
 use super::{Malformed, lines, words};
 use crate::ids::{
-    ContainerStatus, Entry, Gap, ImageChange, KubeEvent, PodStatus, RolloutStatus, SourceChange,
+    Blocked, Blocker, ContainerStatus, Entry, Gap, ImageChange, KubeEvent, PodStatus,
+    RolloutResult, RolloutStatus, SourceChange,
 };
 
 type Result<T> = std::result::Result<T, Malformed>;
@@ -17,6 +18,7 @@ const POD: u8 = 3;
 const EVENT: u8 = 4;
 const SOURCE: u8 = 5;
 const GAP: u8 = 6;
+const RESULT: u8 = 7;
 
 pub(super) fn write(out: &mut Output<'_>, entry: &Entry) {
     match entry {
@@ -44,6 +46,10 @@ pub(super) fn write(out: &mut Output<'_>, entry: &Entry) {
             out.byte(GAP);
             write_gap(out, gap);
         }
+        Entry::Result(result) => {
+            out.byte(RESULT);
+            write_result(out, result);
+        }
     }
 }
 
@@ -55,6 +61,7 @@ pub(super) fn read(input: &mut Input<'_>, names: &mut Names) -> Result<Entry> {
         EVENT => Entry::Event(Arc::new(read_event(input)?)),
         SOURCE => Entry::Source(Arc::new(read_source(input, names)?)),
         GAP => Entry::Gap(Arc::new(read_gap(input, names)?)),
+        RESULT => Entry::Result(Arc::new(read_result(input)?)),
         _ => return Err(Malformed),
     };
     Ok(entry)
@@ -78,6 +85,15 @@ fn write_rollout(out: &mut Output<'_>, status: &RolloutStatus) {
     out.maybe(status.started, Output::signed);
     out.maybe(status.finished, Output::signed);
     out.maybe(status.deadline_ms, Output::number);
+    out.flag(status.recovered);
+    out.number(status.reasons.len() as u64);
+    for Blocker { code, message, pods, since } in &status.reasons {
+        out.byte(words::blocker(*code));
+        out.text(message);
+        out.number(pods.len() as u64);
+        pods.iter().for_each(|pod| out.text(pod));
+        out.maybe(*since, Output::signed);
+    }
     out.text(&status.message);
 }
 
@@ -103,6 +119,15 @@ fn read_rollout(input: &mut Input<'_>) -> Result<RolloutStatus> {
         started: input.maybe(Input::signed)?,
         finished: input.maybe(Input::signed)?,
         deadline_ms: input.maybe(Input::number)?,
+        recovered: input.flag()?,
+        reasons: input.list(|input| {
+            Ok(Blocker {
+                code: words::blocker_of(input.byte()?)?,
+                message: input.text()?.to_owned(),
+                pods: input.list(Input::shared)?,
+                since: input.maybe(Input::signed)?,
+            })
+        })?,
         message: input.text()?.to_owned(),
     })
 }
@@ -222,5 +247,54 @@ fn read_gap(input: &mut Input<'_>, names: &mut Names) -> Result<Gap> {
         from: input.maybe(Input::signed)?,
         to: input.maybe(Input::signed)?,
         count: input.maybe(Input::number)?,
+    })
+}
+
+fn write_result(out: &mut Output<'_>, result: &RolloutResult) {
+    out.signed(result.time);
+    out.byte(words::outcome(result.outcome));
+    out.maybe_text(result.revision.as_deref());
+    out.signed(result.generation);
+    out.number(u64::from(result.ready));
+    out.number(u64::from(result.desired));
+    out.maybe(result.duration_ms, Output::number);
+    out.maybe(result.reason.map(words::blocker), Output::byte);
+    out.text(&result.message);
+    out.number(result.pods.len() as u64);
+    for blocked in &result.pods {
+        out.text(&blocked.pod);
+        out.maybe_text(blocked.container.as_deref());
+        out.maybe(blocked.attempt.map(u64::from), Output::number);
+        out.maybe(blocked.exit_code.map(i64::from), Output::signed);
+        out.number(blocked.lines.len() as u64);
+        blocked.lines.iter().for_each(|line| out.text(line));
+    }
+    out.number(result.events.len() as u64);
+    result.events.iter().for_each(|event| write_event(out, event));
+}
+
+fn read_result(input: &mut Input<'_>) -> Result<RolloutResult> {
+    Ok(RolloutResult {
+        time: input.signed()?,
+        outcome: words::outcome_of(input.byte()?)?,
+        revision: input.maybe(Input::shared)?,
+        generation: input.signed()?,
+        ready: input.small()?,
+        desired: input.small()?,
+        duration_ms: input.maybe(Input::number)?,
+        reason: input.maybe(|input| words::blocker_of(input.byte()?))?,
+        message: input.text()?.to_owned(),
+        pods: input.list(|input| {
+            Ok(Blocked {
+                pod: input.shared()?,
+                container: input.maybe(Input::shared)?,
+                attempt: input.maybe(Input::small)?,
+                exit_code: input
+                    .maybe(|input| i32::try_from(input.signed()?).map_err(|_| Malformed))?,
+                lines: input.list(|input| Ok(input.text()?.to_owned()))?,
+            })
+        })?,
+        events: input.list(|input| Ok(Arc::new(read_event(input)?)))?,
+        inferred: false,
     })
 }

@@ -73,14 +73,16 @@ fn rollout() -> impl Strategy<Value = Entry> {
     let phases = &[Waiting, Progressing, Paused, Stalled, Complete, ScaledToZero, Deleted];
     let image = (name(), option::of(name()), name())
         .prop_map(|(container, from, to)| ImageChange { container, from, to });
+    let blocker = (word(&Reason::ALL), ".{0,20}", vec(name(), 0..3), any::<Option<i64>>())
+        .prop_map(|(code, message, pods, since)| Blocker { code, message, pods, since });
     (
         (any::<i64>(), word(phases), option::of(name()), option::of(name()), any::<i64>()),
         vec(image, 0..4),
         any::<[u32; 5]>(),
         any::<(Option<i64>, Option<i64>, Option<u64>)>(),
-        ".{0,40}",
+        (any::<bool>(), vec(blocker, 0..3), ".{0,40}"),
     )
-        .prop_map(|(head, images, counts, times, message)| {
+        .prop_map(|(head, images, counts, times, (recovered, reasons, message))| {
             let (time, phase, revision, previous, generation) = head;
             let [desired, updated, ready, available, old] = counts;
             let (started, finished, deadline_ms) = times;
@@ -99,6 +101,8 @@ fn rollout() -> impl Strategy<Value = Entry> {
                 started,
                 finished,
                 deadline_ms,
+                recovered,
+                reasons,
                 message,
             }))
         })
@@ -165,11 +169,53 @@ fn pod() -> impl Strategy<Value = Entry> {
 }
 
 fn event() -> impl Strategy<Value = Entry> {
+    kube_event().prop_map(Entry::Event)
+}
+
+fn result() -> impl Strategy<Value = Entry> {
+    let ended = (option::of(name()), any::<(Option<u32>, Option<i32>)>());
+    let blocked = (name(), ended, vec(".{0,20}", 0..3)).prop_map(
+        |(pod, (container, (attempt, exit_code)), lines)| Blocked {
+            pod,
+            container,
+            attempt,
+            exit_code,
+            lines,
+        },
+    );
+    (
+        (any::<i64>(), word(&Outcome::ALL), option::of(name()), any::<i64>()),
+        any::<(u32, u32, Option<u64>)>(),
+        (option::of(word(&Reason::ALL)), ".{0,40}"),
+        vec(blocked, 0..3),
+        vec(kube_event(), 0..3),
+    )
+        .prop_map(|(head, counts, (reason, message), pods, events)| {
+            let (time, outcome, revision, generation) = head;
+            let (ready, desired, duration_ms) = counts;
+            Entry::Result(Arc::new(RolloutResult {
+                time,
+                outcome,
+                revision,
+                generation,
+                ready,
+                desired,
+                duration_ms,
+                reason,
+                message,
+                pods,
+                events,
+                inferred: false,
+            }))
+        })
+}
+
+fn kube_event() -> impl Strategy<Value = Arc<KubeEvent>> {
     (any::<(i64, bool, u32)>(), name(), name(), name(), name()).prop_map(
         |((time, warning, count), reason, message, object_kind, object_name)| {
             let event =
                 KubeEvent { time, warning, reason, message, object_kind, object_name, count };
-            Entry::Event(Arc::new(event))
+            Arc::new(event)
         },
     )
 }
@@ -215,7 +261,8 @@ fn entry() -> impl Strategy<Value = Entry> {
         1 => pod(),
         1 => event(),
         1 => source_change(),
-        1 => gap()
+        1 => gap(),
+        1 => result()
     ]
 }
 

@@ -3,7 +3,8 @@
 
 use super::Malformed;
 use crate::ids::{
-    ContainerKind, ContainerState, GapReason, Kind, PodPhase, RolloutPhase, Side, SourceState,
+    ContainerKind, ContainerState, GapReason, Kind, Outcome, PodPhase, Reason, RolloutPhase, Side,
+    SourceState,
 };
 
 /// Makes the two directions from one list, so that they cannot disagree.
@@ -31,4 +32,6 @@ words!(pod_phase, pod_phase_of, PodPhase, 1 Unscheduled, 2 Pulling, 3 Init, 4 St
 words!(container_kind, container_kind_of, ContainerKind, 1 App, 2 Init, 3 Sidecar, 4 Ephemeral);
 words!(container_state, container_state_of, ContainerState, 1 Waiting, 2 Running, 3 Terminated);
 words!(source_state, source_state_of, SourceState, 1 Waiting, 2 Following, 3 Ended);
+words!(blocker, blocker_of, Reason, 1 ImageNotFound, 2 InvalidImageName, 3 ImageNeverPull, 4 ImageDenied, 5 ImagePull, 6 ConfigMissing, 7 InvalidCommand, 8 CannotStart, 9 CrashLoop, 10 OomKilled, 11 InitFailed, 12 Unschedulable, 13 Quota, 14 Refused, 15 CannotCreate, 16 NodeLost, 17 Evicted, 18 PodFailed, 19 ProgressDeadline, 20 JobFailed, 21 RegistryLimited, 22 VolumeFailed, 23 SandboxFailed, 24 ReadinessFailed, 25 LivenessFailed, 26 StuckOnOldPod);
 words!(reason, reason_of, GapReason, 1 RotationUnproven, 2 FollowLost, 3 AttemptCollected, 4 PodRemoved, 5 NodeUnreachable, 6 ViewerTooSlow, 7 HistoryEvicted, 8 ServerRestart, 9 LimitReached, 10 ClockStep, 11 UpstreamError);
+words!(outcome, outcome_of, Outcome, 1 Succeeded, 2 Failed, 3 TimedOut, 4 Superseded, 5 Deleted, 6 Unknown);

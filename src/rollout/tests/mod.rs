@@ -4,13 +4,14 @@ mod again;
 mod order;
 mod pods;
 mod story;
+mod verdict;
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Model;
-use crate::ids::{Entry, Kind, PodPhase, PodStatus, RolloutPhase, RolloutStatus, Side};
+use crate::ids::{Entry, Kind, PodPhase, PodStatus, Reason, RolloutPhase, RolloutStatus, Side};
 use crate::time::SECOND;
 use crate::watch::testing::*;
 use crate::watch::{Change, Index};
@@ -205,6 +206,7 @@ fn a_passed_deadline_is_stalled_and_can_recover() {
     stage.apply(&web);
     assert_eq!(stage.web().phase, RolloutPhase::Stalled);
     assert_eq!(stage.web().message, "no progress within the deadline of 600 seconds");
+    assert_eq!(codes(&stage.web()), [Reason::ProgressDeadline]);
     stage.apply(&replica_set("b", V2, 20, [2, 2, 2]));
     stage.apply(&deployment(V2, [2, 2, 2, 2, 2, 2]));
     assert_eq!(stage.web().phase, RolloutPhase::Complete);
@@ -227,6 +229,35 @@ fn pods_that_cannot_be_created_are_told_of_only_for_the_new_replica_set() {
     let expected =
         "new pods cannot be created: pods \"web-b-1\" is forbidden: exceeded quota: small";
     assert_eq!(stage.web().message, expected);
+    assert_eq!(codes(&stage.web()), [Reason::Quota]);
+}
+
+fn codes(status: &RolloutStatus) -> Vec<Reason> {
+    status.reasons.iter().map(|reason| reason.code).collect()
+}
+
+#[test]
+fn a_refusal_of_admission_is_certain_and_a_quota_is_not() {
+    for (message, code) in [
+        ("pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"", Reason::Refused),
+        ("admission webhook \"policy\" denied the request: no", Reason::Refused),
+        ("pods \"x\" is forbidden: exceeded quota: small, requested: pods=1", Reason::Quota),
+        ("Internal error occurred: no endpoints", Reason::CannotCreate),
+        (
+            "pods \"x\" is forbidden: error looking up service account shop/web: not found",
+            Reason::CannotCreate,
+        ),
+    ] {
+        let mut stage = settled();
+        let mut new = replica_set("b", V2, 20, [2, 0, 0]);
+        new["status"]["conditions"] = json!([{"type": "ReplicaFailure", "status": "True",
+            "reason": "FailedCreate", "message": message, "lastTransitionTime": stamp(30)}]);
+        stage.apply(&new);
+        stage.apply(&deployment(V2, [2, 2, 2, 2, 0, 2]));
+        assert_eq!(codes(&stage.web()), [code], "{message}");
+        assert_eq!(code.is_certain(), code == Reason::Refused);
+        assert!(stage.web().reasons[0].since.is_some());
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn waits(reason: &str, message: &str) -> Value {
+pub(super) fn waits(reason: &str, message: &str) -> Value {
     json!({"waiting": {"reason": reason, "message": message}})
 }
 
@@ -113,7 +113,7 @@ fn what_keeps_a_container_from_starting_is_said_in_words() {
     }
 }
 
-fn crashed(mut pod: Value, restarts: i64, reason: &str) -> Value {
+pub(super) fn crashed(mut pod: Value, restarts: i64, reason: &str) -> Value {
     pod = with_state(pod, false, restarts, waits("CrashLoopBackOff", "back-off 20s"));
     pod["status"]["containerStatuses"][0]["lastState"] = json!({"terminated": {"exitCode": 1,
         "reason": reason, "startedAt": stamp(10), "finishedAt": stamp(12)}});

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use self::shelf::{ByName, ByUid, Shelf};
 use super::events::{Events, Waiting};
 use super::intern::Words;
+use super::patience::Patience;
 use super::pod::{Owner, PodEntry};
 use super::problem::Resource;
 use super::workload::{Child, Detail, TemplateContainer, TemplateEntry, WorkloadEntry};
@@ -346,6 +347,7 @@ fn seen_as(slot: &Slot) -> Option<Arc<WorkloadEntry>> {
         labels: pod.labels.clone(),
         deploy: None,
         record: None,
+        patience: Patience::default(),
         template: TemplateEntry {
             digest: 0,
             containers: pod.containers.iter().map(container).collect(),

@@ -75,7 +75,7 @@ function Why({ watch, failing }: { watch: Watch; failing: number }) {
   const stuck = [...watch.model.pods.values()].filter((bar) => bar.side === 'new' && bar.pod.phase === 'failing').map((bar) => bar.pod);
   const first = stuck[0];
   const own = first && `${stuck.length} of ${Math.max(stuck.length, rollout?.updated ?? 0)} new pods ${stuck.length === 1 ? 'is' : 'are'} failing`;
-  const said = reasons[0]?.message || rollout?.message || own || 'the rollout makes no progress';
+  const said = rollout?.message || reasons[0]?.message || own || 'the rollout makes no progress';
   const sentence = said.charAt(0).toUpperCase() + said.slice(1);
   const colon = sentence.indexOf(': ');
   const more = reasons.length > 1

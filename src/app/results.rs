@@ -1,0 +1,181 @@
+//! What shows how a rollout ended: the last lines of the containers that are to blame.
+//!
+//! What holds here: a result waits for its lines for at most [`PATIENCE`], and is said once; whoever waits
+//! for one is woken when the model has it.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::ids::{Blocked, Entry, LineMeta, Lines, RolloutResult, WorkloadId};
+use crate::journal::Journal;
+use crate::rollout::{Decision, Model};
+
+/// A container that has just ended is read to its end within this time, mostly.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether the lines have come.
+const LOOK: Duration = Duration::from_millis(100);
+/// Lines of a container come in batches; when none came for so long, that was all.
+const SETTLED: Duration = Duration::from_millis(300);
+
+/// Appends a record and gives its sequence number.
+pub(super) type Append = Arc<dyn Fn(&Arc<WorkloadId>, Entry) -> u64 + Send + Sync>;
+
+/// What was decided, for the task that takes it, which may be begun again.
+pub(super) type Decisions = Arc<tokio::sync::Mutex<mpsc::Receiver<Decision>>>;
+
+/// Results that wait for their lines at a time.
+pub(super) const WAITING: usize = 256;
+
+/// Says results.
+#[derive(Clone)]
+pub(super) struct Results {
+    pub(super) journal: Journal,
+    pub(super) model: Arc<Mutex<Model>>,
+    /// Grows with each result.
+    pub(super) news: Arc<watch::Sender<u64>>,
+}
+
+// === impl Results ===
+
+impl Results {
+    /// Notes that a result was appended as this record, and wakes who waits for it.
+    pub(super) fn said(&self, workload: &WorkloadId, result: &Arc<RolloutResult>, seq: u64) {
+        self.model.lock().told(workload, result, seq);
+        self.wake();
+    }
+
+    /// Wakes who waits for a result.
+    pub(super) fn wake(&self) {
+        self.news.send_modify(|news| *news = news.wrapping_add(1));
+    }
+
+    /// Takes decisions, adds what shows them, and says them; ends with their sender.
+    pub(super) async fn run(self, decided: Decisions, append: Append) {
+        let mut decided = decided.lock().await;
+        let mut open = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                decision = decided.recv(), if open.len() < WAITING => match decision {
+                    Some(decision) => {
+                        let results = self.clone();
+                        open.push(async move {
+                            let result = results.complete(&decision).await;
+                            (decision, result)
+                        });
+                    }
+                    None => return,
+                },
+                Some((decision, result)) = open.next() => {
+                    self.say(&decision, &Arc::new(result), &append);
+                }
+            }
+        }
+    }
+
+    /// Says a result, unless something else was said meanwhile.
+    pub(super) fn say(&self, decision: &Decision, result: &Arc<RolloutResult>, append: &Append) {
+        if !self.model.lock().seal(decision, result) {
+            return;
+        }
+        let seq = append(&decision.workload, Entry::Result(result.clone()));
+        self.said(&decision.workload, result, seq);
+    }
+
+    /// Gathers what shows the end of a rollout, for a moment, and gives the result.
+    pub(super) async fn complete(&self, decision: &Decision) -> RolloutResult {
+        let until = Instant::now() + PATIENCE;
+        let (mut seen, mut since) = (0, Instant::now());
+        loop {
+            let result = self.with_lines(decision);
+            let found: usize = result.pods.iter().map(|pod| pod.lines.len()).sum();
+            if found != seen {
+                (seen, since) = (found, Instant::now());
+            }
+            let wanted = decision.sources.iter().any(Option::is_some);
+            let settled = found > 0 && since.elapsed() >= SETTLED;
+            if !wanted || settled || Instant::now() >= until {
+                return result;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn with_lines(&self, decision: &Decision) -> RolloutResult {
+        let mut result = decision.draft.clone();
+        let mut room = RolloutResult::MOST_BYTES;
+        for (blocked, uid) in result.pods.iter_mut().zip(&decision.sources) {
+            let Some(uid) = uid else { continue };
+            blocked.lines = self.last_lines(&decision.workload, blocked, uid, &mut room);
+        }
+        result
+    }
+
+    /// The last lines of the newest attempt that said anything, up to the one that is to blame.
+    fn last_lines(
+        &self,
+        workload: &Arc<WorkloadId>,
+        blocked: &mut Blocked,
+        uid: &str,
+        room: &mut usize,
+    ) -> Vec<String> {
+        let most = blocked.attempt.unwrap_or(u32::MAX);
+        let shelf = self.journal.shelf(workload);
+        let is_ours = |lines: &Lines| {
+            *lines.source.key.uid == *uid
+                && Some(&lines.source.key.container) == blocked.container.as_ref()
+                && lines.source.attempt <= most
+        };
+        // Newest first; the first one tells whose lines are wanted.
+        let attempt = Cell::new(None);
+        let kept = RefCell::new(Vec::new());
+        let wanted = |lines: &Lines, line: &LineMeta| {
+            let newest = attempt.get().unwrap_or(lines.source.attempt);
+            attempt.set(Some(newest));
+            let text = cut(lines.bytes_of(line));
+            let fits = newest == lines.source.attempt && text.len() <= *room;
+            if fits {
+                *room -= text.len();
+                kept.borrow_mut().push(text);
+            }
+            fits
+        };
+        let wanted = RefCell::new(wanted);
+        let mut seqs = Vec::new();
+        let asked = |lines: &Lines, line: &LineMeta| (wanted.borrow_mut())(lines, line);
+        shelf.last_lines(u64::MAX, RolloutResult::MOST_LINES, is_ours, asked, &mut seqs);
+        let attempt = attempt.get();
+        if attempt.is_some() && attempt != blocked.attempt {
+            // How that one ended is not what is known of the newest.
+            (blocked.attempt, blocked.exit_code) = (attempt, None);
+        }
+        let mut kept = kept.into_inner();
+        kept.reverse();
+        kept
+    }
+}
+
+/// A line as a result shows it.
+fn cut(bytes: &[u8]) -> String {
+    // Valid by construction; see `tail::batch`.
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let mut end = text.len().min(RolloutResult::MOST_LINE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+/// The result of a record, if it is one.
+pub(super) fn of(entry: &Entry) -> Option<Arc<RolloutResult>> {
+    match entry {
+        Entry::Result(result) => Some(Arc::clone(result)),
+        _ => None,
+    }
+}

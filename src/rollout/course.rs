@@ -1,0 +1,320 @@
+//! The rollouts of a workload, one after another, and how each ended.
+//!
+//! What holds here: a rollout is known by what was asked for (the object and its template), so scaling
+//! is no new one and a rollback is. Each has a number that no other of this process has; whoever waits
+//! for a result holds the number, and is never told of another rollout's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::ids::{Outcome, RolloutResult, RolloutStatus};
+use crate::time::SECOND;
+
+/// Rollouts of one workload that are remembered (design section 6: the last 20 stay listed).
+pub(super) const KEPT: usize = 20;
+/// Values of `rollcast.dev/deploy` that one rollout remembers: applies that changed nothing.
+const DEPLOYS: usize = 16;
+
+/// What a rollout is about: two that are equal are the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct About {
+    /// The object: one that is deleted and made again is another.
+    pub(super) uid: Arc<str>,
+    /// Its template; `None` for what runs once: a Job, a pod.
+    pub(super) digest: Option<u64>,
+}
+
+/// What is asked for now.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) about: About,
+    /// The workload's own uid.
+    pub(super) owner: &'a Arc<str>,
+    pub(super) generation: i64,
+    /// Annotation `rollcast.dev/deploy`.
+    pub(super) deploy: Option<&'a Arc<str>>,
+    /// Our clock.
+    pub(super) now: i64,
+}
+
+/// One rollout.
+#[derive(Clone, Debug)]
+pub struct Course {
+    /// Which one, in this process.
+    pub number: u64,
+    /// Its last state.
+    pub status: Option<Arc<RolloutStatus>>,
+    /// How it ended.
+    pub result: Option<Arc<RolloutResult>>,
+    /// What was said before, if it recovered.
+    pub before: Option<Arc<RolloutResult>>,
+    /// The sequence number of the record about its end, if there is one.
+    pub told: Option<u64>,
+    about: About,
+    /// The generations at which its template was seen, first and last.
+    generations: (i64, i64),
+    deploys: VecDeque<Arc<str>>,
+    /// It was decided how it ends, and what shows it is being gathered.
+    decided: bool,
+    /// Its end was no news.
+    silent: bool,
+    /// When it was seen first, by our clock.
+    began: i64,
+    /// The best that it ever was, and since when.
+    best: Option<(Best, i64)>,
+    /// It stood still since.
+    rested: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Best {
+    updated: u32,
+    ready: u32,
+    available: u32,
+    old: u32,
+}
+
+/// Which rollout somebody waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pin {
+    /// The one that was asked for when annotation `rollcast.dev/deploy` had this value.
+    pub deploy: Option<String>,
+    /// The one with this revision.
+    pub revision: Option<String>,
+    /// The one of this generation of the workload.
+    pub generation: Option<i64>,
+    /// One that began at this time or later, in nanoseconds since 1970.
+    pub after: Option<i64>,
+    /// One that sets this image.
+    pub image: Option<String>,
+}
+
+/// What a pin leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This one.
+    Course(u64),
+    /// None yet.
+    Waiting,
+    /// One that is not known any more: a newer one began since.
+    Passed,
+}
+
+/// The rollouts of one workload, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Courses {
+    list: VecDeque<Course>,
+    /// The annotation's last value: only one that it takes anew names a rollout.
+    deploy: Option<Arc<str>>,
+    /// The workload's uid: the value of one that was deleted says nothing of the next.
+    owner: Option<Arc<str>>,
+}
+
+// === impl Pin ===
+
+impl Pin {
+    /// Whether it leaves everything open.
+    pub fn is_free(&self) -> bool {
+        *self == Pin::default()
+    }
+
+    fn wants(&self, course: &Course) -> bool {
+        let status = course.status.as_deref();
+        let deploy = |wanted: &String| course.deploys.iter().any(|known| **known == **wanted);
+        let revision = |wanted: &String| {
+            status.is_some_and(|status| status.revision.as_deref() == Some(wanted))
+        };
+        // The API cuts its times to the second.
+        let after = |wanted: i64| {
+            status.and_then(|status| status.started).is_some_and(|it| it + SECOND > wanted)
+        };
+        let image = |wanted: &String| {
+            status.is_some_and(|status| status.images.iter().any(|image| *image.to == **wanted))
+        };
+        self.deploy.as_ref().is_none_or(deploy)
+            && self.revision.as_ref().is_none_or(revision)
+            && self.generation.is_none_or(|wanted| course.has_generation(wanted))
+            && self.after.is_none_or(after)
+            && self.image.as_ref().is_none_or(image)
+    }
+}
+
+// === impl Course ===
+
+impl Course {
+    /// Whether nothing is decided about it yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.result.is_none() && !self.decided
+    }
+
+    /// Whether it ended well.
+    pub fn succeeded(&self) -> bool {
+        self.result.as_ref().is_some_and(|result| result.outcome == Outcome::Succeeded)
+    }
+
+    pub(super) fn decide(&mut self) {
+        self.decided = true;
+    }
+
+    fn has_generation(&self, wanted: i64) -> bool {
+        let (first, last) = self.generations;
+        (first..=last).contains(&wanted)
+    }
+
+    /// When it came on last: our own clock, which restarts and flips of readiness do not set back. `seen`
+    /// is what the API knows of it when it is looked at first.
+    pub(super) fn progressed(&mut self, status: &RolloutStatus, seen: i64, now: i64) -> i64 {
+        let RolloutStatus { updated, ready, available, old, .. } = *status;
+        let is = Best { updated, ready, available, old };
+        let (best, since) = match self.best {
+            None => (is, if self.rested { now } else { seen }),
+            Some((was, since)) => {
+                let best = Best {
+                    updated: was.updated.max(updated),
+                    ready: was.ready.max(ready),
+                    available: was.available.max(available),
+                    old: was.old.min(old),
+                };
+                (best, if best == was && !self.rested { since } else { now })
+            }
+        };
+        (self.best, self.rested) = (Some((best, since)), false);
+        since
+    }
+
+    /// It does not run: its clock stands, and begins anew when it goes on.
+    pub(super) fn rests(&mut self) {
+        self.rested = true;
+    }
+
+    /// How it ended, once that was said, or was no news.
+    pub fn said(&self) -> Option<&Arc<RolloutResult>> {
+        self.result.as_ref().filter(|_| self.told.is_some() || self.silent)
+    }
+
+    /// Its end is no news: no record is made of it.
+    pub(super) fn keep_silent(&mut self) {
+        self.silent = true;
+    }
+
+    /// Whether it is about this object.
+    pub(super) fn is_about(&self, uid: &str) -> bool {
+        *self.about.uid == *uid
+    }
+
+    /// When it was seen first, by our clock.
+    pub(super) fn began(&self) -> i64 {
+        self.began
+    }
+}
+
+// === impl Courses ===
+
+impl Courses {
+    pub(super) fn current(&self) -> Option<&Course> {
+        self.list.back()
+    }
+
+    pub(super) fn current_mut(&mut self) -> Option<&mut Course> {
+        self.list.back_mut()
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Course> {
+        self.list.iter().find(|course| course.number == number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Course> {
+        self.list.iter_mut().find(|course| course.number == number)
+    }
+
+    /// Oldest first.
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &Course> {
+        self.list.iter()
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Course> {
+        self.list.iter_mut()
+    }
+
+    /// Whether what is asked for now is another rollout than the newest known. A run that was known before
+    /// is none: a Job that is kept while a newer one is removed.
+    pub(super) fn is_new(&self, about: &About) -> bool {
+        let known = |course: &Course| course.about == *about;
+        match about.digest {
+            None => !self.list.iter().any(known),
+            Some(_) => !self.current().is_some_and(known),
+        }
+    }
+
+    /// Takes in what is asked for now.
+    pub(super) fn take(&mut self, asked: &Asked<'_>, number: impl FnOnce() -> u64) {
+        if self.owner.as_deref() != Some(&**asked.owner) {
+            self.owner = Some(Arc::clone(asked.owner));
+            self.deploy = None;
+        }
+        if self.is_new(&asked.about) {
+            if self.list.len() == KEPT {
+                self.list.pop_front();
+            }
+            self.list.push_back(Course {
+                number: number(),
+                status: None,
+                result: None,
+                before: None,
+                told: None,
+                about: asked.about.clone(),
+                generations: (asked.generation, asked.generation),
+                deploys: VecDeque::new(),
+                decided: false,
+                silent: false,
+                began: asked.now,
+                best: None,
+                rested: false,
+            });
+        }
+        let Some(course) = self.list.back_mut().filter(|course| course.about == asked.about) else {
+            return;
+        };
+        course.generations.1 = course.generations.1.max(asked.generation);
+        if asked.deploy == self.deploy.as_ref() {
+            return;
+        }
+        self.deploy = asked.deploy.map(Arc::clone);
+        course.deploys.extend(asked.deploy.map(Arc::clone));
+        if course.deploys.len() > DEPLOYS {
+            course.deploys.pop_front();
+        }
+    }
+
+    /// What a pin leads to. The newest that fits counts.
+    pub(super) fn find(&self, pin: &Pin) -> Found {
+        if let Some(course) = self.list.iter().rev().find(|course| pin.wants(course)) {
+            return Found::Course(course.number);
+        }
+        let Some(current) = self.current() else { return Found::Waiting };
+        // No object says which generation changed the template (`truths.md` 14): one that was not seen
+        // may be the running one's, and is never called superseded.
+        let loose = Pin { generation: None, ..pin.clone() };
+        let unseen = pin.generation.is_some_and(|wanted| wanted <= current.generations.1);
+        if unseen && loose.wants(current) {
+            return Found::Course(current.number);
+        }
+        let passed = pin.revision.as_ref().is_some_and(|wanted| is_below(wanted, current));
+        if passed { Found::Passed } else { Found::Waiting }
+    }
+
+    /// Whether a pin by generation leads only by inference to what it leads to.
+    pub(super) fn is_inferred(&self, pin: &Pin, number: u64) -> bool {
+        self.get(number).is_some_and(|course| !pin.wants(course))
+    }
+}
+
+/// Whether a revision came before that of a rollout. Both must be numbers.
+fn is_below(wanted: &str, course: &Course) -> bool {
+    let current = course.status.as_ref().and_then(|status| status.revision.as_deref());
+    let number = |text: &str| text.parse::<u64>().ok();
+    match (number(wanted), current.and_then(number)) {
+        (Some(wanted), Some(current)) => wanted < current,
+        _ => false,
+    }
+}

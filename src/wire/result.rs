@@ -1,0 +1,150 @@
+//! How a rollout ended, as JSON and as text.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::escape::push_plain;
+use super::json;
+use super::stamp::push_clock;
+use crate::ids::{Blocked, Outcome, RolloutResult, WorkloadId};
+use crate::time::rfc3339;
+
+/// The object of the `result` event.
+#[derive(Serialize)]
+pub(super) struct ResultJson<'a> {
+    time: String,
+    outcome: &'static str,
+    workload: String,
+    revision: Option<&'a str>,
+    ready: u32,
+    desired: u32,
+    duration_ms: Option<u64>,
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pinned: Option<&'static str>,
+    message: &'a str,
+    pods: Vec<BlockedJson<'a>>,
+    events: Vec<json::Event<'a>>,
+}
+
+#[derive(Serialize)]
+struct BlockedJson<'a> {
+    pod: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    lines: &'a [String],
+}
+
+/// The object of the `result` event, which `GET …/verdict` answers with too.
+pub fn result_json(workload: &WorkloadId, result: &RolloutResult) -> Vec<u8> {
+    json::to_json(&json(workload, result))
+}
+
+pub(super) fn json<'a>(workload: &WorkloadId, result: &'a RolloutResult) -> ResultJson<'a> {
+    ResultJson {
+        time: rfc3339(result.time),
+        outcome: result.outcome.as_str(),
+        workload: workload.to_string(),
+        revision: result.revision.as_deref(),
+        ready: result.ready,
+        desired: result.desired,
+        duration_ms: result.duration_ms,
+        reason: result.reason.map(crate::ids::Reason::as_str),
+        pinned: result.inferred.then_some("inferred"),
+        message: &result.message,
+        pods: result.pods.iter().map(blocked).collect(),
+        events: result.events.iter().map(|event| json::event(event, false)).collect(),
+    }
+}
+
+fn blocked(blocked: &Blocked) -> BlockedJson<'_> {
+    BlockedJson {
+        pod: &blocked.pod,
+        container: blocked.container.as_deref(),
+        attempt: blocked.attempt,
+        exit_code: blocked.exit_code,
+        lines: &blocked.lines,
+    }
+}
+
+// Writes into a Vec cannot fail, so their results are dropped throughout.
+
+/// What people read at the end of a rollout, and last the line that programs read. Everything that a
+/// pod or a controller said is indented, so that it cannot be taken for that line.
+pub(super) fn text(out: &mut Vec<u8>, workload: &WorkloadId, result: &RolloutResult) {
+    out.push(b'\n');
+    out.extend_from_slice(headline(result.outcome).as_bytes());
+    if let Some(duration) = result.duration_ms {
+        out.extend_from_slice(b" after ");
+        out.extend_from_slice(json::span(duration / 1000).as_bytes());
+    }
+    if !result.message.is_empty() {
+        out.extend_from_slice(b": ");
+        push_plain(out, &result.message);
+    }
+    out.push(b'\n');
+    if !result.events.is_empty() {
+        out.extend_from_slice(b"events:\n");
+    }
+    for event in &result.events {
+        out.extend_from_slice(b"  ");
+        push_clock(out, event.time);
+        let kind = if event.warning { "Warning" } else { "Normal" };
+        let _ = write!(out, "  {kind}  ");
+        for part in [&event.reason, &event.object_name] {
+            push_plain(out, part);
+            out.extend_from_slice(b"  ");
+        }
+        push_plain(out, &event.message);
+        if event.count > 1 {
+            let _ = write!(out, " (x{})", event.count);
+        }
+        out.push(b'\n');
+    }
+    for pod in result.pods.iter().filter(|pod| !pod.lines.is_empty()) {
+        out.extend_from_slice(b"last lines of ");
+        push_plain(out, &pod.pod);
+        if let Some(container) = &pod.container {
+            out.push(b'/');
+            push_plain(out, container);
+        }
+        if let Some(attempt) = pod.attempt {
+            let _ = write!(out, ", attempt {attempt}");
+        }
+        out.extend_from_slice(b":\n");
+        for line in &pod.lines {
+            out.extend_from_slice(b"  ");
+            push_plain(out, line);
+            out.push(b'\n');
+        }
+    }
+    let _ = write!(out, "RESULT outcome={} rollout={workload}", result.outcome.as_str());
+    if let Some(revision) = &result.revision {
+        out.extend_from_slice(b" revision=");
+        push_plain(out, revision);
+    }
+    let _ = write!(out, " ready={}/{}", result.ready, result.desired);
+    if let Some(duration) = result.duration_ms {
+        let _ = write!(out, " duration={}s", duration / 1000);
+    }
+    if let Some(reason) = result.reason {
+        let _ = write!(out, " reason={}", reason.as_str());
+    }
+    out.push(b'\n');
+}
+
+fn headline(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "SUCCEEDED",
+        Outcome::Failed => "FAILED",
+        Outcome::TimedOut => "TIMED OUT",
+        Outcome::Superseded => "SUPERSEDED",
+        Outcome::Deleted => "DELETED",
+        Outcome::Unknown => "UNKNOWN",
+    }
+}
