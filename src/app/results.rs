@@ -133,23 +133,22 @@ impl Results {
                 && lines.source.attempt <= most
         };
         // Newest first; the first one tells whose lines are wanted.
-        let attempt = Cell::new(None);
+        let (attempt, left) = (Cell::new(None), Cell::new(*room));
         let kept = RefCell::new(Vec::new());
         let wanted = |lines: &Lines, line: &LineMeta| {
             let newest = attempt.get().unwrap_or(lines.source.attempt);
             attempt.set(Some(newest));
             let text = cut(lines.bytes_of(line));
-            let fits = newest == lines.source.attempt && text.len() <= *room;
+            let fits = newest == lines.source.attempt && text.len() <= left.get();
             if fits {
-                *room -= text.len();
+                left.set(left.get() - text.len());
                 kept.borrow_mut().push(text);
             }
             fits
         };
-        let wanted = RefCell::new(wanted);
         let mut seqs = Vec::new();
-        let asked = |lines: &Lines, line: &LineMeta| (wanted.borrow_mut())(lines, line);
-        shelf.last_lines(u64::MAX, RolloutResult::MOST_LINES, is_ours, asked, &mut seqs);
+        shelf.last_lines(u64::MAX, RolloutResult::MOST_LINES, is_ours, wanted, &mut seqs);
+        *room = left.get();
         let attempt = attempt.get();
         if attempt.is_some() && attempt != blocked.attempt {
             // How that one ended is not what is known of the newest.

@@ -110,7 +110,8 @@ impl Waiter {
                 Found::Course(number) => self.course = Some(number),
                 Found::Passed => return Some(self.made_up(model, Outcome::Superseded)),
                 Found::Waiting => {
-                    let late = self.pin.after.is_some_and(|after| after + NO_ROLLOUT < time::now());
+                    let limit = self.pin.after.map(|after| after.saturating_add(NO_ROLLOUT));
+                    let late = limit.is_some_and(|limit| limit < time::now());
                     return late.then(|| self.made_up(model, Outcome::Unknown));
                 }
             }

@@ -126,7 +126,9 @@ impl Pin {
         };
         // The API cuts its times to the second.
         let after = |wanted: i64| {
-            status.and_then(|status| status.started).is_some_and(|it| it + SECOND > wanted)
+            status
+                .and_then(|status| status.started)
+                .is_some_and(|it| it.saturating_add(SECOND) > wanted)
         };
         let image = |wanted: &String| {
             status.is_some_and(|status| status.images.iter().any(|image| *image.to == **wanted))

@@ -162,7 +162,7 @@ fn due(blocker: &Blocker, case: &Case<'_>, loops: bool, graces: &Graces) -> Opti
 /// that were restarted before.
 fn crashes_again(pod: &PodEntry, began: i64, most: u32) -> bool {
     // The API cuts its times to the second.
-    pod.created + SECOND > began
+    pod.created.saturating_add(SECOND) > began
         && pod.containers.iter().any(|container| {
             let ended = match &container.state {
                 ContainerRun::Terminated(ended) => Some(&**ended),

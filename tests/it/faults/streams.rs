@@ -132,10 +132,9 @@ fn one_follow_that_hangs_among_busy_ones_is_given_up() {
             let pod = rig.random.choice(&pods).expect("there are pods").name.clone();
             let path = format!("{}?tail=0&pod={pod}", crate::world::STREAM);
             let watch = rig.viewer("watch", &path, Manners::default());
-            let only = Some(pod.clone());
             rig.wait(2.0).await;
             let hung = rig.sim.disturb(&Match::follow(&pod), &Effect::Hang(0));
-            assert_eq!(hung, 1, "seed {seed}: only {only:?} is to hang");
+            assert_eq!(hung, 1, "seed {seed}: only {pod} is to hang");
             rig.wait(1.0).await;
             let before = watch.look(Transcript::lines);
             rig.wait(29.0).await;
