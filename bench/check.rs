@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rollcast::sim::read_numbered;
 
+use crate::cluster::BINARY;
+
 /// Of so many lines one has its checksum computed; the number of each is read.
 const CHECKSUM_EVERY: u64 = 64;
 
@@ -67,6 +69,11 @@ impl Check {
 
 /// Whether this is the line with that number.
 pub fn right(line: &[u8], number: u64) -> bool {
+    let mut words = line.splitn(3, |byte| *byte == b' ');
+    if words.next() == Some(BINARY.as_bytes()) {
+        let read = words.next().and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
+        return read == Some(number);
+    }
     if number.is_multiple_of(CHECKSUM_EVERY) {
         return read_numbered(line).is_some_and(|read| read.number == number);
     }

@@ -1,10 +1,13 @@
 //! The simulated cluster as a process, over TCP.
 
+use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rollcast::http::serve::listen;
 use rollcast::sim::{
-    Container, Deployment, Numbers, Output, Program, Resource, Sim, SimOptions, Template,
+    Container, Deployment, Line, Make, Numbers, Output, Program, Resource, Sim, SimOptions,
+    Template,
 };
 use rollcast::time;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +22,8 @@ pub const NAMESPACE: &str = "bench";
 pub const CONTAINER: &str = "app";
 /// Text of a line in bytes; the mean of the container logs that the studies used.
 pub const LINE: usize = 169;
+/// How a line that is no text begins; its number follows.
+pub const BINARY: &str = "B1";
 /// Large enough that nothing is rotated: rotation under load loses lines by Kubernetes' own doing.
 const FILE: usize = 3 << 30;
 
@@ -39,6 +44,8 @@ pub struct Writers {
     pub rate: f64,
     /// Lines of each pod in all.
     pub lines: u64,
+    /// They are followed by bytes that are no text, as a program writes that prints what is binary.
+    pub binary: bool,
 }
 
 impl Cluster {
@@ -51,8 +58,8 @@ impl Cluster {
             format!("count={}", writers.len()),
         ];
         for (at, one) in writers.iter().enumerate() {
-            let Writers { name, pods, rate, lines } = one;
-            args.push(format!("{at}={name},{pods},{rate},{lines}"));
+            let Writers { name, pods, rate, lines, binary } = one;
+            args.push(format!("{at}={name},{pods},{rate},{lines},{binary}"));
         }
         let mut role = Role::start("cluster", &args)?;
         let port: u16 = role.hear("listens")?.parse()?;
@@ -103,8 +110,12 @@ pub async fn run(args: &Args) -> Outcome {
     for at in 0..args.get("count", 0) {
         let word = args.word(&format!("{at}"));
         let fields: Vec<&str> = word.split(',').collect();
-        let [name, pods, rate, lines] = fields[..] else { return Err("bad writers".into()) };
-        sim.apply(writers(name, pods.parse()?, rate.parse()?, lines.parse()?));
+        let [name, pods, rate, lines, binary] = fields[..] else {
+            return Err("bad writers".into());
+        };
+        let (pods, rate, lines, binary) =
+            (pods.parse()?, rate.parse()?, lines.parse()?, binary.parse()?);
+        sim.apply(writers(name, pods, rate, lines, binary));
     }
     if !past.is_zero() {
         sim.fast_forward(past);
@@ -135,7 +146,21 @@ pub async fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
-fn writers(name: &str, pods: u32, rate: f64, lines: u64) -> Deployment {
+fn writers(name: &str, pods: u32, rate: f64, lines: u64, binary: bool) -> Deployment {
+    let make: Make = Arc::new(|line: &mut Line<'_>| {
+        let _ = write!(line.text, "{BINARY} {} ", line.number);
+        // Every byte but the one that ends a line.
+        line.text.resize_with(LINE, || match line.rng.u8(..) {
+            b'\n' => 0,
+            byte => byte,
+        });
+    });
+    if binary {
+        let output = vec![Output::Made { rate, lines: Some(lines), make }];
+        let program = Program { output, ..Program::default() };
+        let template = Template::new([Container::new(CONTAINER, "bench/writer:1", program)]);
+        return Deployment::new(NAMESPACE, name, pods, template);
+    }
     let numbers =
         Numbers { length: (LINE, LINE), lines: Some(lines), ..Numbers::new("bench", rate) };
     let output = if rate > 0.0 { vec![Output::Numbered(numbers)] } else { Vec::new() };

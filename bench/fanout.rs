@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
 fn once(who: Who, window: u64, length: f64) -> Outcome<Took> {
     let lines = (RATE * (window + 3) as f64) as u64;
     let mut cluster = Cluster::start(
-        &[Writers { name: "web", pods: 0, rate: RATE, lines }],
+        &[Writers { name: "web", pods: 0, rate: RATE, lines, binary: false }],
         TICK,
         Duration::ZERO,
     )?;

@@ -37,9 +37,21 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
 }
 
 fn catching_up(repeats: usize) -> Outcome<Vec<Row>> {
-    let one = Writers { name: "one", pods: 1, rate: BACKLOG as f64 / 30.0, lines: BACKLOG };
+    let one = Writers {
+        name: "one",
+        pods: 1,
+        rate: BACKLOG as f64 / 30.0,
+        lines: BACKLOG,
+        binary: false,
+    };
     let each = BACKLOG / u64::from(FOLLOWERS);
-    let many = Writers { name: "many", pods: FOLLOWERS, rate: each as f64 / 30.0, lines: each };
+    let many = Writers {
+        name: "many",
+        pods: FOLLOWERS,
+        rate: each as f64 / 30.0,
+        lines: each,
+        binary: false,
+    };
     let mut cluster = Cluster::start(&[one, many], TICK, PAST)?;
     let mut rows = Vec::new();
     for writers in [one, many] {
@@ -99,7 +111,7 @@ fn checked(reader: &mut Role, wanted: u64) -> Outcome {
 
 fn steady(window: u64) -> Outcome<Row> {
     let lines = (RATE * (window + 8) as f64) as u64;
-    let writers = Writers { name: "live", pods: 0, rate: RATE, lines };
+    let writers = Writers { name: "live", pods: 0, rate: RATE, lines, binary: false };
     let mut cluster = Cluster::start(&[writers], TICK, Duration::ZERO)?;
     let total = lines * u64::from(FOLLOWERS);
     let mut args = cluster.args();

@@ -300,7 +300,10 @@ impl Parser {
 
     /// Whether it is a numbered line of a log.
     fn data(&mut self, data: &[u8], now: i64, board: &Board) -> bool {
-        let Some(start) = memchr::memmem::find(data, b"W1 ") else { return false };
+        // What is no text may contain anything, so it is known by where it begins.
+        let binary = memchr::memmem::find(data, b"\"text\":\"B1 ").map(|at| at + 8);
+        let numbered = || memchr::memmem::find(data, b"W1 ");
+        let Some(start) = binary.or_else(numbered) else { return false };
         if !board.checking {
             return true;
         }
@@ -310,7 +313,8 @@ impl Parser {
         self.delays.extend(noted.map(|(time, _)| now - time));
         let text = &data[start..];
         let text = &text[..memchr::memchr(b'"', text).unwrap_or(text.len())];
-        let source = text.split(|byte| *byte == b' ').nth(2).unwrap_or_default();
+        let source = text.split(|byte| *byte == b' ').nth(2).filter(|_| binary.is_none());
+        let source = source.unwrap_or_default();
         if let Some(next) = self.next.get_mut(source) {
             board.wrong.fetch_add(u64::from(!right(text, *next)), Ordering::Relaxed);
             *next += 1;

@@ -6,6 +6,7 @@
 //! ends with an error.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench speaks to whoever runs it")]
 
+mod binary;
 mod check;
 mod cluster;
 mod fanout;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Some("memory") => memory::run(&args).map(|rows| report::print(&rows)),
         Some("through") => through::run(&args).map(|rows| report::print(&rows)),
         Some("replay") => replay::run(&args).map(|rows| report::print(&rows)),
+        Some("binary") => binary::run(&args).map(|rows| report::print(&rows)),
         Some("slow") => slow::run(&args).map(|rows| report::print(&rows)),
         Some("role-cluster") => process::block_on(cluster::run(&args)),
         Some("role-ours") => process::block_on(tails::ours(&args)),
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
         Some("role-replay") => process::block_on(replay::client(&args)),
         Some("role-index") => process::block_on(memory::index(&args)),
         Some(other) => {
-            let known = "all, ingest, fanout, memory, through, replay or slow";
+            let known = "all, ingest, fanout, memory, through, replay, slow or binary";
             Err(format!("unknown word {other}: expected {known}").into())
         }
     };

@@ -26,7 +26,8 @@ pub fn run(_: &Args) -> Outcome<Vec<Row>> {
     // Long ago, so that everything runs and nothing changes any more.
     let past = Duration::from_secs(120);
     let names: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    let writers = names.map(|name| Writers { name, pods: PODS / 10, rate: 0.0, lines: 0 });
+    let writers =
+        names.map(|name| Writers { name, pods: PODS / 10, rate: 0.0, lines: 0, binary: false });
     let full = Cluster::start(&writers, tick, past)?;
     let empty = Cluster::start(&[], tick, Duration::ZERO)?;
     let mut role = Role::start("index", &full.args())?;

@@ -35,7 +35,8 @@ const PATH: &str = "/api/v1/namespaces/bench/deployment/web/stream";
 pub fn run(args: &Args) -> Outcome<Vec<Row>> {
     let repeats = args.get("repeats", 3);
     let each = LINES / u64::from(PODS);
-    let writers = Writers { name: "web", pods: PODS, rate: each as f64 / 30.0, lines: each };
+    let writers =
+        Writers { name: "web", pods: PODS, rate: each as f64 / 30.0, lines: each, binary: false };
     let cluster = Cluster::start(&[writers], TICK, PAST)?;
     let options = [&JOURNAL[..], &["--backfill-lines", "1000000"]].concat();
     let server = serve_with(&cluster, &options)?;

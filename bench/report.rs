@@ -6,7 +6,7 @@ use std::process::Command;
 use rollcast::time;
 
 use crate::process::{Args, complain, say};
-use crate::{Outcome, fanout, ingest, memory, replay, slow, through};
+use crate::{Outcome, binary, fanout, ingest, memory, replay, slow, through};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -83,6 +83,7 @@ pub fn all(args: &Args) -> Outcome {
         ("through", through::run),
         ("replay", replay::run),
         ("slow", slow::run),
+        ("binary", binary::run),
     ] {
         complain(&format!("{name} …"));
         rows.extend(bench(args)?);

@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
 
 fn once((slow, still): (u32, u32), window: u64) -> Outcome<Took> {
     let lines = (RATE * (window + 3) as f64) as u64;
-    let writers = Writers { name: "web", pods: 0, rate: RATE, lines };
+    let writers = Writers { name: "web", pods: 0, rate: RATE, lines, binary: false };
     let mut cluster = Cluster::start(&[writers], TICK, Duration::ZERO)?;
     let server = serve(&cluster)?;
     let args = [

@@ -24,7 +24,7 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
     let minute: u64 = args.get("minute", 60);
     let lines = (RATE * (minute + AROUND) as f64) as u64;
     let total = lines * u64::from(PODS);
-    let writers = Writers { name: "web", pods: 0, rate: RATE, lines };
+    let writers = Writers { name: "web", pods: 0, rate: RATE, lines, binary: false };
     let mut cluster = Cluster::start(&[writers], TICK, Duration::ZERO)?;
     let server = serve_with(&cluster, &LIMITS)?;
     let args = [

@@ -9,6 +9,7 @@ mod sources;
 mod stall;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -340,7 +341,7 @@ impl Server {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::trace!(%error, "connection ended");
+                        self.ended(&*error, &heads, peer);
                     }
                     return;
                 }
@@ -358,6 +359,38 @@ impl Server {
             }
         }
     }
+}
+
+impl Server {
+    /// Counts a connection that ended for one of our bounds; others end all the time.
+    fn ended(&self, error: &(dyn Error + 'static), heads: &Heads, peer: SocketAddr) {
+        tracing::trace!(error, "connection ended");
+        if let (Some(limit), Some(metrics)) = (bound_of(error, heads), &self.metrics) {
+            LimitReached { limit, who: &peer.ip() }.emit(metrics);
+        }
+    }
+}
+
+/// For which of our bounds hyper ended a connection, if for one.
+fn bound_of(error: &(dyn Error + 'static), heads: &Heads) -> Option<&'static str> {
+    let mut next = Some(error);
+    std::iter::from_fn(|| {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+    .find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let calm = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+            return (calm && error.is_library()).then_some("http2_flood");
+        }
+        let timeout = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout);
+        match timeout {
+            true if heads.is_idle() => Some("idle_connection"),
+            true if heads.is_http2() => Some("http2_ping"),
+            _ => None,
+        }
+    })
 }
 
 /// Counts an open connection until it is dropped, also by a panic.

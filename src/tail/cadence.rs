@@ -13,21 +13,26 @@ const MOST: Duration = Duration::from_secs(300);
 /// And one with pauses after so many times the longest that it had lately.
 const TIMES_LONGEST: u32 = 4;
 
-/// How a follow used to bring what it brought.
-#[derive(Clone, Copy, Debug)]
+/// How a log used to bring what it brought. It outlives a stream: one that was busy is busy when it is
+/// opened again.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cadence {
     /// The longest silence lately; `None` before there was any.
     longest: Option<Duration>,
-    /// Between three quarters and five quarters: not all look at once.
-    jitter: f64,
 }
 
 // === impl Cadence ===
 
 impl Cadence {
-    /// Nothing came yet. `random` is between 0 and 1.
-    pub(super) fn new(random: f64) -> Self {
-        Cadence { longest: None, jitter: 0.75 + random / 2.0 }
+    /// Of a log with these stamps, as far as they are known.
+    pub(super) fn of(stamps: impl Iterator<Item = i64>) -> Self {
+        let (mut cadence, mut last) = (Cadence::default(), None);
+        for stamp in stamps {
+            let pause = stamp.saturating_sub(last.replace(stamp).unwrap_or(stamp));
+            // What was set back says nothing.
+            cadence.came(Duration::from_nanos(u64::try_from(pause).unwrap_or_default()));
+        }
+        cadence
     }
 
     /// Something came live after so long a silence.
@@ -41,10 +46,11 @@ impl Cadence {
         self.longest = self.longest.map(|longest| longest.max(silence));
     }
 
-    /// After which silence to look.
-    pub(super) fn patience(&self) -> Duration {
-        let usual = self.longest.map_or(MOST, |longest| longest * TIMES_LONGEST);
-        usual.clamp(LEAST, MOST).mul_f64(self.jitter)
+    /// After which silence to look; `random`, between 0 and 1, spreads the looks of many, by a quarter
+    /// to either side.
+    pub(super) fn patience(&self, random: f64) -> Duration {
+        let usual = self.longest.map_or(MOST, |longest| longest.saturating_mul(TIMES_LONGEST));
+        usual.clamp(LEAST, MOST).mul_f64(0.75 + random / 2.0)
     }
 }
 
@@ -54,27 +60,36 @@ mod tests {
 
     #[test]
     fn a_busy_log_is_looked_at_soon_and_one_with_pauses_later() {
-        let mut cadence = Cadence::new(0.5);
-        assert_eq!(cadence.patience(), MOST, "nothing is known of it");
+        let mut cadence = Cadence::default();
+        assert_eq!(cadence.patience(0.5), MOST, "nothing is known of it");
         for _ in 0..100 {
             cadence.came(Duration::from_millis(20));
         }
-        assert_eq!(cadence.patience(), LEAST);
+        assert_eq!(cadence.patience(0.5), LEAST);
         cadence.came(Duration::from_secs(20));
-        assert_eq!(cadence.patience(), Duration::from_secs(80));
+        assert_eq!(cadence.patience(0.5), Duration::from_secs(80));
         for _ in 0..100 {
             cadence.came(Duration::from_millis(20));
         }
-        assert_eq!(cadence.patience(), LEAST, "that was long ago");
+        assert_eq!(cadence.patience(0.5), LEAST, "that was long ago");
+    }
+
+    #[test]
+    fn a_log_that_was_busy_before_is_looked_at_soon() {
+        let second = 1_000_000_000;
+        assert_eq!(Cadence::of([].into_iter()).patience(0.5), MOST);
+        assert_eq!(Cadence::of([1, 2, 3].into_iter()).patience(0.5), LEAST);
+        let paused = Cadence::of([0, 20 * second, 19 * second, 21 * second].into_iter());
+        assert_eq!(paused.patience(0.5).as_secs(), 70);
     }
 
     #[test]
     fn each_true_silence_makes_the_next_look_come_later() {
-        let mut cadence = Cadence::new(0.5);
+        let mut cadence = Cadence::default();
         cadence.came(Duration::ZERO);
         let (mut silent, mut looks) = (Duration::ZERO, 0);
         while silent < Duration::from_secs(3600) {
-            silent += cadence.patience();
+            silent += cadence.patience(0.5);
             cadence.was_quiet(silent);
             looks += 1;
         }

@@ -84,6 +84,8 @@ pub(super) struct Follower {
     pub(super) heard_unreachable: bool,
     /// A replay stopped before its anchor, and was asked for again.
     pub(super) impatient: bool,
+    /// The word that was said for a clock of its node that differs from ours.
+    pub(super) skew: Option<&'static str>,
     /// Where the backlog meets those of the logs that were opened with this one.
     pub(super) merge: Option<Place>,
     pub(super) random: fastrand::Rng,
@@ -190,7 +192,7 @@ impl Follower {
             self.begin(&request, head);
         }
         if !again || self.said_waiting || self.level.seen().state != SourceState::Following {
-            self.tell(SourceState::Following, None, None);
+            self.tell(SourceState::Following, None, self.skew);
         }
         self.said_waiting = false;
         let head = if self.memory.from_start == Some(true) { Head::Whole } else { head };

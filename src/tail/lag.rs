@@ -20,6 +20,19 @@ const HOLE: i64 = SECOND;
 /// and a file that was skipped held many lines.
 const USUAL: i64 = 16;
 
+/// A node's clock is ahead of ours if a line comes so long before the time that it says. Less does not
+/// change the order in which people read two logs.
+const AHEAD: i64 = 2 * SECOND;
+/// It is behind ours, or the lines take as long to reach us, if none of so many came sooner after its
+/// time, ...
+const LATE: i64 = 5 * SECOND;
+/// ... over so long: what was held up meanwhile, in a stall, comes late too.
+const LATE_FOR: i64 = 30 * SECOND;
+
+/// A backlog comes faster than it was written, so its lag melts. One that did not melt by half of this
+/// within this is the present, whatever the node's clock says.
+const MELTS: i64 = 2 * SECOND;
+
 /// How one stream lags.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lag {
@@ -32,6 +45,12 @@ pub(super) struct Lag {
     behind: bool,
     /// Up to this stamp nothing was skipped.
     vouched: i64,
+    /// When the first line came live, by our clock, and when the last did.
+    first_came: i64,
+    last_came: i64,
+    /// Before it is live: when the lag was looked at, and how much it was.
+    melting: Option<(i64, i64)>,
+    present: bool,
 }
 
 // === impl Lag ===
@@ -46,6 +65,10 @@ impl Lag {
             usual: 0,
             behind: false,
             vouched: i64::MIN,
+            first_came: i64::MAX,
+            last_came: i64::MIN,
+            melting: None,
+            present: false,
         }
     }
 
@@ -54,20 +77,49 @@ impl Lag {
         self.live = true;
     }
 
+    /// The backlog has been read, though its lines may look old: they come as they are written.
+    pub(super) fn is_present(&self) -> bool {
+        self.present
+    }
+
+    /// Takes a line of the backlog.
+    fn melt(&mut self, now: i64, time: i64) {
+        let lag = now.saturating_sub(time);
+        let (since, before) = *self.melting.get_or_insert((now, lag));
+        if now.saturating_sub(since) >= MELTS {
+            self.present = before.saturating_sub(lag) < MELTS / 2;
+            self.melting = Some((now, lag));
+        }
+    }
+
     /// How much later by our clock the promptest line came than it says; `None` before there was one.
     pub(super) fn least(&self) -> Option<i64> {
         (self.least != i64::MAX).then_some(self.least)
     }
 
+    /// A machine's word for a clock that differs from ours by so much that lines of two nodes do not
+    /// stand in the order in which they were written; `None` if it does not, or that is not known.
+    pub(super) fn skew(&self) -> Option<&'static str> {
+        let least = self.least()?;
+        let long = self.last_came.saturating_sub(self.first_came) >= LATE_FOR;
+        match least {
+            least if least <= -AHEAD => Some("clock_ahead"),
+            least if least >= LATE && long => Some("clock_behind"),
+            _ => None,
+        }
+    }
+
     /// Takes the next line; whether it jumps out of a lag.
     pub(super) fn jumps(&mut self, now: i64, time: i64) -> bool {
         if !self.live {
+            self.melt(now, time);
             return false;
         }
         let pause = time.saturating_sub(self.last);
         let hole = pause > HOLE.max(self.usual.saturating_mul(USUAL));
         let jumps = self.behind && hole && time > self.vouched;
         let lag = now.saturating_sub(time);
+        (self.first_came, self.last_came) = (self.first_came.min(now), now);
         self.least = self.least.min(lag);
         self.behind = lag - self.least > BEHIND;
         // Not the pause before the first line, and a clock that is set back says nothing.
@@ -107,6 +159,52 @@ mod tests {
                 assert!(!lag.jumps(at * SECOND + skew, at * SECOND), "{skew} {at}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_that_differs_is_known_by_lines_that_come_too_soon_or_never_soon() {
+        for (late, word) in [
+            (-600, Some("clock_ahead")),
+            (-1, None),
+            (0, None),
+            (4, None),
+            (600, Some("clock_behind")),
+        ] {
+            let mut lag = live();
+            assert_eq!(lag.skew(), None);
+            for at in 0..40 {
+                lag.jumps((at + late) * SECOND, at * SECOND);
+            }
+            assert_eq!(lag.skew(), word, "{late}");
+        }
+    }
+
+    #[test]
+    fn a_backlog_is_over_when_its_lag_does_not_melt_any_more() {
+        let mut lag = Lag::new();
+        // Ten minutes behind, read at ten times the speed at which it was written.
+        for at in 0..600 {
+            lag.jumps((600 + at / 10) * SECOND, at * SECOND);
+            assert!(!lag.is_present(), "{at}");
+        }
+        for at in 0..4 {
+            lag.jumps((660 + at) * SECOND, (600 + at) * SECOND);
+        }
+        assert!(lag.is_present());
+    }
+
+    #[test]
+    fn lines_that_are_late_for_a_while_say_nothing_of_the_clock() {
+        let mut lag = live();
+        for at in 0..20 {
+            lag.jumps((at + 60) * SECOND, at * SECOND);
+        }
+        assert_eq!(lag.skew(), None, "a backlog after an outage");
+        lag.jumps(81 * SECOND, 81 * SECOND);
+        for at in 0..100 {
+            lag.jumps((100 + at) * SECOND, 90 * SECOND);
+        }
+        assert_eq!(lag.skew(), None, "one came in time");
     }
 
     #[test]

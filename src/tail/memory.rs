@@ -2,6 +2,7 @@
 
 use super::align::Fingerprint;
 use super::batch::Batch;
+use super::cadence::Cadence;
 use super::clean::CleanEnd;
 use super::reading::{Desk, Said};
 use super::standing::Standing;
@@ -32,6 +33,8 @@ pub(super) struct Memory {
     pub(super) owed: bool,
     /// Nobody has found yet where that process stopped.
     pub(super) unproven: bool,
+    /// How it used to bring its lines.
+    pub(super) cadence: Cadence,
     /// Somebody read it who may come back for the rest.
     pub(super) viewed: bool,
 }

@@ -232,6 +232,16 @@ impl Reading {
         self.lag.least()
     }
 
+    /// Lines come as they are written, however old they look.
+    pub(super) fn is_present(&self) -> bool {
+        self.lag.is_present()
+    }
+
+    /// A machine's word for a clock of its node that differs much from ours.
+    pub(super) fn skew(&self) -> Option<&'static str> {
+        self.lag.skew()
+    }
+
     /// Lines are held until their owner has an answer to this.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         self.doubt

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::align::{Fingerprint, MAX_MARKS, Mark};
+use super::cadence::Cadence;
 use super::memory::Memory;
 use crate::ids::{LineMeta, Lines, Source};
 
@@ -50,6 +51,7 @@ impl Restored {
             ended,
             inherited: true,
             unproven: known && !ended,
+            cadence: Cadence::of(self.lines().map(|(_, line)| line.time)),
             viewed: matches!(self.left, Left::Open | Left::Followed),
             ..Memory::default()
         }

@@ -37,7 +37,7 @@ pub struct SourceStatus {
 pub struct TailStatus {
     /// Followers that run.
     pub followers: usize,
-    /// Followers that run, by what they do: `following`, or why they wait.
+    /// Followers that run, by what they do: `following`, or what is odd about it, or why they wait.
     pub states: BTreeMap<&'static str, usize>,
     /// Sources that are wanted and have no place.
     pub waiting_for_budget: usize,
@@ -128,7 +128,7 @@ impl Tail {
         for running in state.followers.values() {
             let seen = running.level.seen();
             let word = match seen.state {
-                SourceState::Following => "following",
+                SourceState::Following => seen.reason.unwrap_or("following"),
                 SourceState::Ended => "ended",
                 SourceState::Waiting => seen.reason.unwrap_or("opening"),
             };

@@ -7,7 +7,6 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, FULL};
-use super::cadence::Cadence;
 use super::clean::CleanEnd;
 use super::follower::{Follower, PATIENCE, State};
 use super::nodes::ON_ITS_WAY;
@@ -82,18 +81,18 @@ impl Follower {
         // When lines began to wait for their anchor, when bytes came last, and since when their absence
         // is not to be looked into.
         let (mut waits, mut came, mut looked) = (None, Instant::now(), Instant::now());
-        let mut cadence = Cadence::new(self.random.f64());
+        let random = self.random.f64();
         // A line is stored that did not come: it may be on its way until `later`.
         let (mut doubted, mut later) = (false, looked);
         let end = loop {
             waits = stream.reading.waits().then(|| waits.unwrap_or_else(Instant::now));
-            let usual = (came.max(looked) + cadence.patience()).max(later);
+            let usual = (came.max(looked) + self.memory.cadence.patience(random)).max(later);
             let quiet = if doubted { later } else { usual };
             let next = self.next(&mut stream, waits, (came, quiet)).await;
             match next {
                 Next::Chunk(chunk) => {
                     if stream.live {
-                        cadence.came(came.elapsed());
+                        self.memory.cadence.came(came.elapsed());
                     }
                     (came, doubted) = (Instant::now(), false);
                     self.take(&mut stream, &chunk, &mut batch);
@@ -120,7 +119,7 @@ impl Follower {
                     if look.is_none() {
                         later = Instant::now() + LOOK_LATER;
                     } else if self.is_really_quiet(stream.since).await {
-                        cadence.was_quiet(came.elapsed());
+                        self.memory.cadence.was_quiet(came.elapsed());
                         (looked, doubted) = (Instant::now(), false);
                     } else if doubted || self.everything {
                         break End::Again;
@@ -148,6 +147,7 @@ impl Follower {
             // While something else was waited for, nothing could come.
             came += began.elapsed();
             self.note_proof(&stream.reading);
+            self.note_skew(&stream);
         };
         self.memory.late = stream.reading.late().or(self.memory.late);
         let ended = CleanEnd::now(came.elapsed(), self.memory.late);
@@ -223,8 +223,19 @@ impl Follower {
             self.flush(batch);
         }
         let newest = self.memory.fingerprint.last_time();
-        if !stream.live && newest.is_some_and(|newest| newest >= stream.opened) {
+        let fresh = newest.is_some_and(|newest| newest >= stream.opened);
+        if !stream.live && (fresh || stream.reading.is_present()) {
             self.go_live(stream);
+        }
+    }
+
+    /// Says, once, that the clock of its node differs from ours: the order of lines between two nodes is
+    /// not that of events then.
+    fn note_skew(&mut self, stream: &Stream) {
+        let skew = stream.reading.skew();
+        if stream.live && skew.is_some() && skew != self.skew {
+            self.skew = skew;
+            self.tell(SourceState::Following, None, skew);
         }
     }
 

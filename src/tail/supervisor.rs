@@ -337,6 +337,7 @@ impl Tail {
             was_unreachable: false,
             heard_unreachable: false,
             impatient: false,
+            skew: None,
             random: fastrand::Rng::with_seed(self.inner.options.seed ^ state.started),
             backoff: Duration::ZERO,
         };

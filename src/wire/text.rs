@@ -131,6 +131,20 @@ pub(super) fn event(out: &mut Vec<u8>, event: &KubeEvent) {
     out.push(b'\n');
 }
 
+/// What is wrong with the clock of a source's node, for people.
+fn clock_words(reason: &str) -> Option<&'static [u8]> {
+    match reason {
+        "clock_ahead" => {
+            Some(b"; the clock of its node is ahead, so its lines look newer than they are\n")
+        }
+        "clock_behind" => {
+            Some(b"; the clock of its node is behind, so its lines look older than they are\n")
+        }
+        "clock_step" => Some(b"; the clock of its node was set back\n"),
+        _ => None,
+    }
+}
+
 pub(super) fn source(out: &mut Vec<u8>, change: &SourceChange) {
     push_clock(out, change.time);
     let source = &change.source;
@@ -139,6 +153,10 @@ pub(super) fn source(out: &mut Vec<u8>, change: &SourceChange) {
         SourceState::Waiting => out.extend_from_slice(b"waits"),
         SourceState::Following => {
             let _ = write!(out, "followed, attempt {}", source.attempt);
+            if let Some(words) = change.reason.as_deref().and_then(clock_words) {
+                out.extend_from_slice(words);
+                return;
+            }
         }
         SourceState::Ended => {
             let _ = write!(out, "of attempt {} ended", source.attempt);

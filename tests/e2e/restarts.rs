@@ -84,6 +84,86 @@ impl Drop for Disc {
     }
 }
 
+/// A disk in a file, which can break as disks do: ext4 then refuses every write (`errors=remount-ro`).
+/// Dropping it takes it away.
+struct Broken {
+    image: tempfile::NamedTempFile,
+    at: tempfile::TempDir,
+}
+
+impl Broken {
+    fn new() -> Self {
+        let disc = Broken {
+            image: tempfile::NamedTempFile::new().unwrap(),
+            at: tempfile::tempdir().unwrap(),
+        };
+        disc.image.as_file().set_len(256 << 20).unwrap();
+        run(Command::new("mkfs.ext4").arg("-q").arg(disc.image.path()), None).unwrap();
+        disc.mount();
+        disc
+    }
+
+    fn mount(&self) {
+        let options = ["-o", "loop,errors=remount-ro"];
+        run(Command::new("mount").args(options).arg(self.image.path()).arg(self.at.path()), None)
+            .unwrap();
+    }
+
+    /// From now on it is read-only, also for files that are open.
+    fn breaks(&self) {
+        run(Command::new("mount").args(["-o", "remount,abort"]).arg(self.at.path()), None).unwrap();
+    }
+
+    /// As an operator mends it: nobody may have files open.
+    fn is_mended(&self) {
+        run(Command::new("umount").arg(self.at.path()), None).unwrap();
+        // Aborted, it needs its own journal replayed, which the next mount does.
+        self.mount();
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        let _ = run(Command::new("umount").arg("-l").arg(self.at.path()), None);
+    }
+}
+
+/// Row 38: the disk refuses every write from one moment to the next. Streams go on from memory, the state
+/// is shown, and the next process goes on from what was stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_disk_becomes_read_only_costs_no_stream_a_line() {
+    let Some(namespace) = namespace("store-ro") else { return };
+    if ctl(&["list"]).is_none() {
+        return;
+    }
+    let disc = Broken::new();
+    let path = disc.at.path().join("journal");
+    let store = ["--store", "file", "--store-path", path.to_str().unwrap()];
+    let drain = ["--drain-delay", "0s", "--drain-window", "1s"];
+    let options = [&["--namespace", &namespace.name], &store[..], &drain].concat();
+    let service = Service::open("store-ro", &options).await;
+    let mut scene = Scene::open("store-ro", &namespace, service).await;
+    scene.write(4, STEADY).await;
+    tokio::time::sleep(seconds(4, 30)).await;
+    disc.breaks();
+    eventually("the store to fail", Duration::from_secs(30), async || {
+        (scene.service.metric("rollcast_store_failing").await > 0.0).then_some(())
+    })
+    .await;
+    tokio::time::sleep(seconds(4, 30)).await;
+    assert!(scene.service.metric("rollcast_store_errors_total").await >= 1.0);
+    assert!(scene.service.metric("rollcast_store_failing").await > 0.0, "nothing was mended yet");
+    scene.service.end("-TERM").await;
+    disc.is_mended();
+    scene.service.start_again().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let calm = time::now();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(scene.service.metric("rollcast_store_failing").await, 0.0);
+    let rules = Rules { killed: true, doubtful: &["server_restart"], ..whole() };
+    scene.judge(rules, calm, None).await.holds("a disk that became read-only");
+}
+
 /// Streams matter more than history: they go on, the store's state is shown, and it recovers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_whose_disk_is_full_costs_no_stream_a_line() {

@@ -146,12 +146,22 @@ impl Service {
     /// Ends it by a signal, such as `-KILL`, and starts it again with the same options and addresses
     /// after a while.
     pub async fn again(&mut self, signal: &str, pause: Duration) {
+        self.end(signal).await;
+        tokio::time::sleep(pause).await;
+        self.start_again().await;
+    }
+
+    /// Ends it by a signal, and waits until it has ended.
+    pub async fn end(&mut self, signal: &str) {
         run(Command::new("kill").args([signal, &self.child.id().to_string()]), None).unwrap();
         eventually("rollcast to end", Duration::from_secs(30), async || {
             self.child.try_wait().unwrap().map(|_| ())
         })
         .await;
-        tokio::time::sleep(pause).await;
+    }
+
+    /// Starts it as before, and waits until it is ready.
+    pub async fn start_again(&mut self) {
         let file = File::options().append(true).open(&self.log).unwrap();
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         self.child = rollcast(&options).stdout(Stdio::null()).stderr(file).spawn().unwrap();

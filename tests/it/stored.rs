@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollcast::sim::{Effect, Fault, Match, Pipe, Resource, Sim, SimOptions};
-use rollcast::time;
+use rollcast::time::{self, SECOND};
 
 use crate::client::{Event, listen};
 use crate::oracle::{complete, hear, increasing, told, without_gaps};
@@ -73,6 +73,41 @@ async fn a_stream_resumes_exactly_over_a_restart() {
         let lines = events[before..].iter().filter(|event| event.name == "log").count();
         // Eighty lines a second, for at least eight seconds.
         assert!(lines > 600, "seed {seed}: {lines}");
+        drop(client);
+        end(world).await;
+    }
+}
+
+/// Truth 8, over a restart: while nobody reads, every stamp falls below what was read last. What is written
+/// then is above it only in an hour.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_while_nobody_reads_costs_no_line() {
+    for seed in 0..seeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sim, world, mut events, id) = read(seed, folder.path()).await;
+        // Every other time the follow is deaf already when the process ends.
+        let behind = [3_600, 600, 30][seed as usize / 2 % 3] * SECOND;
+        let set =
+            |sim: &Sim| ["node-1", "node-2"].iter().for_each(|node| sim.set_clock(node, -behind));
+        if seed % 2 == 1 {
+            set(&sim);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        end(world).await;
+        set(&sim);
+        tokio::time::sleep(Duration::from_millis(3_000 + seed * 131)).await;
+        let world = World::stored(sim, seed + 1_000, folder.path()).await;
+        world.synced().await;
+        let mut client = world.stream(STREAM, Some(&id)).await;
+        events.extend(listen(&mut client, Duration::from_secs(20)).await);
+        without_gaps(&events);
+        let heards = hear(&events);
+        assert_eq!(heards.len(), 4, "{}", told(&events));
+        complete(&heards);
+        for heard in heards.values() {
+            // Twenty lines a second in each pipe, all the time.
+            assert!(heard.numbers.len() > 450, "seed {seed}: deaf\n{}", told(&events));
+        }
         drop(client);
         end(world).await;
     }

@@ -71,6 +71,16 @@ impl Heads {
         *state = state.step(event, Instant::now());
     }
 
+    /// The last request was answered, and no other has begun.
+    pub(super) fn is_idle(&self) -> bool {
+        *self.0.lock() == State::Idle
+    }
+
+    /// It speaks HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        *self.0.lock() == State::Free
+    }
+
     /// Ends when a head took longer than `bound`.
     pub(super) async fn late(&self, bound: Duration) {
         loop {

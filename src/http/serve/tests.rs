@@ -110,6 +110,8 @@ async fn an_idle_connection_is_closed_after_its_time() {
     let closed = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut rest)).await;
     assert_eq!(closed.unwrap().unwrap(), 0);
     assert!(begun.elapsed() >= idle - Duration::from_millis(100), "{:?}", begun.elapsed());
+    let series = "rollcast_limits_reached_total{limit=\"idle_connection\"}";
+    assert_eq!(server.exposition.value(series), Some(1.0));
     server.shutdown.stop();
     server.task.await.unwrap();
 }
@@ -137,6 +139,35 @@ async fn http2_without_tls_is_spoken_and_told_to_go_away_when_draining() {
     let (_, ended) = tokio::join!(asking, connection);
     ended.unwrap();
     server.task.await.unwrap();
+}
+
+/// The frames that open a stream and reset it at once (RUSTSEC-2023-0034).
+fn opened_and_reset(stream: u32) -> Vec<u8> {
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = (payload.len() as u32).to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    // GET, http and / of the static table; END_STREAM and END_HEADERS; the reset says CANCEL.
+    [frame(1, 5, stream, &[0x82, 0x86, 0x84]), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+}
+
+#[tokio::test]
+async fn a_flood_of_http2_resets_is_ended_and_counted() {
+    let server = start(10, Duration::ZERO, Duration::ZERO);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for number in 0..10 * RESETS as u32 {
+        bytes.extend(opened_and_reset(2 * number + 1));
+    }
+    stream.write_all(&bytes).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut rest)).await;
+    // Closed, or reset for what it had not read.
+    let _ = ended.expect("the connection is still open");
+    let series = "rollcast_limits_reached_total{limit=\"http2_flood\"}";
+    server.shutdown.stop();
+    server.task.await.unwrap();
+    assert_eq!(server.exposition.value(series), Some(1.0));
 }
 
 #[tokio::test]

@@ -65,7 +65,20 @@ fn clocks_of_nodes_that_differ_by_ten_minutes_cost_nothing() {
         rig.sim.set_clock("node-1", 600 * SECOND);
         rig.sim.set_clock("node-2", -600 * SECOND);
         let rules = Rules { skew: 700 * SECOND, ..Rules::whole() };
-        story(rig, web(2, 20.0, None), rules, async |rig| unsteady(rig).await).await;
+        let said = async |rig: &mut Rig| {
+            let viewer = rig.steady();
+            unsteady(rig).await;
+            rig.wait(40.0).await;
+            // Whoever reads two logs as one is told that their order is not that of events.
+            for word in ["clock_ahead", "clock_behind"] {
+                let told = viewer.look(|heard| {
+                    heard.named("source").filter(|event| event.data["reason"] == word).count()
+                });
+                assert!(told > 0, "seed {seed}: {word} was not said");
+            }
+            viewer.stop().await;
+        };
+        story(rig, web(2, 20.0, None), rules, said).await;
     });
 }
 

@@ -53,6 +53,33 @@ fn an_api_server_that_restarts_gracefully_costs_nothing() {
     });
 }
 
+/// Row 2: whoever follows many logs does not open them all at once again. Three hundred at fifty a second
+/// take six seconds.
+#[tokio::test(start_paused = true)]
+async fn a_graceful_restart_under_many_follows_is_answered_spread_over_seconds() {
+    const OPENS: u64 = 50;
+    let rig = Rig::with(2, |_| {}, |plan| plan.logs.opens_per_second = OPENS as u32);
+    story(rig, web(300, 0.2, None), Rules::whole(), async |rig| {
+        let logs =
+            |rig: &Rig| rig.sim.requests().total.get(&RequestKind::Log).copied().unwrap_or(0);
+        rig.wait(20.0).await;
+        rig.sim.disturb(&Match::any(), &Effect::End(0));
+        let (mut asked, mut seconds) = (vec![logs(rig)], 0);
+        while seconds < 20 {
+            rig.wait(1.0).await;
+            asked.push(logs(rig));
+            seconds += 1;
+        }
+        let each: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(each.iter().sum::<u64>() >= 300, "not all were opened again: {each:?}");
+        // The burst of the first tenth of a second, and looks beside follows, which have their own bound.
+        assert!(each.iter().all(|each| *each <= OPENS + OPENS / 10 + 16), "{each:?}");
+        let used = each.iter().filter(|each| **each >= OPENS / 2).count();
+        assert!(used >= 5, "spread over five seconds at least: {each:?}");
+    })
+    .await;
+}
+
 /// Row 3.
 #[test]
 fn ten_minutes_without_an_api_server_cost_nothing_and_hammer_nobody() {

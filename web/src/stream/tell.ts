@@ -28,6 +28,13 @@ export function tellGap(gap: Gap, kind: string): string {
   return `⚠ ${what}${whose} ${are} missing${range}: ${GAP_CAUSES[gap.reason] ?? gap.reason.replaceAll('_', ' ')}`;
 }
 
+/** What is wrong with the clock of a source's node, by the machine's word. */
+const CLOCKS: Record<string, string> = {
+  clock_ahead: 'the clock of its node is ahead: its lines look newer than they are',
+  clock_behind: 'the clock of its node is behind: its lines look older than they are',
+  clock_step: 'the clock of its node was set back',
+};
+
 export function tellSource(source: SourceChange, kind: string): string {
   const name = `${shortPod(source.pod, kind)}/${source.container}`;
   const attempt = source.attempt > 1 ? `, attempt ${source.attempt}` : '';
@@ -36,6 +43,7 @@ export function tellSource(source: SourceChange, kind: string): string {
     case 'waiting':
       return `… ${name}${attempt} waits to be read${why}`;
     case 'following':
+      if (source.reason && CLOCKS[source.reason]) return `▸ ${name}${attempt}: ${CLOCKS[source.reason]}`;
       return `▸ reading ${name}${attempt}${source.from_start ? ' from its start' : source.from_start === false ? ', earlier lines not read' : ''}`;
     case 'ended': {
       const lines = typeof source.lines === 'number' ? ` after ${source.lines.toLocaleString('en')} ${source.lines === 1 ? 'line' : 'lines'}` : '';

@@ -13,6 +13,7 @@ NEEDED=(
   socat:socat
   ethtool:ethtool
   iproute2:ip
+  e2fsprogs:mkfs.ext4
   gcc:gcc
   libc6-dev:/usr/include/stdio.h
 )
