@@ -109,11 +109,9 @@ impl Director {
         }
         for decision in decisions {
             concerned.push(decision.workload.clone());
-            // Too many at a time: then without lines, but at once.
+            // Too many at a time: it is decided anew in a moment.
             if let Err(full) = self.decided.try_send(decision) {
-                let decision = full.into_inner();
-                let result = Arc::new(decision.draft.clone());
-                self.results.say(&decision, &result, &self.append);
+                self.results.doubt(&full.into_inner(), &self.append);
             }
         }
         concerned

@@ -1,6 +1,6 @@
 //! What shows how a rollout ended: the last lines of the containers that are to blame.
 //!
-//! What holds here: a result waits for its lines for at most [`PATIENCE`], and is said once; whoever waits
+//! What holds here: nothing is said of pods that have changed since they were last heard of; a result waits for its lines for at most [`PATIENCE`], and is said once; whoever waits
 //! for one is woken when the model has it.
 
 use std::cell::{Cell, RefCell};
@@ -8,14 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep};
 
-use crate::ids::{Blocked, Entry, LineMeta, Lines, RolloutResult, WorkloadId};
+use crate::cluster::types::label;
+use crate::cluster::{Cluster, Pod};
+use crate::ids::{Blocked, Entry, Kind, LineMeta, Lines, RolloutResult, WorkloadId};
 use crate::journal::Journal;
-use crate::rollout::{Decision, Model};
+use crate::rollout::{Decision, Model, Proof};
+use crate::time;
+use crate::watch::{containers_of, identity};
 
 /// A container that has just ended is read to its end within this time, mostly.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -33,11 +38,17 @@ pub(super) type Decisions = Arc<tokio::sync::Mutex<mpsc::Receiver<Decision>>>;
 /// Results that wait for their lines at a time.
 pub(super) const WAITING: usize = 256;
 
+/// Pods that are read one by one; of more, all of their revision are listed.
+const ONE_BY_ONE: usize = 8;
+
 /// Says results.
 #[derive(Clone)]
 pub(super) struct Results {
+    pub(super) cluster: Cluster,
     pub(super) journal: Journal,
     pub(super) model: Arc<Mutex<Model>>,
+    /// Something is due at another time.
+    pub(super) due: Arc<Notify>,
     /// Grows with each result.
     pub(super) news: Arc<watch::Sender<u64>>,
 }
@@ -66,26 +77,83 @@ impl Results {
                     Some(decision) => {
                         let results = self.clone();
                         open.push(async move {
-                            let result = results.complete(&decision).await;
-                            (decision, result)
+                            let (stands, result) =
+                                join(results.stands(&decision), results.complete(&decision)).await;
+                            (decision, stands.then_some(result))
                         });
                     }
                     None => return,
                 },
-                Some((decision, result)) = open.next() => {
-                    self.say(&decision, &Arc::new(result), &append);
-                }
+                Some((decision, result)) = open.next() => match result {
+                    Some(result) => self.say(&decision, &Arc::new(result), &append),
+                    None => self.doubt(&decision, &append),
+                },
             }
         }
     }
 
+    /// Whether the pods that a decision rests on are still as they were known: read from a quorum, for a
+    /// watch may be behind. While they cannot be read, nothing is said.
+    async fn stands(&self, decision: &Decision) -> bool {
+        let Decision { workload, proof, draft, .. } = decision;
+        let namespace = &*workload.namespace;
+        let hash = proof.first().and_then(|first| first.hash.as_deref());
+        let label = match workload.kind {
+            Kind::Deployment => Some(label::POD_TEMPLATE_HASH),
+            Kind::StatefulSet | Kind::DaemonSet => Some(label::CONTROLLER_REVISION_HASH),
+            Kind::Job | Kind::CronJob | Kind::Pod => None,
+        };
+        let found = match label.zip(hash).filter(|_| proof.len() > ONE_BY_ONE) {
+            Some((label, hash)) => {
+                let selector = format!("{label}={hash}");
+                match self.cluster.pods_with(namespace, &selector).await {
+                    Ok(pods) => pods,
+                    Err(_) => return false,
+                }
+            }
+            None => {
+                let mut pods = Vec::new();
+                for proof in proof {
+                    match self.cluster.get_pod(namespace, &proof.pod).await {
+                        Ok(pod) => pods.extend(pod),
+                        Err(_) => return false,
+                    }
+                }
+                pods
+            }
+        };
+        let now: Vec<Proof> = found.iter().map(as_found).collect();
+        proof.iter().all(|proof| {
+            let same = now.iter().find(|now| now.uid == proof.uid);
+            proof.stands(same, draft.outcome)
+        })
+    }
+
     /// Says a result, unless something else was said meanwhile.
     pub(super) fn say(&self, decision: &Decision, result: &Arc<RolloutResult>, append: &Append) {
+        if decision.recovers {
+            let record = self.model.lock().recover(decision, result);
+            if let Some(record) = record {
+                append(&decision.workload, record);
+                self.wake();
+            }
+            return;
+        }
         if !self.model.lock().seal(decision, result) {
             return;
         }
         let seq = append(&decision.workload, Entry::Result(result.clone()));
         self.said(&decision.workload, result, seq);
+    }
+
+    /// What was decided does not stand.
+    pub(super) fn doubt(&self, decision: &Decision, append: &Append) {
+        let said = self.model.lock().doubt(decision, time::now());
+        if let Some(result) = said {
+            let seq = append(&decision.workload, Entry::Result(result.clone()));
+            self.said(&decision.workload, &result, seq);
+        }
+        self.due.notify_one();
     }
 
     /// Gathers what shows the end of a rollout, for a moment, and gives the result.
@@ -157,6 +225,20 @@ impl Results {
         let mut kept = kept.into_inner();
         kept.reverse();
         kept
+    }
+}
+
+/// What a decision looks at, of a pod that was read.
+fn as_found(pod: &Pod) -> Proof {
+    let restarts =
+        containers_of(pod).iter().fold(0, |sum: u32, it| sum.saturating_add(it.restarts));
+    let mut conditions = pod.status.conditions.iter().flatten();
+    Proof {
+        pod: pod.metadata.name.as_deref().unwrap_or_default().into(),
+        uid: identity(pod).into(),
+        hash: None,
+        restarts,
+        ready: conditions.any(|it| it.kind == "Ready" && it.status == "True"),
     }
 }
 

@@ -101,7 +101,7 @@ impl Rooms {
         // The first draw was the epoch of a new journal.
         let _ = Epoch::draw(&mut random);
         let index = Index::new();
-        let model = Arc::new(Mutex::new(Model::with(plan.graces)));
+        let model = Arc::new(Mutex::new(Model::with(plan.graces).that_asks()));
         let waters = Waters::new(token.clone());
         let append = append(journal.clone(), waters.clone());
         let sink: tail::Sink = {
@@ -168,6 +168,7 @@ impl Rooms {
             });
         }
         let (sender, receiver) = mpsc::channel(CHANGES);
+        let asked = plan.cluster.clone();
         let wishful = plan.cluster.clone();
         let (cluster, options, watched) = (plan.cluster, plan.watch, index.clone());
         let counted = metrics.clone();
@@ -188,12 +189,18 @@ impl Rooms {
         let recording = recorder.clone();
         let (decided, decisions) = mpsc::channel(results::WAITING);
         let decisions = Arc::new(tokio::sync::Mutex::new(decisions));
-        let results = Results { journal: journal.clone(), model: model.clone(), news };
+        let due = Arc::new(Notify::new());
+        let results = Results {
+            cluster: asked,
+            journal: journal.clone(),
+            model: model.clone(),
+            due: due.clone(),
+            news,
+        };
         let (saying, said) = (results.clone(), append.clone());
         supervisor.keep("results", Restart::AfterPanic, move |_| {
             saying.clone().run(decisions.clone(), said.clone())
         });
-        let due = Arc::new(Notify::new());
         let director = Director { index, model, append, tail, recorder, results, decided, due };
         let clock = director.clone();
         supervisor.keep("rollouts", Restart::AfterPanic, move |_| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Request;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 
 use super::types::{CronJob, DaemonSet, Deployment, Job, StatefulSet};
 use super::{ClusterOptions, Error, Pod, connect};
@@ -15,6 +15,9 @@ use crate::ids::{Kind, WorkloadId};
 
 /// A short request that has no answer by then has failed; the caller decides about another try.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Pods in one answer: each is some ten kilobytes, and a revision may have thousands.
+const PODS: u32 = 500;
 
 /// One cluster. Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -109,6 +112,29 @@ impl Cluster {
     pub async fn get_pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
         let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
         self.asked("get pods", api.get_opt(name)).await
+    }
+
+    /// Reads all pods with these labels, from a quorum, page by page.
+    ///
+    /// # Errors
+    ///
+    /// Any answer but the pods, or none within 10 s.
+    pub async fn pods_with(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, Error> {
+        let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
+        // Without a version the list is from a quorum, as a read is.
+        let mut params = ListParams::default().labels(selector).limit(PODS);
+        let look = async {
+            let mut pods = Vec::new();
+            loop {
+                let page = api.list(&params).await?;
+                pods.extend(page.items);
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => params.continue_token = Some(token),
+                    None => return Ok(pods),
+                }
+            }
+        };
+        self.asked("list pods", look).await
     }
 
     /// Which object a workload is now, and in which generation: from a quorum, never from a cache. `None`

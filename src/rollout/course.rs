@@ -158,6 +158,16 @@ impl Course {
         self.decided = true;
     }
 
+    /// Whether it was decided how it ends, or that it recovered, and that is being looked into.
+    pub(super) fn is_decided(&self) -> bool {
+        self.decided
+    }
+
+    /// What was decided is said, or void.
+    pub(super) fn reopen(&mut self) {
+        self.decided = false;
+    }
+
     fn has_generation(&self, wanted: i64) -> bool {
         let (first, last) = self.generations;
         (first..=last).contains(&wanted)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::course::{About, Asked};
 use super::model::{Model, Records, Seat};
+use super::proof::{Decision, Proof};
 use super::revision::side;
 use super::trouble::Trouble;
 use super::verdict::{Case, Demand, Verdict, judge};
@@ -22,19 +23,6 @@ const LONG_OVER: i64 = 600 * SECOND;
 
 /// Bytes of lines and events that show how rollouts ended, of all workloads together; the oldest go first.
 const EVIDENCE: usize = 16 << 20;
-
-/// It is decided how a rollout ends; the last lines of its containers are to be added.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// Whose rollout.
-    pub workload: Arc<WorkloadId>,
-    /// Which one.
-    pub number: u64,
-    /// The result without lines.
-    pub draft: RolloutResult,
-    /// Whose lines are wanted: for each pod of the draft its identity, if a container of it ran.
-    pub sources: Vec<Option<Arc<str>>>,
-}
 
 /// When workloads are to be looked at although nothing changed.
 #[derive(Debug, Default)]
@@ -153,6 +141,7 @@ impl Model {
         match course {
             Some(course) if course.result.is_none() => {
                 course.result = Some(Arc::clone(result));
+                course.reopen();
             }
             _ => return false,
         }
@@ -223,6 +212,7 @@ impl Model {
         first: bool,
     ) {
         let (begun, graces) = (self.begun, self.graces);
+        let asks = self.asks && !first;
         let Some(seat) = self.seats.get_mut(workload).filter(|_| begun) else { return };
         let Some(status) = seat.status.clone() else { return };
         let (demand, forgets) = (seat.demand(), seat.forgets());
@@ -239,7 +229,7 @@ impl Model {
         let Seat { courses, warnings, due, .. } = seat;
         let Some(course) = courses.current_mut() else { return };
         course.status = Some(Arc::clone(&status));
-        if course.succeeded() || (course.result.is_none() && !course.is_open()) {
+        if course.succeeded() || course.is_decided() {
             return self.dues.set(workload, due, None);
         }
         let progressed = match status.phase {
@@ -264,10 +254,26 @@ impl Model {
             outcome = Outcome::Unknown;
         }
         let mut draft = draft(&status, outcome, reason.filter(|_| !good), now);
+        let stays = !matches!(demand, Demand::End);
+        let proof = match asks && stays {
+            true => new.iter().copied().map(Proof::of).collect(),
+            false => Vec::new(),
+        };
+        let decision = |draft, sources, recovers| Decision {
+            workload: Arc::clone(workload),
+            number: course.number,
+            draft,
+            sources,
+            proof,
+            recovers,
+        };
         if let Some(said) = course.result.clone() {
             // A result is said once; that it recovered says the state.
             // Who scales a failed rollout to zero has not made it good.
-            if good && status.phase == RolloutPhase::Complete {
+            if good && status.phase == RolloutPhase::Complete && asks {
+                self.decisions.push(decision(draft, Vec::new(), true));
+                course.decide();
+            } else if good && status.phase == RolloutPhase::Complete {
                 course.before = Some(said);
                 course.result = Some(Arc::new(draft));
                 let status =
@@ -276,6 +282,11 @@ impl Model {
                 seat.status = Some(Arc::clone(&status));
                 out.push((Arc::clone(workload), Entry::Rollout(status)));
             }
+            return;
+        }
+        if good && asks {
+            self.decisions.push(decision(draft, Vec::new(), false));
+            course.decide();
             return;
         }
         if good || over_before {
@@ -288,13 +299,12 @@ impl Model {
             }
             return;
         }
-        course.decide();
         draft.events = warnings.since(status.started);
         let blocked = blocked(&status, reason, &new);
         let sources = blocked.iter().map(|(_, uid)| uid.clone()).collect();
         draft.pods = blocked.into_iter().map(|(blocked, _)| blocked).collect();
-        let (workload, number) = (Arc::clone(workload), course.number);
-        self.decisions.push(Decision { workload, number, draft, sources });
+        self.decisions.push(decision(draft, sources, false));
+        course.decide();
     }
 }
 
@@ -388,7 +398,7 @@ impl Seat {
 }
 
 /// A result as far as the state tells it.
-fn draft(
+pub(super) fn draft(
     status: &RolloutStatus,
     outcome: Outcome,
     reason: Option<Reason>,

@@ -13,7 +13,8 @@
 //! - New pods are those of the workload's present template (`truths.md` 12, 16), whatever their age.
 //!   Old pods never say anything about a new rollout.
 //! - Each rollout ends once. A result is about the rollout that was asked for then, and not said before
-//!   everything that could be listed is known. That it recovered later, a state says.
+//!   everything that could be listed is known. That it recovered later, a state says. Where there is an
+//!   API server to ask, what the clock decides is confirmed first (`proof`).
 //!
 //! One file a kind; `phase` is about pods, `trouble` about what keeps them from starting, `revision`
 //! about which pods are new, `signs` about what only events tell; `course` tells rollouts apart, `verdict`
@@ -30,6 +31,7 @@ mod message;
 mod model;
 mod phase;
 mod pod;
+mod proof;
 mod revision;
 mod signs;
 mod stateful_set;
@@ -39,6 +41,6 @@ mod trouble;
 mod verdict;
 
 pub use course::{Course, Found, Pin};
-pub use ending::Decision;
 pub use model::Model;
+pub use proof::{Decision, Proof};
 pub use verdict::{Graces, Verdict};

@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::course::Courses;
-use super::ending::{Decision, Dues};
+use super::ending::Dues;
+use super::proof::Decision;
 use super::signs::{Sign, Signs, Warnings, note};
 use super::verdict::Graces;
 use super::{cron_job, daemon_set, deployment, job, phase, pod, revision, stateful_set};
@@ -24,6 +25,8 @@ pub struct Model {
     /// The rollouts of workloads that are gone; those that went last.
     gone: VecDeque<(Arc<WorkloadId>, Courses)>,
     pub(super) graces: Graces,
+    /// There is somebody to ask whether what was decided still stands.
+    pub(super) asks: bool,
     /// Everything that could be listed is known.
     pub(super) begun: bool,
     pub(super) dues: Dues,

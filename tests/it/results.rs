@@ -355,6 +355,24 @@ async fn what_does_not_say_which_rollout_is_refused() {
     assert_eq!(status, 404);
 }
 
+/// A watch that hangs without a sign goes on showing what was: the clock alone must not make a success of it.
+#[tokio::test(start_paused = true)]
+async fn who_crashes_while_the_watch_of_pods_hangs_is_no_success() {
+    for pause in [1_500, 2_500, 3_500] {
+        let world = settled(77).await;
+        set(&world, "shop/web:crash");
+        let mut client = world.stream(&format!("{STREAM}?until=result"), None).await;
+        let hang = async {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            world.sim.disturb(&Match::watch(Resource::Pods), &Effect::Hang(0));
+        };
+        let limit = Duration::from_secs(400);
+        let (events, ()) = tokio::join!(to_the_end(&mut client, limit), hang);
+        let said = &result(&events).data;
+        assert_eq!(said["outcome"], "failed", "after {pause} ms: {said}");
+    }
+}
+
 /// What the new version does, and how that ends.
 fn fate(random: &mut fastrand::Rng) -> (Program, Option<Program>, &'static str) {
     let probed = Ready::After(Duration::from_millis(random.u64(100..3_000)));

@@ -1,0 +1,157 @@
+//! What a decision rests on, so that it can be looked at once more before it is said.
+//!
+//! What holds here: the clock may decide that a rollout is over while a watch is behind: it is being taken
+//! up again, or hangs without a sign. Then a container that has crashed since still looks as if it ran. So
+//! where there is an API server to ask, what was decided is a [`Decision`] first, and is said only if the
+//! pods that it rests on are still as they were known.
+
+use std::sync::Arc;
+
+use super::ending::draft;
+use super::model::Model;
+use crate::ids::{Entry, Outcome, RolloutPhase, RolloutResult, WorkloadId};
+use crate::time::SECOND;
+use crate::watch::{PodEntry, Truth};
+
+/// What was not confirmed is decided anew after this, if nothing comes before.
+const AGAIN: i64 = SECOND;
+
+/// It is decided how a rollout ends; the last lines of its containers are to be added.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Whose rollout.
+    pub workload: Arc<WorkloadId>,
+    /// Which one.
+    pub number: u64,
+    /// The result without lines.
+    pub draft: RolloutResult,
+    /// Whose lines are wanted: for each pod of the draft its identity, if a container of it ran.
+    pub sources: Vec<Option<Arc<str>>>,
+    /// The pods that it rests on; none where a controller has said it.
+    pub proof: Vec<Proof>,
+    /// A failure was said of it before.
+    pub recovers: bool,
+}
+
+/// A pod that a decision rests on, as it was known then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Its name.
+    pub pod: Arc<str>,
+    /// Its identity: the object's uid.
+    pub uid: Arc<str>,
+    /// `pod-template-hash` or `controller-revision-hash`.
+    pub hash: Option<Arc<str>>,
+    /// Restarts of all its containers.
+    pub restarts: u32,
+    /// It was ready.
+    pub ready: bool,
+}
+
+// === impl Proof ===
+
+impl Proof {
+    /// Of a pod as it is known now.
+    pub fn of(pod: &PodEntry) -> Proof {
+        Proof {
+            pod: Arc::clone(&pod.name),
+            uid: Arc::clone(&pod.uid),
+            hash: pod.hash.clone(),
+            restarts: pod.restarts(),
+            ready: pod.ready.status == Truth::True,
+        }
+    }
+
+    /// Whether a decision that rests on this pod still stands when the pod is found like `now`; `None` if
+    /// it is found no more. A success rests on pods that stay as they were; a failure stands unless one
+    /// that was not ready has come round since.
+    pub fn stands(&self, now: Option<&Proof>, outcome: Outcome) -> bool {
+        let same = now.filter(|now| now.uid == self.uid);
+        if outcome == Outcome::Succeeded {
+            return same
+                .is_some_and(|now| now.restarts == self.restarts && (now.ready || !self.ready));
+        }
+        same.is_none_or(|now| self.ready || !now.ready)
+    }
+}
+
+// === impl Model ===
+
+impl Model {
+    /// Has every end that it decides given as a [`Decision`], which is confirmed before it is said.
+    #[must_use]
+    pub fn that_asks(mut self) -> Model {
+        self.asks = true;
+        self
+    }
+
+    /// What was decided was not confirmed: it is open again, and is looked at when something comes, or
+    /// soon. Gives how it ended if something else is asked for by now.
+    pub fn doubt(&mut self, decision: &Decision, now: i64) -> Option<Arc<RolloutResult>> {
+        let Decision { workload, number, .. } = decision;
+        let (courses, outcome) = match self.seats.get_mut(workload) {
+            Some(seat) if seat.courses.current().is_some_and(|it| it.number == *number) => {
+                seat.courses.get_mut(*number)?.reopen();
+                self.dues.set(workload, &mut seat.due, Some(now.saturating_add(AGAIN)));
+                return None;
+            }
+            Some(seat) => (&mut seat.courses, Outcome::Superseded),
+            None => (self.courses_mut(workload)?, Outcome::Deleted),
+        };
+        let course = courses.get_mut(*number)?;
+        course.reopen();
+        if course.result.is_some() {
+            return None;
+        }
+        let result = Arc::new(draft(course.status.as_ref()?, outcome, None, now));
+        course.result = Some(Arc::clone(&result));
+        Some(result)
+    }
+
+    /// Takes that a rollout whose failure was said is good after all, and gives the record of it; `None` if
+    /// it is none any more.
+    pub fn recover(&mut self, decision: &Decision, result: &Arc<RolloutResult>) -> Option<Entry> {
+        let seat = self.seats.get_mut(&decision.workload)?;
+        let course = seat.courses.get_mut(decision.number)?;
+        course.reopen();
+        if course.succeeded() {
+            return None;
+        }
+        let said = course.result.replace(Arc::clone(result))?;
+        course.before = Some(said);
+        let mut status = (**course.status.as_ref()?).clone();
+        (status.recovered, status.time) = (true, result.time);
+        let status = Arc::new(status);
+        course.status = Some(Arc::clone(&status));
+        let is_newest = seat.courses.current().is_some_and(|it| it.number == decision.number);
+        if is_newest && status.phase == RolloutPhase::Complete {
+            seat.status = Some(Arc::clone(&status));
+        }
+        Some(Entry::Rollout(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(uid: &str, restarts: u32, ready: bool) -> Proof {
+        Proof { pod: "web-1".into(), uid: uid.into(), hash: None, restarts, ready }
+    }
+
+    #[test]
+    fn a_success_rests_on_pods_that_stay_and_a_failure_on_pods_that_do_not_come_round() {
+        let (good, bad) = (Outcome::Succeeded, Outcome::Failed);
+        let was = proof("a", 1, true);
+        assert!(was.stands(Some(&was), good) && was.stands(Some(&was), bad));
+        for other in [proof("a", 2, true), proof("a", 1, false), proof("b", 1, true)] {
+            assert!(!was.stands(Some(&other), good), "{other:?}");
+            assert!(was.stands(Some(&other), bad), "{other:?}");
+        }
+        assert!(!was.stands(None, good) && was.stands(None, bad));
+        let was = proof("a", 3, false);
+        assert!(was.stands(Some(&proof("a", 4, false)), bad));
+        assert!(!was.stands(Some(&proof("a", 3, true)), bad), "it has come round");
+        assert!(was.stands(Some(&proof("b", 0, true)), bad), "that is another one");
+    }
+}
