@@ -53,6 +53,9 @@ fn run(config: Config) -> anyhow::Result<Ending> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
     }
+    // Each viewer and each log that is followed is a file of the process, and containers are often begun with
+    // room for 1,024 (the soft limit), though more is allowed. What cannot be had shows in the listener.
+    let _ = rlimit::increase_nofile_limit(rlimit::INFINITY);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -16,7 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -81,6 +81,7 @@ impl Inner {
         let limit = match problem.kind() {
             Kind::HeadTooLarge => "request_head",
             Kind::TooLarge => "request_body",
+            Kind::Slow => "request_body_time",
             _ => return,
         };
         LimitReached { limit, who: &problem.detail() }.emit(&self.metrics);
@@ -112,10 +113,12 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     // Fails only where no tracer is installed, which is the usual case.
     let _ = span.set_parent(parent);
     request.extensions_mut().insert(id.clone());
+    let version = request.version();
     let answer = match edge.inner.doors.check(&request) {
         Err(problem) => problem.into_response(),
         Ok(()) => guarded(next.run(request), &edge.inner.metrics).instrument(span.clone()).await,
     };
+    let refused = answer.extensions().get::<Problem>().map(Problem::kind);
     if let Some(problem) = answer.extensions().get::<Problem>() {
         edge.inner.limit(problem);
     }
@@ -128,6 +131,13 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     // Lines of a log are hostile text: no browser may guess that they are a page.
     let nosniff = HeaderValue::from_static("nosniff");
     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    // Where there is too little memory, whoever was refused must not keep a connection, nor who sends his
+    // body so slowly. HTTP/2 has no such header, and one connection for all.
+    let closes =
+        matches!(refused, Some(Kind::Overloaded | Kind::Slow)) && version < Version::HTTP_2;
+    if closes {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     answer
 }
 

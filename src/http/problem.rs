@@ -39,6 +39,8 @@ pub enum Kind {
     Internal,
     /// 431: the head of the request is too large.
     HeadTooLarge,
+    /// 408: the body of the request took too long.
+    Slow,
     /// 503: cannot be answered now; try again later.
     Unavailable,
     /// 503 of the same type as 429: this replica, not the caller, is over a limit.
@@ -94,6 +96,7 @@ impl Kind {
             Kind::HeadTooLarge => {
                 ("too_large", "Too large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
             }
+            Kind::Slow => ("slow", "Request timeout", StatusCode::REQUEST_TIMEOUT),
             Kind::Unavailable => ("unavailable", "Unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Kind::Overloaded => ("limited", "Overloaded", StatusCode::SERVICE_UNAVAILABLE),
         }

@@ -2,15 +2,16 @@
 //! and of a list of both.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequestParts, Path, RawQuery, State};
+use axum::extract::{FromRequest as _, FromRequestParts, Path, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::auth::Caller;
 use super::edge::RequestId;
@@ -25,6 +26,8 @@ use super::{Service, query_pairs};
 use crate::ids::Kind;
 use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target};
 
+/// Time for the body of a request, which is one short list: as long as its head may take.
+const BODY: Duration = Duration::from_secs(10);
 /// Targets in one list.
 const MAX_TARGETS: usize = 100;
 
@@ -104,9 +107,13 @@ pub(super) async fn of_list(
     RawQuery(query): RawQuery,
     asker: Asker,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
     let query = Query::parse(&query_pairs(query.as_deref()), &headers)?;
+    let Ok(body) = timeout(BODY, Bytes::from_request(request, &())).await else {
+        let words = "the list did not come within 10 s; send it at once";
+        return Err(Problem::new(problem::Kind::Slow, words));
+    };
     let body = body.map_err(|rejected| match rejected {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
             let words = "the list is longer than this server takes (--request-body-bytes)";

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::attempts;
 use super::memory::Memory;
 use super::supervisor::Tail;
-use crate::ids::{AttemptKey, Source, SourceState, WorkloadId};
+use crate::ids::{AttemptKey, Source, SourceChange, SourceState, WorkloadId};
 use crate::time;
 
 /// What is known about one source of a workload.
@@ -54,6 +54,20 @@ pub struct TailStatus {
 // === impl SourceStatus ===
 
 impl SourceStatus {
+    /// The record of what hinders it from being read as it should, seen `now`; `None` if nothing does.
+    pub fn hindered(&self, now: i64) -> Option<SourceChange> {
+        let reason = self.reason.filter(|_| self.state != SourceState::Ended)?;
+        Some(SourceChange {
+            time: now,
+            source: self.source.clone(),
+            state: self.state,
+            from_start: self.from_start,
+            complete: None,
+            lines: None,
+            reason: Some(reason.into()),
+        })
+    }
+
     /// Whether what the source said from `time` on is proven to have been read here: it was read from
     /// its first line, or from a line that is no younger, or it goes on behind what the process before
     /// had read, of which the journal says what is missing. A log that was read whole and is empty

@@ -109,8 +109,8 @@ pub struct AccessRefused<'a> {
 /// A limit was reached, and somebody was refused or ended for it.
 pub struct LimitReached<'a> {
     /// A word of a closed list: `connections`, `connections_per_source`, `streams_per_user`,
-    /// `login_failures`, `request_head`, `request_body`, `memory`, `memory_shed`, `idle_connection`,
-    /// `http2_flood`, `http2_ping`.
+    /// `login_failures`, `request_head`, `request_body`, `request_body_time`, `memory`, `memory_shed`,
+    /// `idle_connection`, `http2_flood`, `http2_ping`.
     pub limit: &'static str,
     /// A user or an address.
     pub who: &'a dyn fmt::Display,

@@ -14,4 +14,4 @@ mod shared;
 mod viewer;
 
 pub use shared::{Key, View, Views};
-pub use viewer::{Next, Viewer};
+pub use viewer::{Begin, Next, Viewer};

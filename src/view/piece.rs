@@ -18,6 +18,14 @@ pub(super) const OWN_BYTES: usize = 8 * 1024;
 /// Room for the line with which a piece passes its size.
 const ROOM: usize = 1024;
 
+/// What a gap says that a reader meets in the journal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    pub(super) reason: GapReason,
+    /// Up to this time the reader has read, if that is known: nothing older is missing.
+    pub(super) read: Option<i64>,
+}
+
 /// A stretch of the journal in one format: records after `after` up to `through`.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -42,7 +50,7 @@ impl Piece {
         encoder: Encoder,
         size: usize,
         since: Option<i64>,
-        behind: GapReason,
+        behind: Behind,
         metrics: &Metrics,
     ) -> Option<Piece> {
         let after = cursor.after();
@@ -60,7 +68,8 @@ impl Piece {
                 What::Forgotten(missed) => {
                     starts.push((missed.through, out.len() as u32));
                     let now = time::now();
-                    let gap = Item::gap(behind, missed, now);
+                    let mut gap = Item::gap(behind.reason, missed, now);
+                    gap.from = gap.from.map(|from| behind.read.map_or(from, |read| read.max(from)));
                     let position = Position { seq: missed.through, time: now };
                     last = Some(position);
                     encoder.gap(&mut out, position, named(item).as_deref(), &gap);

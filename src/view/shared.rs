@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::piece::{Piece, SHARED_BYTES};
-use super::viewer::Viewer;
+use super::piece::{Behind, Piece, SHARED_BYTES};
+use super::viewer::{Begin, Viewer};
 use crate::ids::GapReason;
 use crate::journal::Journal;
 use crate::subscribe::{Cursor, Selection, Shelves};
@@ -101,8 +101,8 @@ impl Views {
 
     /// A viewer of a selection that reads from behind sequence number `after` on, without lines that
     /// are older than `since`.
-    pub fn viewer(&self, key: Key, after: u64, since: Option<i64>) -> Viewer {
-        Viewer::new(self.view(key), after, since)
+    pub fn viewer(&self, key: Key, from: Begin) -> Viewer {
+        Viewer::new(self.view(key), from)
     }
 
     /// Holds the shared pieces at the bytes that they have now, or lets them grow to their limit again.
@@ -172,8 +172,8 @@ async fn cut(view: Weak<View>, mut cursor: Cursor, mut changes: watch::Receiver<
 }
 
 fn cut_shared(view: &View, cursor: &mut Cursor) -> Option<Piece> {
-    let reason = GapReason::HistoryEvicted;
-    Piece::cut(cursor, view.encoder, SHARED_BYTES, None, reason, &view.metrics)
+    let behind = Behind { reason: GapReason::HistoryEvicted, read: None };
+    Piece::cut(cursor, view.encoder, SHARED_BYTES, None, behind, &view.metrics)
 }
 
 // === impl View ===

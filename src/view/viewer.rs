@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::piece::{OWN_BYTES, Piece};
+use super::piece::{Behind, OWN_BYTES, Piece};
 use super::shared::View;
 use crate::ids::GapReason;
 use crate::subscribe::Cursor;
@@ -21,8 +21,21 @@ pub struct Viewer {
     /// Lines older than this are left out, whenever they come: the backlog of a log that is opened
     /// late must not bring back what was not asked for.
     since: Option<i64>,
+    /// Up to this time it had read when it came back.
+    read: Option<i64>,
     /// What lies before this was history when the viewer came.
     history: Option<u64>,
+}
+
+/// Where a viewer begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Begin {
+    /// Records behind this sequence number are delivered.
+    pub after: u64,
+    /// Lines that are older are left out.
+    pub since: Option<i64>,
+    /// Up to this time it has read all that there was, if it comes back: what a gap misses is younger.
+    pub read: Option<i64>,
 }
 
 /// What comes next.
@@ -37,11 +50,12 @@ pub enum Next {
 // === impl Viewer ===
 
 impl Viewer {
-    pub(super) fn new(view: Arc<View>, after: u64, since: Option<i64>) -> Self {
+    pub(super) fn new(view: Arc<View>, from: Begin) -> Self {
+        let Begin { after, since, read } = from;
         let progress = view.progress();
         let until = *progress.borrow();
         let history = (after < until).then_some(until);
-        Viewer { view, progress, after, own: None, since, history }
+        Viewer { view, progress, after, own: None, since, read, history }
     }
 
     /// The last sequence number that was handed out.
@@ -70,10 +84,11 @@ impl Viewer {
         let cursor = self.own.get_or_insert_with(make);
         cursor.seek(self.after);
         // Who was live and fell behind is told so; who asked for what is gone is told that.
-        let behind = match self.history {
+        let reason = match self.history {
             Some(_) => GapReason::HistoryEvicted,
             None => GapReason::ViewerTooSlow,
         };
+        let behind = Behind { reason, read: self.read };
         let Some(piece) = Piece::cut(cursor, *encoder, OWN_BYTES, since, behind, metrics) else {
             // The cursor saw at least as far as the shared pieces go, and there was nothing.
             self.after = self.after.max(through);

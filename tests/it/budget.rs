@@ -54,6 +54,27 @@ async fn what_has_no_place_says_so_and_gets_its_turn_in_order() {
     }
 }
 
+/// Also who opens the workload first, or comes when it was said long ago, is told of a log that waits.
+#[tokio::test(start_paused = true)]
+async fn whoever_opens_a_stream_is_told_what_waits() {
+    let world = World::slow(4, |plan| plan.logs.max_followers = 2);
+    world.sim.apply(one_pipe(3, 10.0));
+    world.synced().await;
+    for query in ["tail=100000", "tail=5", "since=1m"] {
+        let mut client = world.stream(&format!("{STREAM}?{query}"), None).await;
+        let events = listen(&mut client, Duration::from_secs(5)).await;
+        let waits = events.iter().filter(|event| event.name == "source");
+        let pods: HashSet<_> = waits
+            .filter(|event| event.data["reason"] == "budget" && event.data["state"] == "waiting")
+            .map(|event| event.data["pod"].to_string())
+            .collect();
+        assert_eq!(pods.len(), 1, "{query}: {}", told(&events));
+        let heard = hear(&events);
+        let waits = |source: &str| pods.iter().any(|pod| source.starts_with(pod.trim_matches('"')));
+        assert!(!heard.keys().any(|(source, _)| waits(source)), "{query}");
+    }
+}
+
 fn complete_lines(events: &[crate::client::Event]) -> usize {
     let heards = hear(events);
     complete(&heards);

@@ -124,6 +124,12 @@ async fn a_position_that_was_forgotten_is_answered_with_the_exact_gap() {
     assert_eq!(gap["reason"], "history_evicted");
     assert_eq!(gap["count"], 3_900 - lines(&again).len() as u64, "{gap}");
     assert!(gap["from"].is_string() && gap["to"].is_string(), "{gap}");
+    let from = parse_stamp(gap["from"].as_str().unwrap().as_bytes()).unwrap().0;
+    assert!(
+        from >= stamp(first) - 2 * SECOND,
+        "{gap}: all up to {:?} was read",
+        first.data["time"]
+    );
 }
 
 /// After a restart the same holds: what the new journal has forgotten since is counted, though the

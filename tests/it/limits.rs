@@ -48,6 +48,26 @@ async fn a_user_with_too_many_streams_is_told_so_and_others_read_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let world = World::new(24);
+    world.synced().await;
+    let body = axum::body::Body::from_stream(futures_util::stream::pending::<
+        Result<&str, std::io::Error>,
+    >());
+    let request = http::Request::post("/api/v1/stream").header("host", "localhost");
+    let request = request.header("content-type", "application/json").body(body).unwrap();
+    let begun = tokio::time::Instant::now();
+    let answer = world.send(request).await;
+    assert_eq!(
+        (answer.status(), begun.elapsed().as_secs()),
+        (http::StatusCode::REQUEST_TIMEOUT, 10)
+    );
+    assert_eq!(answer.headers()["connection"], "close");
+    let series = "rollcast_limits_reached_total{limit=\"request_body_time\"}";
+    assert_eq!(world.exposition.value(series), Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn memory_that_runs_short_costs_history_first_then_new_streams_then_the_slowest() {
     let used = Arc::new(AtomicU64::new(10));
     let read = used.clone();

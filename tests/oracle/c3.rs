@@ -21,7 +21,7 @@ pub fn c3(matched: &Matched<'_>, row: &mut Row) -> Vec<Fault> {
                 continue;
             };
             // The state as it stands is told under the position where a stream begins.
-            let state = matches!(&*event.name, "rollout" | "pod" | "gap");
+            let state = matches!(&*event.name, "rollout" | "pod" | "source" | "gap");
             if let Some((known, newest)) = &last
                 && *known == epoch
                 && (seq < *newest || seq == *newest && !state)

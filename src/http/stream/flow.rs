@@ -19,12 +19,12 @@ use super::start::{BACKLOG, PROOF, Rollouts, Start, millis};
 use crate::http::Service;
 use crate::http::auth::Standing;
 use crate::http::limits::Place;
-use crate::ids::{Gap, GapReason, RolloutStatus, WorkloadId};
+use crate::ids::{Entry, Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::journal::Epoch;
 use crate::subscribe::{Item, Selection, Shelves};
 use crate::tail::Tail;
 use crate::time::{self, SECOND};
-use crate::view::{Key, Next, Viewer};
+use crate::view::{Begin, Key, Next, Viewer};
 use crate::watch::PodEntry;
 use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
 
@@ -242,7 +242,11 @@ impl Flow {
             }
         }
         let key = Key { selection: selection.clone(), format: query.format };
-        let viewer = service.views.viewer(key, start.after, start.since);
+        // Logs are merged within a second, so a younger line may stand before an older one.
+        let exact = start.resumed == Resumed::Exact;
+        let read = exact.then(|| start.time.saturating_sub(SECOND));
+        let from = Begin { after: start.after, since: start.since, read };
+        let viewer = service.views.viewer(key, from);
         let epoch = encoder.epoch;
         let follow = Follow { viewer, last: position, epoch, live: false, moved: false };
         self.stage = Stage::Follow(follow);
@@ -296,6 +300,13 @@ impl Flow {
         }
         for pod in pods.iter().filter(|pod| selection.wants_pod(&pod.uid, &pod.pod)) {
             encoder.pod(out, position, workload, pod);
+        }
+        // What keeps a log from being read was told when it began, which may be long ago.
+        let sources = service.tail.sources(workload).into_iter();
+        for change in sources.filter_map(|status| status.hindered(time::now())) {
+            if selection.wants_source(&change.source) {
+                encoder.entry(out, position, workload, &Entry::Source(Arc::new(change)));
+            }
         }
     }
 
