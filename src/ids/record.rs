@@ -126,6 +126,10 @@ pub struct RolloutStatus {
     pub finished: Option<i64>,
     /// The workload's own deadline in milliseconds (`progressDeadlineSeconds`).
     pub deadline_ms: Option<u64>,
+    /// Who changed the specification last, as the API server calls them (a field manager).
+    pub by: Option<Arc<str>>,
+    /// Why, in their words: annotation `kubernetes.io/change-cause`.
+    pub change_cause: Option<Arc<str>>,
     /// It completed after it had been called failed.
     pub recovered: bool,
     /// What keeps it from going on; what concerns most pods first.

@@ -91,6 +91,8 @@ pub(super) fn rollout(generation: i64) -> Entry {
         started: None,
         finished: None,
         deadline_ms: None,
+        by: None,
+        change_cause: None,
         recovered: false,
         reasons: Vec::new(),
         message: String::new(),

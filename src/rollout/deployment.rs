@@ -39,6 +39,8 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
         started: started(look, new, revision, finished),
         finished,
         deadline_ms: detail.deadline_seconds.map(|seconds| u64::from(seconds) * 1000),
+        by: workload.by.clone(),
+        change_cause: workload.change_cause.clone(),
         recovered: false,
         reasons,
         message,

@@ -384,6 +384,8 @@ pub(super) fn blank(workload: &WorkloadEntry, now: i64) -> RolloutStatus {
         started: None,
         finished: None,
         deadline_ms: None,
+        by: workload.by.clone(),
+        change_cause: workload.change_cause.clone(),
         recovered: false,
         reasons: Vec::new(),
         message: String::new(),

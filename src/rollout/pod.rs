@@ -40,6 +40,8 @@ pub(super) fn status(
         started: Some(pod.created),
         finished: None,
         deadline_ms: None,
+        by: None,
+        change_cause: None,
         recovered: false,
         reasons,
         message,

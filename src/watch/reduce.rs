@@ -14,6 +14,9 @@ use super::workload::{
 use crate::cluster::types::{self, annotation, label};
 use crate::ids::{Kind, WorkloadId};
 
+/// Bytes of a change's cause that are kept: a long command line. `kubectl --record` writes a whole one.
+const LONGEST_CAUSE: usize = 1024;
+
 impl WorkloadEntry {
     fn new(
         meta: &types::ObjectMeta,
@@ -37,6 +40,8 @@ impl WorkloadEntry {
             observed: None,
             labels: Labels::new(meta.labels.as_ref(), words),
             deploy: words.maybe(note(meta, annotation::DEPLOY)),
+            by: words.maybe(manager(meta)),
+            change_cause: words.maybe(cause(meta)),
             record: words.maybe(note(meta, annotation::RECORD)),
             patience: Patience::read(meta.annotations.as_ref()),
             template: TemplateEntry::new(template, words),
@@ -132,7 +137,6 @@ impl ReplicaSetEntry {
             created: created(meta),
             revision: revision(meta),
             reused: note(meta, annotation::REVISION_HISTORY).is_some(),
-            change_cause: words.maybe(note(meta, annotation::CHANGE_CAUSE)),
             template: TemplateEntry::new(&object.spec.template, words),
             desired: asked(object.spec.replicas),
             replicas: count(status.replicas),
@@ -219,6 +223,20 @@ fn created(meta: &types::ObjectMeta) -> i64 {
 
 fn revision(meta: &types::ObjectMeta) -> Option<i64> {
     note(meta, annotation::REVISION).and_then(|number| number.parse().ok())
+}
+
+/// The one manager that decoding keeps.
+fn manager(meta: &types::ObjectMeta) -> Option<&str> {
+    meta.managed_fields.as_ref()?.first()?.manager.as_deref()
+}
+
+fn cause(meta: &types::ObjectMeta) -> Option<&str> {
+    let cause = note(meta, annotation::CHANGE_CAUSE)?;
+    let mut end = cause.len().min(LONGEST_CAUSE);
+    while !cause.is_char_boundary(end) {
+        end -= 1;
+    }
+    Some(&cause[..end])
 }
 
 fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {

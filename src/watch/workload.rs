@@ -27,6 +27,10 @@ pub struct WorkloadEntry {
     pub labels: Labels,
     /// Annotation `rollcast.dev/deploy`.
     pub deploy: Option<Arc<str>>,
+    /// Who changed its specification last, as the API server calls them.
+    pub by: Option<Arc<str>>,
+    /// Annotation `kubernetes.io/change-cause`: why, in somebody's words; what is too long is cut.
+    pub change_cause: Option<Arc<str>>,
     /// Annotation `rollcast.dev/record`.
     pub record: Option<Arc<str>>,
     /// What its annotations say of how long its rollouts are waited for.
@@ -206,8 +210,6 @@ pub struct ReplicaSetEntry {
     pub revision: Option<i64>,
     /// A rollback used it again, so its creation says nothing about the rollout's start.
     pub reused: bool,
-    /// Annotation `kubernetes.io/change-cause`.
-    pub change_cause: Option<Arc<str>>,
     /// Its pod template.
     pub template: TemplateEntry,
     /// Replicas asked for.

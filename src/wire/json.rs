@@ -110,6 +110,8 @@ pub(super) struct Rollout<'a> {
     finished: Option<String>,
     elapsed_ms: Option<u64>,
     deadline_ms: Option<u64>,
+    by: Option<&'a str>,
+    change_cause: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recovered: bool,
     reasons: Vec<Why<'a>>,
@@ -239,6 +241,8 @@ pub(super) fn rollout(status: &RolloutStatus) -> Rollout<'_> {
         finished: status.finished.map(rfc3339),
         elapsed_ms: status.elapsed_seconds(status.time).map(|seconds| seconds * 1000),
         deadline_ms: status.deadline_ms,
+        by: status.by.as_deref(),
+        change_cause: status.change_cause.as_deref(),
         recovered: status.recovered,
         reasons: status.reasons.iter().map(blocker).collect(),
         message: &status.message,

@@ -69,6 +69,10 @@ pub(super) fn rollout(out: &mut Vec<u8>, named: Option<&WorkloadId>, status: &Ro
             push_plain(out, &image.to);
         }
     }
+    if let Some(by) = status.by.as_deref().filter(|_| status.phase == RolloutPhase::Progressing) {
+        out.extend_from_slice(b", by ");
+        push_plain(out, by);
+    }
     if !status.message.is_empty() {
         out.extend_from_slice(b": ");
         push_plain(out, &status.message);

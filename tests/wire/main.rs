@@ -55,6 +55,8 @@ fn rollout() -> RolloutStatus {
         started: Some(time("2026-11-22T14:02:11.040Z")),
         finished: None,
         deadline_ms: Some(600_000),
+        by: Some("ci-deployer".into()),
+        change_cause: Some("release 1.9.0".into()),
         recovered: false,
         reasons: vec![Blocker {
             code: Reason::CrashLoop,

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    ManagedFieldsEntry, ObjectMeta, OwnerReference, Time,
+};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::time;
 
@@ -57,7 +59,7 @@ const ANNOTATIONS: [&str; 15] = [
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct SlimMeta {
+struct SlimMeta<M> {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
@@ -69,25 +71,135 @@ struct SlimMeta {
     #[serde(default, deserialize_with = "annotations")]
     annotations: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
+    #[serde(default)]
+    managed_fields: M,
 }
 
 /// Reads object metadata without managed fields and without annotations that nobody here reads.
 /// `managedFields` alone are a third of a pod's bytes.
 pub(super) fn slim<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D::Error> {
-    let slim = SlimMeta::deserialize(input)?;
-    Ok(ObjectMeta {
-        name: slim.name,
-        namespace: slim.namespace,
-        uid: slim.uid,
-        resource_version: slim.resource_version,
-        generation: slim.generation,
-        creation_timestamp: slim.creation_timestamp,
-        deletion_timestamp: slim.deletion_timestamp,
-        labels: slim.labels,
-        annotations: slim.annotations,
-        owner_references: slim.owner_references,
-        ..ObjectMeta::default()
-    })
+    let slim = SlimMeta::<IgnoredAny>::deserialize(input)?;
+    Ok(slim.into_meta())
+}
+
+/// The same, but for the one managed-fields entry that tells who changed the specification last; of
+/// that only the manager is kept.
+pub(super) fn managed<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D::Error> {
+    let mut slim = SlimMeta::<Changer>::deserialize(input)?;
+    let manager = std::mem::take(&mut slim.managed_fields).manager;
+    let kept = |manager| {
+        vec![ManagedFieldsEntry { manager: Some(manager), ..ManagedFieldsEntry::default() }]
+    };
+    Ok(ObjectMeta { managed_fields: manager.map(kept), ..slim.into_meta() })
+}
+
+impl<M> SlimMeta<M> {
+    fn into_meta(self) -> ObjectMeta {
+        ObjectMeta {
+            name: self.name,
+            namespace: self.namespace,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            creation_timestamp: self.creation_timestamp,
+            deletion_timestamp: self.deletion_timestamp,
+            labels: self.labels,
+            annotations: self.annotations,
+            owner_references: self.owner_references,
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+/// Who changed an object's specification last.
+#[derive(Default)]
+struct Changer {
+    manager: Option<String>,
+}
+
+/// One entry of `managedFields`, read while it is parsed: what the fields are is skipped.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Writing {
+    manager: Option<String>,
+    operation: Option<String>,
+    subresource: Option<String>,
+    #[serde(default, deserialize_with = "optional_nanos")]
+    time: Option<i64>,
+    #[serde(rename = "fieldsV1")]
+    fields: Option<Fields>,
+}
+
+/// Whether fields of the specification are among an entry's: who annotates an object, or scales it by
+/// way of a subresource, has not asked for anything to be rolled out.
+struct Fields {
+    spec: bool,
+}
+
+// === impl Changer ===
+
+impl<'de> Deserialize<'de> for Changer {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(Writings)
+    }
+}
+
+struct Writings;
+
+impl<'de> Visitor<'de> for Writings {
+    type Value = Changer;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of managed fields")
+    }
+
+    fn visit_unit<E>(self) -> Result<Changer, E> {
+        Ok(Changer::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Changer, A::Error> {
+        let mut newest: Option<(Option<i64>, String)> = None;
+        while let Some(writing) = list.next_element::<Writing>()? {
+            let writes = matches!(writing.operation.as_deref(), Some("Apply" | "Update"));
+            let whole = writing.subresource.as_deref().unwrap_or_default().is_empty();
+            let spec = writing.fields.is_none_or(|fields| fields.spec);
+            let Some(manager) = writing.manager.filter(|_| writes && whole && spec) else {
+                continue;
+            };
+            // The times are whole seconds; among equals the later entry is the newer one.
+            if newest.as_ref().is_none_or(|(time, _)| writing.time >= *time) {
+                newest = Some((writing.time, manager));
+            }
+        }
+        Ok(Changer { manager: newest.map(|(_, manager)| manager) })
+    }
+}
+
+// === impl Fields ===
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(Owned)
+    }
+}
+
+struct Owned;
+
+impl<'de> Visitor<'de> for Owned {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut spec = false;
+        while let Some(key) = map.next_key::<String>()? {
+            spec |= key == "f:spec";
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(Fields { spec })
+    }
 }
 
 type Words = Option<BTreeMap<String, String>>;
@@ -152,4 +264,51 @@ pub fn nanos(time: &Time) -> i64 {
 pub(super) fn optional_nanos<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
     let text = Option::<String>::deserialize(input)?;
     Ok(text.and_then(|text| time::parse_stamp(text.as_bytes())).map(|(time, _)| time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Object {
+        #[serde(deserialize_with = "managed")]
+        metadata: ObjectMeta,
+    }
+
+    fn by(managed_fields: serde_json::Value) -> Option<String> {
+        let object =
+            serde_json::json!({"metadata": {"name": "web", "managedFields": managed_fields}});
+        let object: Object = serde_json::from_str(&object.to_string()).unwrap();
+        assert_eq!(object.metadata.name.as_deref(), Some("web"));
+        let kept = object.metadata.managed_fields?;
+        let [kept] = &kept[..] else { panic!("{kept:?}") };
+        assert!(kept.fields_v1.is_none() && kept.time.is_none());
+        kept.manager.clone()
+    }
+
+    #[test]
+    fn who_changed_the_specification_last_is_kept_and_nothing_else() {
+        use serde_json::json;
+        let entry = |manager: &str, operation: &str, time: &str, fields: serde_json::Value| {
+            json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1",
+                "time": time, "fieldsType": "FieldsV1", "fieldsV1": fields})
+        };
+        let spec = || json!({"f:metadata": {}, "f:spec": {"f:template": {".": {}}}});
+        let notes = json!({"f:metadata": {"f:annotations": {"f:x": {}}}});
+        let first = entry("helm", "Apply", "2026-11-22T14:00:00Z", spec());
+        let second = entry("ci-deployer", "Update", "2026-11-22T14:02:00Z", spec());
+        let note = entry("kubectl-annotate", "Update", "2026-11-22T14:03:00Z", notes);
+        let mut scale = entry("autoscaler", "Update", "2026-11-22T14:04:00Z", spec());
+        scale["subresource"] = json!("scale");
+        let removed = entry("odd", "Delete", "2026-11-22T14:05:00Z", spec());
+        let all = json!([first, second, note, scale, removed]);
+        assert_eq!(by(all).as_deref(), Some("ci-deployer"));
+        assert_eq!(by(json!([second, first])).as_deref(), Some("ci-deployer"));
+        // What is missing or makes no sense names nobody.
+        assert_eq!(by(json!([note, scale])), None);
+        assert_eq!(by(json!([{"time": "never"}, {}])), None);
+        assert_eq!(by(json!([])), None);
+        assert_eq!(by(json!(null)), None);
+    }
 }

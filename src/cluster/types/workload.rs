@@ -13,8 +13,8 @@ macro_rules! kind {
         #[derive(Clone, Debug, Default, Deserialize, kube::Resource)]
         #[resource(inherit = $inherit)]
         pub struct $name {
-            /// Name, uid, owners, labels and the kept annotations.
-            #[serde(deserialize_with = "meta::slim")]
+            /// Name, uid, owners, labels, the kept annotations, and who changed it last.
+            #[serde(deserialize_with = "meta::managed")]
             pub metadata: ObjectMeta,
             /// What was asked for.
             #[serde(default)]

@@ -85,6 +85,8 @@ fn write_rollout(out: &mut Output<'_>, status: &RolloutStatus) {
     out.maybe(status.started, Output::signed);
     out.maybe(status.finished, Output::signed);
     out.maybe(status.deadline_ms, Output::number);
+    out.maybe_text(status.by.as_deref());
+    out.maybe_text(status.change_cause.as_deref());
     out.flag(status.recovered);
     out.number(status.reasons.len() as u64);
     for Blocker { code, message, pods, since } in &status.reasons {
@@ -119,6 +121,8 @@ fn read_rollout(input: &mut Input<'_>) -> Result<RolloutStatus> {
         started: input.maybe(Input::signed)?,
         finished: input.maybe(Input::signed)?,
         deadline_ms: input.maybe(Input::number)?,
+        by: input.maybe(Input::shared)?,
+        change_cause: input.maybe(Input::shared)?,
         recovered: input.flag()?,
         reasons: input.list(|input| {
             Ok(Blocker {

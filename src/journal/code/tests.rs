@@ -80,9 +80,10 @@ fn rollout() -> impl Strategy<Value = Entry> {
         vec(image, 0..4),
         any::<[u32; 5]>(),
         any::<(Option<i64>, Option<i64>, Option<u64>)>(),
+        (option::of(name()), option::of(name())),
         (any::<bool>(), vec(blocker, 0..3), ".{0,40}"),
     )
-        .prop_map(|(head, images, counts, times, (recovered, reasons, message))| {
+        .prop_map(|(head, images, counts, times, (by, change_cause), (recovered, reasons, message))| {
             let (time, phase, revision, previous, generation) = head;
             let [desired, updated, ready, available, old] = counts;
             let (started, finished, deadline_ms) = times;
@@ -101,6 +102,8 @@ fn rollout() -> impl Strategy<Value = Entry> {
                 started,
                 finished,
                 deadline_ms,
+                by,
+                change_cause,
                 recovered,
                 reasons,
                 message,

@@ -125,6 +125,31 @@ fn a_rolling_update_waits_progresses_and_completes() {
 }
 
 #[test]
+fn who_changed_it_and_why_is_told_where_known() {
+    let mut stage = settled();
+    assert_eq!((&stage.web().by, &stage.web().change_cause), (&None, &None));
+    let mut web = deployment(V2, [2, 1, 2, 2, 2, 2]);
+    web["metadata"]["managedFields"] = json!([
+        {"manager": "helm", "operation": "Update", "time": stamp(1), "fieldsV1": {"f:spec": {}}},
+        {"manager": "ci-deployer", "operation": "Apply", "time": stamp(20),
+            "fieldsV1": {"f:spec": {"f:template": {}}}},
+        {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status",
+            "time": stamp(30), "fieldsV1": {"f:status": {}}},
+    ]);
+    let long = format!("release 2 {}", "é".repeat(2_000));
+    web["metadata"]["annotations"] = json!({"kubernetes.io/change-cause": long});
+    stage.apply(&web);
+    let status = stage.web();
+    assert_eq!(status.by.as_deref(), Some("ci-deployer"));
+    let cause = status.change_cause.as_deref().unwrap();
+    assert!(cause.starts_with("release 2 é") && cause.len() <= 1024, "{}", cause.len());
+    // It stays known of a rollout whose workload is deleted.
+    let records = stage.delete(&web);
+    let Some(Entry::Rollout(last)) = records.first() else { panic!("{records:?}") };
+    assert_eq!(last.by.as_deref(), Some("ci-deployer"));
+}
+
+#[test]
 fn complete_is_not_said_before_the_replica_set_is_known() {
     let mut stage = settled();
     stage.apply(&deployment(V2, [2, 2, 2, 2, 2, 2]));

@@ -346,6 +346,8 @@ fn seen_as(slot: &Slot) -> Option<Arc<WorkloadEntry>> {
         observed: None,
         labels: pod.labels.clone(),
         deploy: None,
+        by: None,
+        change_cause: None,
         record: None,
         patience: Patience::default(),
         template: TemplateEntry {
