@@ -49,7 +49,10 @@ impl Recorder {
             (Some(entry), Some(status)) => match self.record(entry) {
                 Record::Off => false,
                 Record::Rollouts => {
-                    status.phase.runs() || (open && status.phase == RolloutPhase::Complete)
+                    // What waits to be deleted may do so for months.
+                    let undecided = [RolloutPhase::Complete, RolloutPhase::WaitingForDelete]
+                        .contains(&status.phase);
+                    status.phase.runs() || (open && undecided)
                 }
                 Record::All => true,
             },

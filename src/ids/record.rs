@@ -84,6 +84,8 @@ pub enum RolloutPhase {
     Progressing,
     /// Asked for by the user; not a failure.
     Paused,
+    /// Old pods are left that are replaced only when somebody deletes them (`OnDelete`).
+    WaitingForDelete,
     /// The Deployment's own deadline passed.
     Stalled,
     /// Everything that was asked for ran and was available once. It stays so for this template, even

@@ -21,9 +21,12 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
     let complete = phase == RolloutPhase::Complete;
     let new_ready = on(Side::New).filter(|pod| pod.ready.holds()).count();
     let ready = if complete { detail.ready } else { model::count(new_ready) };
-    let Words { reasons, message } = match phase {
-        RolloutPhase::Complete => Words::default(),
-        _ => message::of_pods_or_refusal(look),
+    let Words { reasons, message } = match (phase, message::of_pods_or_refusal(look)) {
+        (RolloutPhase::Complete, _) => Words::default(),
+        (RolloutPhase::WaitingForDelete, words) if words.reasons.is_empty() => {
+            message::waits_for_delete(look)
+        }
+        (_, words) => words,
     };
     RolloutStatus {
         phase,
@@ -68,5 +71,11 @@ fn phase(
     let known = newest.is_some() || look.workload.revisions().next().is_none();
     // As kubectl computes it. A DaemonSet that no node wants is complete, not scaled down.
     let complete = detail.updated >= detail.desired && detail.available >= detail.desired;
-    if known && complete { RolloutPhase::Complete } else { RolloutPhase::Progressing }
+    if known && complete {
+        RolloutPhase::Complete
+    } else if detail.on_delete && message::old_pods(look) > 0 {
+        RolloutPhase::WaitingForDelete
+    } else {
+        RolloutPhase::Progressing
+    }
 }

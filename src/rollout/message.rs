@@ -105,6 +105,23 @@ pub(super) fn cannot_create(said: &str, since: Option<i64>) -> Words {
     Words::of(code, message, since)
 }
 
+/// Pods that are replaced only when somebody deletes them (`OnDelete`, `truths.md` 21).
+pub(super) fn waits_for_delete(look: &Look<'_>) -> Words {
+    let message = match old_pods(look) {
+        1 => "1 old pod waits to be deleted: the update strategy is OnDelete".to_owned(),
+        old => format!("{old} old pods wait to be deleted: the update strategy is OnDelete"),
+    };
+    Words { reasons: Vec::new(), message }
+}
+
+/// How many pods of other revisions nobody has deleted.
+pub(super) fn old_pods(look: &Look<'_>) -> usize {
+    let old = |pod: &&&Arc<PodEntry>| {
+        pod.deletion.is_none() && revision::side(Some(look.workload), pod) == Side::Old
+    };
+    look.pods.iter().filter(old).count()
+}
+
 // === impl Words ===
 
 impl Words {

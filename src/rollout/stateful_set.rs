@@ -27,6 +27,7 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
         let words = message::of_pods_or_refusal(look);
         match (words.reasons.is_empty(), phase) {
             (true, RolloutPhase::Progressing) => stuck(look, detail, newest).unwrap_or(words),
+            (true, RolloutPhase::WaitingForDelete) => message::waits_for_delete(look),
             _ => words,
         }
     };
@@ -61,6 +62,8 @@ fn phase(
         RolloutPhase::ScaledToZero
     } else if known && (complete(detail) || remembered()) {
         RolloutPhase::Complete
+    } else if detail.on_delete && message::old_pods(look) > 0 {
+        RolloutPhase::WaitingForDelete
     } else {
         RolloutPhase::Progressing
     }

@@ -100,7 +100,7 @@ pub fn judge(case: &Case<'_>, graces: &Graces) -> Verdict {
         RolloutPhase::Stalled if status.reasons.iter().all(|it| it.code != Reason::JobFailed) => {
             return Verdict::Over(Outcome::TimedOut, Some(blamed(status)));
         }
-        RolloutPhase::Stalled | RolloutPhase::Progressing => {}
+        RolloutPhase::Stalled | RolloutPhase::Progressing | RolloutPhase::WaitingForDelete => {}
     }
     let loops = || case.pods.iter().any(|pod| crashes_again(pod, case.began, graces.restarts));
     let loops = case.demand != Demand::End && loops();

@@ -254,6 +254,7 @@ fn index() -> StatefulSet {
         name: "index".to_owned(),
         replicas: 3,
         partition: 0,
+        on_delete: false,
         template: Template::new([Container::new("app", image, app)]),
     }
 }

@@ -214,6 +214,8 @@ pub struct StatefulSet {
     pub replicas: u32,
     /// Pods below this ordinal are not updated.
     pub partition: u32,
+    /// Pods are replaced only when somebody deletes them.
+    pub on_delete: bool,
     /// The pods.
     pub template: Template,
 }

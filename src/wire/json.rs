@@ -340,6 +340,7 @@ pub(super) fn phase_word(phase: RolloutPhase) -> &'static str {
         RolloutPhase::Waiting => "waiting",
         RolloutPhase::Progressing => "progressing",
         RolloutPhase::Paused => "paused",
+        RolloutPhase::WaitingForDelete => "waiting_for_delete",
         RolloutPhase::Stalled => "stalled",
         RolloutPhase::Complete => "complete",
         RolloutPhase::ScaledToZero => "scaled_to_zero",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use rollcast::sim::{
     Container, Deployment, Effect, Exit, Fault, Match, Output, Pipe, Program, Pull, Ready,
-    RequestKind, Resource, Template,
+    RequestKind, Resource, StatefulSet, Template,
 };
 use rollcast::time;
 
@@ -434,6 +434,48 @@ async fn no_result_is_false_whatever_happens_meanwhile() {
             assert_eq!(said["outcome"], outcome, "seed {seed}, round {round}, {image}: {said}");
             let told = said["message"].as_str().unwrap();
             assert!(outcome == "succeeded" || !told.is_empty(), "{said}");
+        }
+    }
+}
+
+/// `truths.md` 21: nobody but the user replaces these pods.
+#[tokio::test(start_paused = true)]
+async fn a_stateful_set_on_delete_waits_for_whoever_deletes_its_pods() {
+    for deleted in [true, false] {
+        let world = World::new(16);
+        let probed = Ready::After(Duration::from_secs(1));
+        world.sim.apply(StatefulSet {
+            namespace: "shop".to_owned(),
+            name: "db".to_owned(),
+            replicas: 2,
+            partition: 0,
+            on_delete: true,
+            template: Template::new([Container::new("app", "shop/db:1", good(probed))]),
+        });
+        world.sim.register_image("shop/db:2", good(probed));
+        world.synced().await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(world.sim.set_image(Resource::StatefulSets, "shop", "db", "app", "shop/db:2"));
+        let path = STREAM.replace("deployment/web", "statefulset/db") + "?until=result";
+        let mut client = world.stream(&path, None).await;
+        let events = client.drain_for(Duration::from_secs(30)).await;
+        let told = &events.iter().rfind(|event| event.name == "rollout").unwrap().data;
+        assert_eq!(told["phase"], "waiting_for_delete", "{told}");
+        assert_eq!(told["old"], 2);
+        if deleted {
+            for pod in ["db-0", "db-1"] {
+                assert!(world.sim.delete_pod("shop", pod, Some(0)));
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        }
+        let events = to_the_end(&mut client, Duration::from_secs(650)).await;
+        let data = &result(&events).data;
+        if deleted {
+            assert_eq!((&data["outcome"], &data["revision"]), (&"succeeded".into(), &"2".into()));
+        } else {
+            assert_eq!(data["outcome"], "timed_out");
+            let words = "2 old pods wait to be deleted: the update strategy is OnDelete";
+            assert_eq!(data["message"], words);
         }
     }
 }

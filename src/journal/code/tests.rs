@@ -70,7 +70,8 @@ fn lines() -> impl Strategy<Value = Entry> {
 
 fn rollout() -> impl Strategy<Value = Entry> {
     use RolloutPhase::*;
-    let phases = &[Waiting, Progressing, Paused, Stalled, Complete, ScaledToZero, Deleted];
+    let phases =
+        &[Waiting, Progressing, Paused, WaitingForDelete, Stalled, Complete, ScaledToZero, Deleted];
     let image = (name(), option::of(name()), name())
         .prop_map(|(container, from, to)| ImageChange { container, from, to });
     let blocker = (word(&Reason::ALL), ".{0,20}", vec(name(), 0..3), any::<Option<i64>>())
@@ -83,32 +84,34 @@ fn rollout() -> impl Strategy<Value = Entry> {
         (option::of(name()), option::of(name())),
         (any::<bool>(), vec(blocker, 0..3), ".{0,40}"),
     )
-        .prop_map(|(head, images, counts, times, (by, change_cause), (recovered, reasons, message))| {
-            let (time, phase, revision, previous, generation) = head;
-            let [desired, updated, ready, available, old] = counts;
-            let (started, finished, deadline_ms) = times;
-            Entry::Rollout(Arc::new(RolloutStatus {
-                time,
-                phase,
-                revision,
-                previous,
-                generation,
-                images,
-                desired,
-                updated,
-                ready,
-                available,
-                old,
-                started,
-                finished,
-                deadline_ms,
-                by,
-                change_cause,
-                recovered,
-                reasons,
-                message,
-            }))
-        })
+        .prop_map(
+            |(head, images, counts, times, (by, change_cause), (recovered, reasons, message))| {
+                let (time, phase, revision, previous, generation) = head;
+                let [desired, updated, ready, available, old] = counts;
+                let (started, finished, deadline_ms) = times;
+                Entry::Rollout(Arc::new(RolloutStatus {
+                    time,
+                    phase,
+                    revision,
+                    previous,
+                    generation,
+                    images,
+                    desired,
+                    updated,
+                    ready,
+                    available,
+                    old,
+                    started,
+                    finished,
+                    deadline_ms,
+                    by,
+                    change_cause,
+                    recovered,
+                    reasons,
+                    message,
+                }))
+            },
+        )
 }
 
 fn pod() -> impl Strategy<Value = Entry> {

@@ -27,7 +27,7 @@ macro_rules! words {
 
 words!(kind, kind_of, Kind, 1 Deployment, 2 StatefulSet, 3 DaemonSet, 4 Job, 5 CronJob, 6 Pod);
 words!(side, side_of, Side, 1 New, 2 Old);
-words!(phase, phase_of, RolloutPhase, 1 Waiting, 2 Progressing, 3 Paused, 4 Stalled, 5 Complete, 6 ScaledToZero, 7 Deleted);
+words!(phase, phase_of, RolloutPhase, 1 Waiting, 2 Progressing, 3 Paused, 4 Stalled, 5 Complete, 6 ScaledToZero, 7 Deleted, 8 WaitingForDelete);
 words!(pod_phase, pod_phase_of, PodPhase, 1 Unscheduled, 2 Pulling, 3 Init, 4 Starting, 5 Running, 6 Ready, 7 Failing, 8 Succeeded, 9 Terminating, 10 Gone);
 words!(container_kind, container_kind_of, ContainerKind, 1 App, 2 Init, 3 Sidecar, 4 Ephemeral);
 words!(container_state, container_state_of, ContainerState, 1 Waiting, 2 Running, 3 Terminated);

@@ -1,6 +1,7 @@
 //! What was rolled out once, and what is rolled out again.
 
 use super::*;
+use crate::ids::Outcome;
 
 /// A StatefulSet `db` of two. `numbers` are generation, observed generation, desired replicas, and
 /// from the status all, updated, available replicas; `hashes` are its current and update revision.
@@ -125,4 +126,100 @@ fn a_clock_that_steps_back_takes_no_time_from_a_rollout() {
     assert_ne!(stage.web().old, before.old);
     assert!(stage.web().time >= before.time);
     assert!(stage.web().elapsed_seconds(stage.web().time) >= before.elapsed_seconds(before.time));
+}
+
+/// `truths.md` 21: nobody but the user replaces these pods.
+#[test]
+fn on_delete_waits_for_the_user_until_our_deadline_and_succeeds_when_all_pods_are_updated() {
+    for last in [false, true] {
+        let mut stage = Stage::new();
+        for number in [1, 2] {
+            stage.apply(&revision(("StatefulSet", "db"), &format!("h{number}"), number));
+        }
+        let set = |numbers, update| {
+            let mut value = db(if update == "h1" { V1 } else { V2 }, numbers, ["h1", update]);
+            value["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+            value
+        };
+        let member = |ordinal: u8, hash: &str| {
+            let mut pod = running(bare_pod(&format!("db-{ordinal}"), 3), true);
+            pod["metadata"]["uid"] = json!(format!("uid-{ordinal}-{hash}"));
+            pod["metadata"]["labels"] = json!({"controller-revision-hash": format!("db-{hash}")});
+            own(&mut pod, "apps/v1", "StatefulSet", "db");
+            pod
+        };
+        stage.apply(&set([1, 1, 2, 2, 2, 2], "h1"));
+        stage.apply(&member(0, "h1"));
+        stage.apply(&member(1, "h1"));
+        stage.world.now = BEGIN + 60 * SECOND;
+        stage.feed(&[Change::Synced]);
+        stage.apply(&set([2, 2, 2, 2, 0, 2], "h2"));
+        assert_eq!(told(&stage), (RolloutPhase::WaitingForDelete, number("2")));
+        let db = id(Kind::StatefulSet, "db");
+        let words = "2 old pods wait to be deleted: the update strategy is OnDelete";
+        assert_eq!(stage.model.current(&db).unwrap().message, words);
+        // One is deleted after a while, and that renews the deadline.
+        stage.pass(500);
+        stage.delete(&member(1, "h1"));
+        stage.apply(&member(1, "h2"));
+        stage.apply(&set([2, 2, 2, 2, 1, 2], "h2"));
+        stage.pass(500);
+        assert!(stage.model.decisions().is_empty());
+        assert_eq!(told(&stage).0, RolloutPhase::WaitingForDelete);
+        if last {
+            stage.delete(&member(0, "h1"));
+            stage.apply(&member(0, "h2"));
+            let said = stage.apply(&set([2, 2, 2, 2, 2, 2], "h2"));
+            assert_eq!(told(&stage).0, RolloutPhase::Complete);
+            let good = |entry: &Entry| matches!(entry, Entry::Result(it) if it.outcome == Outcome::Succeeded);
+            assert!(said.iter().any(good), "{said:?}");
+            continue;
+        }
+        stage.pass(150);
+        let decisions = stage.model.decisions();
+        assert_eq!(decisions.len(), 1);
+        let draft = &decisions[0].draft;
+        assert_eq!(
+            (draft.outcome, draft.reason),
+            (Outcome::TimedOut, Some(Reason::ProgressDeadline))
+        );
+        assert!(draft.message.starts_with("1 old pod waits to be deleted"), "{}", draft.message);
+    }
+}
+
+#[test]
+fn a_daemon_set_on_delete_waits_for_the_user_too() {
+    let mut stage = Stage::new();
+    for number in [1, 2] {
+        stage.apply(&revision(("DaemonSet", "log"), &format!("h{number}"), number));
+    }
+    let set = |updated: i64| {
+        json!({"kind": "DaemonSet", "metadata": {"namespace": "shop", "name": "log",
+            "uid": "uid-log", "generation": 2}, "spec": {"template": {},
+                "updateStrategy": {"type": "OnDelete"}},
+            "status": {"observedGeneration": 2, "desiredNumberScheduled": 2,
+                "currentNumberScheduled": 2, "numberReady": 2,
+                "updatedNumberScheduled": updated, "numberAvailable": 2}})
+    };
+    let on_node = |name: &str, hash: &str| {
+        let mut pod = running(bare_pod(name, 3), true);
+        pod["metadata"]["labels"] = json!({"controller-revision-hash": hash});
+        own(&mut pod, "apps/v1", "DaemonSet", "log");
+        pod
+    };
+    stage.apply(&set(1));
+    stage.apply(&on_node("log-1", "h1"));
+    stage.apply(&on_node("log-2", "h2"));
+    let log = |stage: &Stage| stage.model.current(&id(Kind::DaemonSet, "log")).unwrap();
+    assert_eq!(log(&stage).phase, RolloutPhase::WaitingForDelete);
+    assert!(log(&stage).message.starts_with("1 old pod waits"), "{}", log(&stage).message);
+    // On its way out it is not waited for.
+    let mut leaving = on_node("log-1", "h1");
+    leaving["metadata"]["deletionTimestamp"] = json!(stamp(50));
+    stage.apply(&leaving);
+    assert_eq!(log(&stage).phase, RolloutPhase::Progressing);
+    stage.delete(&leaving);
+    stage.apply(&on_node("log-3", "h2"));
+    stage.apply(&set(2));
+    assert_eq!((log(&stage).phase, log(&stage).message.as_str()), (RolloutPhase::Complete, ""));
 }

@@ -164,7 +164,7 @@ impl Stage {
     }
 
     /// Lets time pass, and gives what is said of it.
-    fn pass(&mut self, seconds: i64) -> Vec<Entry> {
+    pub(super) fn pass(&mut self, seconds: i64) -> Vec<Entry> {
         self.world.now += seconds * SECOND;
         let now = self.world.now;
         self.model.tick(now).into_iter().map(|(_, entry)| entry).collect()

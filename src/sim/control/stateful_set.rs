@@ -104,11 +104,19 @@ impl World {
             updated += u32::from(hash(&state.update.0) && pod.deletion.is_none());
             current += u32::from(hash(&state.current.0) && pod.deletion.is_none());
         }
-        if updated == state.spec.replicas && ready == updated && state.spec.partition == 0 {
+        let rolls = state.spec.partition == 0 && !state.spec.on_delete;
+        if updated == state.spec.replicas && ready == updated && rolls {
             state.current = state.update.clone();
             current = updated;
         }
         let labels = template::labels(&name.1, &state.spec.template, &[]);
+        let strategy = match state.spec.on_delete {
+            true => json!({"type": "OnDelete"}),
+            false => json!({
+                "type": "RollingUpdate",
+                "rollingUpdate": {"partition": state.spec.partition},
+            }),
+        };
         let object = json!({
             "apiVersion": "apps/v1", "kind": "StatefulSet",
             "metadata": {
@@ -121,10 +129,7 @@ impl World {
                 "selector": {"matchLabels": {"app": &*name.1}},
                 "template": template::render(&labels, &state.spec.template),
                 "podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10,
-                "updateStrategy": {
-                    "type": "RollingUpdate",
-                    "rollingUpdate": {"partition": state.spec.partition},
-                },
+                "updateStrategy": strategy,
             },
             "status": {
                 "observedGeneration": state.observed, "replicas": pods.len(),
@@ -175,6 +180,9 @@ impl World {
         }
         if let Some((_, id)) = pods.range(state.spec.replicas..).next_back() {
             self.delete_pod(*id, None);
+            return;
+        }
+        if state.spec.on_delete {
             return;
         }
         let update = format!("{}-{}", name.1, state.update.0);

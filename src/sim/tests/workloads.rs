@@ -137,6 +137,7 @@ async fn a_stateful_set_goes_in_order_and_a_broken_old_pod_blocks_its_rollback()
         name: "index".to_owned(),
         replicas: 3,
         partition: 0,
+        on_delete: false,
         template: Template::new([Container::new("app", image, program)]),
     };
     let good = Program { ready: Ready::After(SECOND), ..Program::default() };

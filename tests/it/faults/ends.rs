@@ -63,6 +63,7 @@ fn a_pod_of_the_same_name_is_another_pod() {
             name: "db".to_owned(),
             replicas: 2,
             partition: 0,
+            on_delete: false,
             template,
         });
         rig.world().synced().await;
