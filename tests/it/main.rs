@@ -21,6 +21,7 @@ mod hostile;
 mod left;
 mod limits;
 mod nodes;
+mod pins;
 mod program;
 mod proxy;
 mod recorder;

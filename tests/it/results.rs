@@ -13,18 +13,18 @@ use rollcast::time;
 use crate::client::{Client, Event};
 use crate::world::{STREAM, World};
 
-const VERDICT: &str = "/api/v1/namespaces/shop/deployment/web/verdict";
+pub(crate) const VERDICT: &str = "/api/v1/namespaces/shop/deployment/web/verdict";
 const ROLLOUT: &str = "/api/v1/namespaces/shop/deployment/web/rollout";
 const ROLLOUTS: &str = "/api/v1/namespaces/shop/deployment/web/rollouts";
 
 /// Runs on, and says a line when it starts.
-fn good(ready: Ready) -> Program {
+pub(crate) fn good(ready: Ready) -> Program {
     let lines = [(Duration::ZERO, Pipe::Out, "starting".to_owned())];
     Program { ready, output: vec![Output::Script(lines.into())], ..Program::default() }
 }
 
 /// Says why, and ends after two seconds.
-fn crashing() -> Program {
+pub(crate) fn crashing() -> Program {
     let lines = [
         (Duration::ZERO, Pipe::Out, "starting web".to_owned()),
         (Duration::from_secs(2), Pipe::Err, "FATAL config: DATABASE_URL is not set".to_owned()),
@@ -34,7 +34,7 @@ fn crashing() -> Program {
 }
 
 /// Two good pods of version 1 without readiness probe, whose rollout is over.
-async fn settled(seed: u64) -> World {
+pub(crate) async fn settled(seed: u64) -> World {
     settled_with(seed, Ready::NoProbe).await
 }
 
@@ -64,12 +64,12 @@ async fn settled_with(seed: u64, ready: Ready) -> World {
     world
 }
 
-fn set(world: &World, image: &str) {
+pub(crate) fn set(world: &World, image: &str) {
     assert!(world.sim.set_image(Resource::Deployments, "shop", "web", "app", image));
 }
 
 /// All events until the stream ends by itself.
-async fn to_the_end(client: &mut Client, limit: Duration) -> Vec<Event> {
+pub(crate) async fn to_the_end(client: &mut Client, limit: Duration) -> Vec<Event> {
     let all = async {
         let mut events = Vec::new();
         while let Some(event) = client.next().await {
@@ -81,7 +81,7 @@ async fn to_the_end(client: &mut Client, limit: Duration) -> Vec<Event> {
 }
 
 /// The one result of a stream, which is its last event.
-fn result(events: &[Event]) -> &Event {
+pub(crate) fn result(events: &[Event]) -> &Event {
     let results = events.iter().filter(|event| event.name == "result").count();
     assert_eq!(results, 1, "{events:?}");
     let last = events.last().unwrap();
@@ -89,7 +89,7 @@ fn result(events: &[Event]) -> &Event {
     last
 }
 
-async fn follow(world: &World, query: &str, limit: u64) -> Vec<Event> {
+pub(crate) async fn follow(world: &World, query: &str, limit: u64) -> Vec<Event> {
     let mut client = world.stream(&format!("{STREAM}?until=result{query}"), None).await;
     to_the_end(&mut client, Duration::from_secs(limit)).await
 }

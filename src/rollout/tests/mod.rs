@@ -3,6 +3,7 @@
 mod again;
 mod order;
 mod pods;
+mod runs;
 mod story;
 mod verdict;
 

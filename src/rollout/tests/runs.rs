@@ -1,0 +1,80 @@
+//! What runs once: it keeps its result when it is removed (`truths.md` 21).
+
+use super::*;
+use crate::ids::Outcome;
+
+/// A Job of one pod, by itself or of the CronJob `report`.
+fn job(name: &str, of: Option<&str>, status: Value) -> Value {
+    let mut value = json!({"kind": "Job", "metadata": {"namespace": "shop", "name": name,
+            "uid": format!("uid-{name}"), "generation": 1, "creationTimestamp": stamp(10)},
+        "spec": {"completions": 1, "template": {}}, "status": status});
+    if let Some(owner) = of {
+        own(&mut value, "batch/v1", "CronJob", owner);
+    }
+    value
+}
+
+fn ended(kind: &str) -> Value {
+    json!({"startTime": stamp(11), "succeeded": i64::from(kind == "Complete"),
+        "conditions": [{"type": kind, "status": "True", "lastTransitionTime": stamp(20)}]})
+}
+
+fn begun() -> Stage {
+    let mut stage = Stage::new();
+    stage.feed(&[Change::Synced]);
+    stage
+}
+
+impl Stage {
+    /// How the newest rollout of this workload ended, once what shows it was gathered.
+    fn outcome(&mut self, workload: &crate::ids::WorkloadId) -> Option<Outcome> {
+        for decision in self.model.decisions() {
+            self.model.seal(&decision, &Arc::new(decision.draft.clone()));
+        }
+        let course = self.model.course(workload)?;
+        course.result.as_ref().map(|result| result.outcome)
+    }
+}
+
+#[test]
+fn a_job_that_is_removed_keeps_its_result_and_one_that_had_none_is_deleted() {
+    let migrate = id(Kind::Job, "migrate");
+    for (status, outcome) in [
+        (ended("Complete"), Outcome::Succeeded),
+        (ended("Failed"), Outcome::Failed),
+        (json!({"active": 1}), Outcome::Deleted),
+    ] {
+        let mut stage = begun();
+        stage.apply(&job("migrate", None, json!({"active": 1})));
+        stage.apply(&job("migrate", None, status.clone()));
+        stage.delete(&job("migrate", None, status));
+        assert_eq!(stage.outcome(&migrate), Some(outcome));
+        // The same name again is another run.
+        let mut again = job("migrate", None, json!({"active": 1}));
+        again["metadata"]["uid"] = json!("uid-again");
+        stage.apply(&again);
+        assert_eq!(stage.outcome(&migrate), None);
+        assert_eq!(stage.model.rollouts(&migrate).len(), 2);
+    }
+}
+
+#[test]
+fn a_cron_job_whose_last_job_is_removed_keeps_its_result() {
+    let report = id(Kind::CronJob, "report");
+    let mut stage = begun();
+    stage.apply(&json!({"kind": "CronJob", "metadata": {"namespace": "shop", "name": "report",
+        "uid": "uid-report", "generation": 1}, "spec": {"jobTemplate": {"spec": {}}}}));
+    assert_eq!(stage.outcome(&report), None);
+    for (name, status, outcome) in [
+        ("report-1", ended("Complete"), Outcome::Succeeded),
+        ("report-2", ended("Failed"), Outcome::Failed),
+        ("report-3", json!({"active": 1}), Outcome::Deleted),
+    ] {
+        stage.apply(&job(name, Some("report"), json!({"active": 1})));
+        assert_eq!(stage.outcome(&report), None, "{name}");
+        stage.apply(&job(name, Some("report"), status.clone()));
+        stage.delete(&job(name, Some("report"), status));
+        assert_eq!(stage.outcome(&report), Some(outcome), "{name}");
+    }
+    assert_eq!(stage.model.rollouts(&report).len(), 3);
+}

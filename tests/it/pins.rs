@@ -1,0 +1,147 @@
+//! Which rollout an answer is about: pins, and the newest run of what is run once or again and again.
+
+use std::time::Duration;
+
+use rollcast::sim::{Container, CronJob, Exit, Job, Output, Pipe, Program, Resource, Template};
+use rollcast::time::{self, SECOND};
+
+use crate::results::{VERDICT, follow, result, set, settled, to_the_end};
+use crate::world::{STREAM, World};
+
+const REPORT: &str = "/api/v1/namespaces/shop/cronjob/report/verdict";
+const MIGRATE: &str = "/api/v1/namespaces/shop/job/migrate";
+
+/// Says a line and ends after two seconds.
+fn ends(code: i32) -> Program {
+    let lines = [(Duration::ZERO, Pipe::Out, format!("will end with {code}"))];
+    let exit = Exit::After(Duration::from_secs(2), code);
+    Program { output: vec![Output::Script(lines.into())], exit, ..Program::default() }
+}
+
+fn template(image: &str, program: Program) -> Template {
+    Template::new([Container::new("app", image, program)])
+}
+
+fn migrate(code: i32) -> Job {
+    Job {
+        namespace: "shop".to_owned(),
+        name: "migrate".to_owned(),
+        completions: 1,
+        backoff_limit: 0,
+        template: template("shop/migrate:1", ends(code)),
+    }
+}
+
+/// A CronJob whose first Job begins after a quarter of `every`.
+fn report(every: Duration, history: usize) -> CronJob {
+    CronJob {
+        namespace: "shop".to_owned(),
+        name: "report".to_owned(),
+        schedule: "* * * * *".to_owned(),
+        every,
+        history,
+        template: template("shop/report:1", ends(0)),
+    }
+}
+
+fn now() -> String {
+    time::rfc3339(time::now())
+}
+
+/// `truths.md` 14.
+#[tokio::test(start_paused = true)]
+async fn after_a_time_without_a_rollout_the_answer_is_unknown_when_a_minute_is_over() {
+    let world = settled(40).await;
+    let (after, began) = (now(), time::now());
+    let (status, problem) = world.json(&format!("{VERDICT}?after={after}&wait=5s"), &[]).await;
+    assert_eq!((status, &problem["type"]), (429, &"urn:rollcast:problem:running".into()));
+    let events = follow(&world, &format!("&after={after}"), 100).await;
+    assert_eq!(result(&events).data["outcome"], "unknown");
+    let took = (time::now() - began) / SECOND;
+    assert!((60..67).contains(&took), "{took} s");
+    let (status, verdict) = world.json(&format!("{VERDICT}?after={after}"), &[]).await;
+    assert_eq!((status, &verdict["outcome"]), (424, &"unknown".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_leads_to_what_began_then_and_image_to_what_sets_it() {
+    let world = settled(41).await;
+    let after = now();
+    let path = format!("{STREAM}?until=result&after={after}&image=shop/web:2");
+    let mut client = world.stream(&path, None).await;
+    client.until("live").await;
+    set(&world, "shop/web:quiet");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    set(&world, "shop/web:2");
+    let events = to_the_end(&mut client, Duration::from_secs(60)).await;
+    let data = &result(&events).data;
+    assert_eq!((&data["outcome"], &data["revision"]), (&"succeeded".into(), &"3".into()), "{data}");
+    for (query, status, revision, outcome) in [
+        ("", 200, "3", "succeeded"),
+        ("&image=shop/web:2", 200, "3", "succeeded"),
+        ("&image=shop/web:quiet", 424, "2", "superseded"),
+    ] {
+        let (said, verdict) = world.json(&format!("{VERDICT}?after={after}{query}"), &[]).await;
+        assert_eq!((said, &verdict["outcome"]), (status, &outcome.into()), "{query}: {verdict}");
+        assert_eq!(verdict["revision"], revision, "{query}");
+    }
+    let none = format!("{VERDICT}?after={}&image=shop/web:1", now());
+    assert_eq!(world.get(&none, &[]).await.status(), 429);
+    // Alone it says too little, however it is asked.
+    for path in [format!("{VERDICT}?image=x:1"), format!("{STREAM}?until=result&image=x:1")] {
+        assert_eq!(world.get(&path, &[]).await.status(), 400, "{path}");
+    }
+}
+
+/// `truths.md` 21; a Job with a TTL of zero is removed in the second in which it ends.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_removed_in_the_moment_of_its_end_keeps_its_result() {
+    for (code, outcome, status) in [(0, "succeeded", 200), (1, "failed", 424)] {
+        let world = World::new(42);
+        world.synced().await;
+        world.sim.apply(migrate(code));
+        let mut client = world.stream(&format!("{MIGRATE}/stream?until=result"), None).await;
+        let ended = || {
+            let job = world.sim.object(Resource::Jobs, "shop", "migrate").unwrap();
+            job["status"]["conditions"].is_array()
+        };
+        while !ended() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(world.sim.delete(Resource::Jobs, "shop", "migrate"));
+        let events = to_the_end(&mut client, Duration::from_secs(20)).await;
+        assert_eq!(result(&events).data["outcome"], outcome);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let (said, verdict) = world.json(&format!("{MIGRATE}/verdict"), &[]).await;
+        assert_eq!((said, &verdict["outcome"]), (status, &outcome.into()), "{verdict}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_removed_before_its_end_is_deleted() {
+    let world = World::new(43);
+    world.synced().await;
+    world.sim.apply(migrate(0));
+    let mut client = world.stream(&format!("{MIGRATE}/stream?until=result"), None).await;
+    client.until("live").await;
+    assert!(world.sim.delete(Resource::Jobs, "shop", "migrate"));
+    let events = to_the_end(&mut client, Duration::from_secs(20)).await;
+    assert_eq!(result(&events).data["outcome"], "deleted");
+}
+
+/// Without a history each Job is removed when it has ended.
+#[tokio::test(start_paused = true)]
+async fn a_cron_job_whose_jobs_are_gone_still_says_how_the_last_one_ended() {
+    let world = World::new(44);
+    world.synced().await;
+    world.sim.apply(report(Duration::from_secs(100), 0));
+    assert_eq!(world.get(REPORT, &[]).await.status(), 429, "nothing has run yet");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(world.sim.pods("shop", "report").is_empty());
+    let (status, verdict) = world.json(REPORT, &[]).await;
+    assert_eq!((status, &verdict["outcome"]), (200, &"succeeded".into()), "{verdict}");
+    world.sim.register_image("shop/report:1", ends(1));
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let (status, verdict) = world.json(REPORT, &[]).await;
+    assert_eq!((status, &verdict["reason"]), (424, &"job_failed".into()), "{verdict}");
+}
