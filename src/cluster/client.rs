@@ -9,15 +9,15 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 
-use super::types::{CronJob, DaemonSet, Deployment, Job, StatefulSet};
+use super::types::{CronJob, DaemonSet, Deployment, Job, StatefulSet, nanos};
 use super::{ClusterOptions, Error, Pod, connect};
 use crate::ids::{Kind, WorkloadId};
 
 /// A short request that has no answer by then has failed; the caller decides about another try.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Pods in one answer: each is some ten kilobytes, and a revision may have thousands.
-const PODS: u32 = 500;
+/// Objects in one answer, where a namespace may have thousands.
+const PAGE: u32 = 500;
 
 /// One cluster. Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ pub struct Version {
     pub uid: String,
     /// `metadata.generation`; 0 for kinds that have none.
     pub generation: i64,
+    /// Of a CronJob: the uid of its newest Job, if it has one.
+    pub run: Option<String>,
 }
 
 impl Cluster {
@@ -122,7 +124,7 @@ impl Cluster {
     pub async fn pods_with(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, Error> {
         let api: Api<Pod> = Api::namespaced(self.shared.watch.clone(), namespace);
         // Without a version the list is from a quorum, as a read is.
-        let mut params = ListParams::default().labels(selector).limit(PODS);
+        let mut params = ListParams::default().labels(selector).limit(PAGE);
         let look = async {
             let mut pods = Vec::new();
             loop {
@@ -149,9 +151,44 @@ impl Cluster {
             Kind::StatefulSet => self.version_as::<StatefulSet>(workload).await,
             Kind::DaemonSet => self.version_as::<DaemonSet>(workload).await,
             Kind::Job => self.version_as::<Job>(workload).await,
-            Kind::CronJob => self.version_as::<CronJob>(workload).await,
+            Kind::CronJob => match self.version_as::<CronJob>(workload).await? {
+                Some(version) => {
+                    let run = self.newest_job(&workload.namespace, &version.uid).await?;
+                    Ok(Some(Version { run, ..version }))
+                }
+                None => Ok(None),
+            },
             Kind::Pod => self.version_as::<Pod>(workload).await,
         }
+    }
+
+    /// The uid of the newest Job that a CronJob owns. No label says which those are, and its own status
+    /// lists only those that run, a moment later: so all of the namespace are looked through, page by
+    /// page, within the time that any request has.
+    async fn newest_job(&self, namespace: &str, owner: &str) -> Result<Option<String>, Error> {
+        let api: Api<Job> = Api::namespaced(self.shared.watch.clone(), namespace);
+        // Without a version the list is from a quorum, as a read is.
+        let mut params = ListParams::default().limit(PAGE);
+        let look = async {
+            let mut newest = None;
+            loop {
+                let page = api.list_metadata(&params).await?;
+                for job in page.items {
+                    let meta = job.metadata;
+                    let owners = meta.owner_references.unwrap_or_default();
+                    if owners.iter().any(|it| it.uid == *owner && it.controller == Some(true)) {
+                        // The name decides between those of one second, as it does in `watch`.
+                        let created = meta.creation_timestamp.as_ref().map(nanos);
+                        newest = newest.max(Some((created, meta.name, meta.uid)));
+                    }
+                }
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => params.continue_token = Some(token),
+                    None => return Ok(newest.and_then(|(_, _, uid)| uid)),
+                }
+            }
+        };
+        self.asked("list jobs", look).await
     }
 
     async fn version_as<K>(&self, workload: &WorkloadId) -> Result<Option<Version>, Error>
@@ -167,6 +204,7 @@ impl Cluster {
         Ok(object.map(|object| Version {
             uid: object.metadata.uid.unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or(0),
+            run: None,
         }))
     }
 

@@ -15,7 +15,7 @@ use super::Service;
 use super::problem::Problem;
 use super::target::{absent, missing};
 use crate::cluster::Version;
-use crate::ids::{Kind, Outcome, RolloutResult, WorkloadId};
+use crate::ids::{Outcome, RolloutResult, WorkloadId};
 use crate::rollout::{Course, Found, Model, Pin};
 use crate::time::{self, MILLISECOND, SECOND, parse_stamp};
 use crate::wire::{EventId, Position};
@@ -240,14 +240,10 @@ pub(super) async fn catch_up(
     workload: &Arc<WorkloadId>,
 ) -> Result<bool, Problem> {
     let WorkloadId { namespace, kind, name } = &**workload;
-    if *kind == Kind::Pod {
-        return Ok(true);
-    }
     match service.reads.version(service, workload).await {
-        Some(Some(Version { uid, generation })) => {
+        Some(Some(Version { uid, generation, run })) => {
             // The model, not the index: what it says is what is told.
-            let known = || service.model.lock().version(workload);
-            let behind = || known().is_none_or(|(known, at)| *known != *uid || at < generation);
+            let behind = || !service.model.lock().has(workload, &uid, generation, run.as_deref());
             let follows = async {
                 while behind() {
                     sleep(LOOK).await;
@@ -255,7 +251,7 @@ pub(super) async fn catch_up(
             };
             Ok(timeout(BEHIND, follows).await.is_ok())
         }
-        Some(None) if service.model.lock().version(workload).is_none() => {
+        Some(None) if !service.model.lock().knows(workload) => {
             Err(missing(service, absent(*kind, name, namespace)))
         }
         // It was deleted, and our watch does not know yet.

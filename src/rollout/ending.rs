@@ -123,10 +123,28 @@ impl Model {
         self.courses_of(workload).is_some_and(|courses| courses.is_inferred(pin, number))
     }
 
-    /// Which object is known of a workload, and in which generation.
-    pub fn version(&self, workload: &WorkloadId) -> Option<(Arc<str>, i64)> {
-        let entry = self.seats.get(workload)?.entry.as_ref()?;
-        Some((Arc::clone(&entry.uid), entry.generation))
+    /// Whether an object is known of a workload.
+    pub fn knows(&self, workload: &WorkloadId) -> bool {
+        let seat = self.seats.get(workload);
+        seat.is_some_and(|seat| seat.entry.is_some() || seat.alone().is_some())
+    }
+
+    /// Whether what is known of a workload is this object, in this generation or a later one, and of a
+    /// CronJob this run of it.
+    pub fn has(
+        &self,
+        workload: &WorkloadId,
+        uid: &str,
+        generation: i64,
+        run: Option<&str>,
+    ) -> bool {
+        let Some(seat) = self.seats.get(workload) else { return false };
+        let Some(entry) = &seat.entry else {
+            return seat.alone().is_some_and(|pod| *pod.uid == *uid);
+        };
+        *entry.uid == *uid
+            && entry.generation >= generation
+            && run.is_none_or(|run| entry.jobs().any(|job| *job.uid == *run))
     }
 
     /// Whether the newest rollout is known to have no result yet. Before everything is known, none is.
@@ -314,10 +332,7 @@ impl Seat {
     /// What is asked for.
     fn about(&self) -> Option<About> {
         let run = |uid: &Arc<str>| About { uid: Arc::clone(uid), digest: None };
-        let Some(entry) = &self.entry else {
-            let alone = self.pods.first().filter(|pod| pod.workload.kind == Kind::Pod)?;
-            return Some(run(&alone.uid));
-        };
+        let Some(entry) = &self.entry else { return self.alone().map(|alone| run(&alone.uid)) };
         match &entry.detail {
             // The newest Job of a CronJob is a rollout of its own.
             Detail::CronJob { .. } => entry.jobs().last().map(|job| run(&job.uid)),
@@ -327,6 +342,11 @@ impl Seat {
                 Some(About { uid: Arc::clone(&entry.uid), digest })
             }
         }
+    }
+
+    /// The pod that stands for itself.
+    pub(super) fn alone(&self) -> Option<&Arc<PodEntry>> {
+        self.pods.first().filter(|pod| pod.workload.kind == Kind::Pod)
     }
 
     /// Whether its state is about another run than its newest rollout: that of a CronJob whose Job is gone.

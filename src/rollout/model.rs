@@ -338,8 +338,7 @@ impl Seat {
     fn judge(&self, now: i64) -> Option<RolloutStatus> {
         let mut pods: Vec<&Arc<PodEntry>> = self.pods.iter().collect();
         let Some(entry) = &self.entry else {
-            let alone = pods.first().filter(|pod| pod.workload.kind == Kind::Pod)?;
-            return Some(pod::status(alone, &self.signs, now));
+            return self.alone().map(|alone| pod::status(alone, &self.signs, now));
         };
         // What is said must not depend on the order in which the pods came.
         pods.sort_unstable_by_key(|pod| (pod.created, &pod.name));

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rollcast::sim::{Container, CronJob, Exit, Job, Output, Pipe, Program, Resource, Template};
+use rollcast::sim::{
+    BarePod, Container, CronJob, Effect, Exit, Job, Match, Output, Pipe, Program, Pull,
+    RequestKind, Resource, Template,
+};
 use rollcast::time::{self, SECOND};
 
 use crate::results::{VERDICT, follow, result, set, settled, to_the_end};
@@ -144,4 +147,59 @@ async fn a_cron_job_whose_jobs_are_gone_still_says_how_the_last_one_ended() {
     tokio::time::sleep(Duration::from_secs(100)).await;
     let (status, verdict) = world.json(REPORT, &[]).await;
     assert_eq!((status, &verdict["reason"]), (424, &"job_failed".into()), "{verdict}");
+}
+
+/// Our watch of these objects brings nothing for three seconds.
+fn hold(world: &World, resource: Resource) {
+    let watch = Match { resource: Some(resource), ..Match::kind(RequestKind::Watch) };
+    assert!(world.sim.disturb(&watch, &Effect::Stall(Duration::from_secs(3))) > 0);
+}
+
+/// The request comes before our watch has brought the next run: that one is waited for.
+#[tokio::test(start_paused = true)]
+async fn the_newest_run_of_a_cron_job_is_the_one_that_the_api_server_has() {
+    let world = World::new(45);
+    world.synced().await;
+    world.sim.apply(report(Duration::from_secs(80), 3));
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    let (status, _) = world.json(REPORT, &[]).await;
+    assert_eq!(status, 200, "the first one is good");
+    world.sim.register_image("shop/report:1", ends(1));
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    hold(&world, Resource::Jobs);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (status, verdict) = world.json(&format!("{REPORT}?wait=40s"), &[]).await;
+    assert_eq!((status, &verdict["reason"]), (424, &"job_failed".into()), "{verdict}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_was_made_again_a_moment_ago_is_the_one() {
+    const VERDICT: &str = "/api/v1/namespaces/shop/pod/tool/verdict";
+    let tool = |image: &str, program| BarePod {
+        namespace: "shop".to_owned(),
+        name: "tool".to_owned(),
+        template: template(image, program),
+    };
+    let refused = Program {
+        pull: Pull::Fails { message: "shop/tool:none: not found".to_owned() },
+        ..Program::default()
+    };
+    for held in [false, true] {
+        let world = World::new(46);
+        world.synced().await;
+        world.sim.apply(tool("shop/tool:1", Program::default()));
+        let (status, _) = world.json(&format!("{VERDICT}?wait=40s"), &[]).await;
+        assert_eq!(status, 200);
+        if held {
+            hold(&world, Resource::Pods);
+        }
+        assert!(world.sim.delete_pod("shop", "tool", Some(0)));
+        while !world.sim.pods("shop", "tool").is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.sim.apply(tool("shop/tool:none", refused.clone()));
+        let (status, verdict) = world.json(&format!("{VERDICT}?wait=40s"), &[]).await;
+        let reason = &verdict["reason"];
+        assert_eq!((status, reason), (424, &"image_not_found".into()), "{held}: {verdict}");
+    }
 }

@@ -21,6 +21,8 @@ fn ended(kind: &str) -> Value {
 
 fn begun() -> Stage {
     let mut stage = Stage::new();
+    // No time of the API lies in the future.
+    stage.world.now += 60 * SECOND;
     stage.feed(&[Change::Synced]);
     stage
 }
@@ -77,4 +79,26 @@ fn a_cron_job_whose_last_job_is_removed_keeps_its_result() {
         assert_eq!(stage.outcome(&report), Some(outcome), "{name}");
     }
     assert_eq!(stage.model.rollouts(&report).len(), 3);
+}
+
+#[test]
+fn a_pod_that_is_made_again_is_another_run() {
+    let tool = id(Kind::Pod, "tool");
+    let mut stage = begun();
+    stage.apply(&running(bare_pod("tool", 1), true));
+    stage.world.now += 60 * SECOND;
+    let now = stage.world.now;
+    stage.model.tick(now);
+    assert_eq!(stage.outcome(&tool), Some(Outcome::Succeeded));
+    assert!(stage.model.has(&tool, "uid-tool", 1, None));
+    // That the one before is gone, this proves.
+    let mut second = bare_pod("tool", 50);
+    second["metadata"]["uid"] = json!("uid-again");
+    stage.apply(&second);
+    assert!(stage.model.has(&tool, "uid-again", 1, None));
+    assert!(!stage.model.has(&tool, "uid-tool", 1, None));
+    assert_eq!(stage.outcome(&tool), None, "it waits for a node");
+    stage.delete(&second);
+    assert_eq!(stage.outcome(&tool), Some(Outcome::Deleted));
+    assert!(!stage.model.knows(&tool));
 }
