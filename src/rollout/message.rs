@@ -7,7 +7,7 @@ use super::model::Look;
 use super::phase::judge;
 use super::revision;
 use super::signs::Signs;
-use super::trouble::{Trouble, first_line};
+use super::trouble::{Crash, Trouble, first_line};
 use crate::ids::{Blocker, PodPhase, Reason, Side};
 use crate::watch::{PodEntry, WorkloadEntry};
 
@@ -41,6 +41,7 @@ pub(super) fn of_those<'a>(
     signs: &HashMap<Arc<str>, Signs>,
 ) -> Words {
     let mut all = 0;
+    let mut crashes = Vec::new();
     // Sorted, so that among equals the same one is named whatever the order of the pods.
     let mut groups: BTreeMap<(PodRank, String), Group> = BTreeMap::new();
     for pod in pods.filter(|pod| revision::side(workload, pod) == Side::New) {
@@ -52,6 +53,7 @@ pub(super) fn of_those<'a>(
             _ => PodRank::Lost,
         };
         all += 1;
+        crashes.extend(Trouble::crashes(pod, signs.get(&pod.uid)));
         let Some(trouble) = judged.trouble else { continue };
         let group = groups.entry((rank, trouble.text.clone())).or_insert_with(|| Group {
             pods: 0,
@@ -70,6 +72,9 @@ pub(super) fn of_those<'a>(
         if trouble.reason > group.trouble.reason {
             group.trouble.reason = trouble.reason;
         }
+    }
+    for group in groups.values_mut() {
+        group.count_restarts(&crashes);
     }
     let first_of_most =
         |best: Option<(PodRank, Group)>, (key, group): ((PodRank, String), Group)| match best {
@@ -135,6 +140,15 @@ impl Words {
 // === impl Group ===
 
 impl Group {
+    /// Counts the restarts of all pods that have this trouble: while one waits, another that has crashed
+    /// more often may run again, and it is that one for which the rollout fails.
+    fn count_restarts(&mut self, crashes: &[Crash]) {
+        let trouble = &mut self.trouble;
+        let same = |crash: &&Crash| crash.code == trouble.code && trouble.is_of(&crash.container);
+        let most = crashes.iter().filter(same).map(|crash| crash.restarts).max();
+        trouble.restarts = trouble.restarts.max(most);
+    }
+
     fn blocker(&self) -> Blocker {
         let mut pods = self.names.clone();
         pods.sort_unstable();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::signs::Signs;
 use crate::ids::{ContainerKind, Reason};
 use crate::time;
-use crate::watch::{ContainerEntry, ContainerRun, Ended};
+use crate::watch::{ContainerEntry, ContainerRun, Ended, PodEntry};
 
 /// What is wrong with a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,52 @@ pub(super) struct Trouble {
     pub(super) since: Option<i64>,
 }
 
+/// How often a container of a pod has crashed, whether it runs again at this moment or not.
+#[derive(Clone, Debug)]
+pub(super) struct Crash {
+    pub(super) code: Reason,
+    pub(super) container: Arc<str>,
+    pub(super) restarts: u32,
+}
+
 impl Trouble {
+    /// The containers of a pod that were restarted after a crash, with what events say of it.
+    pub(super) fn crashes<'a>(
+        pod: &'a PodEntry,
+        signs: Option<&'a Signs>,
+    ) -> impl Iterator<Item = Crash> + 'a {
+        let restarted = pod.containers.iter().filter(|it| it.restarts > 0);
+        restarted.filter_map(move |container| {
+            let ended = match &container.state {
+                ContainerRun::Terminated(ended) => ended,
+                ContainerRun::Waiting(_) | ContainerRun::Running { .. } => {
+                    container.last.as_ref()?
+                }
+            };
+            let mut trouble = crash(container, ended, None);
+            if let Some(said) = signs.and_then(|signs| signs.liveness.as_ref()) {
+                trouble.is_killed_for(said);
+            }
+            let counts = ended.exit_code != 0
+                && matches!(
+                    trouble.code,
+                    Reason::CrashLoop
+                        | Reason::OomKilled
+                        | Reason::InitFailed
+                        | Reason::LivenessFailed
+                );
+            let (code, restarts) = (trouble.code, container.restarts);
+            let container = Arc::clone(&container.name);
+            counts.then_some(Crash { code, container, restarts })
+        })
+    }
+
+    /// Whether it is about this container: the sentence begins with its name then.
+    pub(super) fn is_of(&self, container: &str) -> bool {
+        let rest = self.text.strip_prefix("container ");
+        rest.and_then(|rest| rest.strip_prefix(container)).is_some_and(|it| it.starts_with(' '))
+    }
+
     /// Takes in that the kubelet kills the container for what its probe found.
     pub(super) fn is_killed_for(&mut self, said: &str) {
         if self.code != Reason::CrashLoop {

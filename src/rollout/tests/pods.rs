@@ -132,6 +132,36 @@ fn a_crash_loop_names_code_time_and_restarts() {
     assert_eq!(message.as_deref(), Some(words));
 }
 
+/// While one pod waits after its first crash, another may run again after its third.
+#[test]
+fn the_sentence_counts_the_restarts_of_pods_that_run_again() {
+    let mut stage = settled();
+    stage.apply(&replica_set("b", V2, 20, [2, 4, 0]));
+    stage.apply(&deployment(V2, [2, 2, 4, 4, 4, 2]));
+    let again = |suffix: &str, restarts: i64, code: i64| {
+        let run = json!({"running": {"startedAt": stamp(30)}});
+        let mut pod = with_state(pod("b", suffix, 21), false, restarts, run);
+        // Its crash took another time.
+        pod["status"]["containerStatuses"][0]["lastState"] = json!({"terminated": {
+            "exitCode": code, "reason": "Error", "startedAt": stamp(20), "finishedAt": stamp(27)}});
+        pod
+    };
+    stage.apply(&crashed(pod("b", "1", 21), 1, "Error"));
+    let words = "container app exits with code 1 two seconds after its start";
+    let told = |stage: &Stage| stage.web().message.clone();
+    assert_eq!(told(&stage), format!("the new pod cannot start: {words} (1 restart)"));
+    stage.apply(&again("2", 3, 1));
+    assert_eq!(told(&stage), format!("1 of 2 new pods cannot start: {words} (3 restarts)"));
+    assert_eq!(stage.web().reasons[0].message, format!("{words} (3 restarts)"));
+    // One that ended well is restarted for no crash, and memory is another cause.
+    stage.apply(&again("3", 7, 0));
+    let mut memory = again("4", 8, 137);
+    memory["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] =
+        json!("OOMKilled");
+    stage.apply(&memory);
+    assert_eq!(told(&stage), format!("1 of 4 new pods cannot start: {words} (3 restarts)"));
+}
+
 #[test]
 fn a_lost_node_is_no_failing_readiness() {
     let mut pod = running(x(), true);
