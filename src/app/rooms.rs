@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::config;
 use crate::http::auth::Gate;
 use crate::http::limits::Limits as StreamLimits;
+use crate::http::stream::Waits;
 use crate::http::{Reads, Service, StreamOptions};
 use crate::journal::{Epoch, Journal, Limits};
 use crate::rollout::{Graces, Model};
@@ -145,6 +146,7 @@ impl Rooms {
             options: plan.streams,
             cluster: plan.cluster.clone(),
             reads: Reads::default(),
+            waits: Waits::default(),
             news: news.clone(),
             random: Arc::new(Mutex::new(random)),
         };

@@ -47,6 +47,7 @@ pub(super) fn open(
     query: Query,
 ) -> Result<Response, Problem> {
     let Asker { caller, request_id, stall, asked } = asker;
+    let user = caller.user().to_owned();
     debug_assert!(selection.scope.namespaces().iter().all(|namespace| proof.covers(namespace)));
     let place = service.limits.enter(caller.user(), selection.scope.single(), &stall);
     let place = place.inspect_err(|_| {
@@ -92,7 +93,7 @@ pub(super) fn open(
     };
     let ending = Box::pin(ending);
     let opening =
-        Opening { service, selection, query, ending, standing, ends_at, retry, told, place };
+        Opening { service, selection, query, ending, standing, ends_at, retry, told, place, user };
     let bytes = Flow::open(opening).into_stream().inspect(move |bytes| {
         count.sent(bytes.as_ref().map_or(0, axum::body::Bytes::len));
     });

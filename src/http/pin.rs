@@ -162,7 +162,7 @@ impl Waiter {
 // === impl Ended ===
 
 impl Ended {
-    /// The position that a stream's last event has, which has reached this sequence number: behind all that
+    /// The position that the event of a result has, which has reached this sequence number: behind all that
     /// was sent, with the result's own time, which no other event has. `None` while the record about it is
     /// still to come.
     pub(super) fn position(&self, reached: u64) -> Option<Position> {

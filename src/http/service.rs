@@ -19,6 +19,7 @@ use crate::watch::Index;
 use super::auth::Gate;
 use super::limits::Limits;
 use super::pin::Reads;
+use super::stream::Waits;
 
 /// Handles on the rooms. Cheap to clone; every request has one.
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct Service {
     pub cluster: Cluster,
     /// What was read of it lately.
     pub reads: Reads,
+    /// Streams that wait for several results, for who comes back.
+    pub waits: Waits,
     /// Grows with each result of a rollout.
     pub news: Arc<watch::Sender<u64>>,
     /// Where jitter comes from.

@@ -19,12 +19,12 @@ use super::open::{Asker, open};
 use super::pin::is_final;
 use super::problem::{self, Problem};
 use super::serve::Stall;
-use super::stream::{Query, Until, check_position};
-use super::target::{absent, authorize, check_container, find, missing, selection};
+use super::stream::{Asked, Query, Until, check_position};
+use super::target::{Target, absent, authorize, check_container, find, missing, selection};
 use super::verdict::known;
 use super::{Service, query_pairs};
 use crate::ids::Kind;
-use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target};
+use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target as Selected};
 
 /// Time for the body of a request, which is one short list: as long as its head may take.
 const BODY: Duration = Duration::from_secs(10);
@@ -53,22 +53,22 @@ pub(super) async fn of_workload(
 ) -> Result<Response, Problem> {
     let query = Query::parse(&query_pairs(query.as_deref()), &headers)?;
     let proof = authorize(&service, &asker.caller, &namespace, &kind, &name).await?;
-    if query.until == Until::Result {
-        // A workload that has just been made is waited for.
-        known(&service, &namespace, &kind, &name).await?;
-    }
-    let target = find(&service, &namespace, &kind, &name)?;
+    let target = match query.until {
+        // A workload that has just been made is waited for, and one that is gone may have a result.
+        Until::Result => {
+            Target { workload: known(&service, &namespace, &kind, &name).await?, pod: None }
+        }
+        Until::Never => find(&service, &namespace, &kind, &name)?,
+    };
     if let Some(container) = &query.container {
         check_container(&service, &target, container)?;
     }
     check_position(&query, &service.journal)?;
-    if let Some(id) = query.resume.filter(|_| query.until == Until::Result)
-        && is_final(&service.model.lock(), &target.workload, &id)
-    {
-        // An EventSource that comes back after the end stops with this, and only with this.
+    let scope = Scope::one(target.workload);
+    if is_over(&service, &asker, &scope, &query) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let selection = selection(&service, Scope::one(target.workload), target.pod, &query);
+    let selection = selection(&service, scope, target.pod, &query);
     open(service, asker, &proof, selection, query)
 }
 
@@ -94,9 +94,12 @@ pub(super) async fn of_namespace(
     if !service.index.namespaces().iter().any(|known| **known == *namespace) {
         return Err(missing(&service, nothing()));
     }
-    let target = Target::Matching { namespace: namespace.as_str().into(), selector };
-    let scope = bounded(&service, Scope::new([target]))?;
+    let selected = Selected::Matching { namespace: namespace.as_str().into(), selector };
+    let scope = bounded(&service, Scope::new([selected]))?;
     check_position(&query, &service.journal)?;
+    if is_over(&service, &asker, &scope, &query) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let selection = selection(&service, scope, None, &query);
     open(service, asker, &proof, selection, query)
 }
@@ -132,23 +135,42 @@ pub(super) async fn of_list(
             return Err(Problem::not_found(wanted.absent()));
         }
         targets.push(match wanted {
+            Wanted::Named { namespace, kind, name } if query.until == Until::Result => {
+                Selected::Workload(known(&service, &namespace, kind.as_str(), &name).await?)
+            }
             Wanted::Named { namespace, kind, name } => {
                 let target = find(&service, &namespace, kind.as_str(), &name)?;
                 if target.pod.is_some() {
                     let advice = "a pod of a workload is not streamed in a list; name the workload";
                     return Err(Problem::bad_request("body", advice));
                 }
-                Target::Workload(target.workload)
+                Selected::Workload(target.workload)
             }
             Wanted::Selected { namespace, selector } => {
-                Target::Matching { namespace: namespace.into(), selector }
+                Selected::Matching { namespace: namespace.into(), selector }
             }
         });
     }
     let scope = bounded(&service, Scope::new(targets))?;
     check_position(&query, &service.journal)?;
+    if is_over(&service, &asker, &scope, &query) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let selection = selection(&service, scope, None, &query);
     open(service, asker, &proof, selection, query)
+}
+
+/// Whether the client has every result that it waits for. An EventSource that comes back after the end
+/// stops with 204, and only with this.
+fn is_over(service: &Service, asker: &Asker, scope: &Scope, query: &Query) -> bool {
+    let Some(id) = query.resume.filter(|_| query.until == Until::Result) else { return false };
+    match scope.single() {
+        Some(workload) => is_final(&service.model.lock(), workload, &id),
+        None => {
+            let asked = Asked::new(asker.caller.user(), scope, query);
+            id.epoch == service.journal.epoch() && service.waits.is_final(&asked, &id)
+        }
+    }
 }
 
 /// Refuses what selects more than one reader may see.

@@ -33,6 +33,7 @@ mod resume;
 mod rig;
 mod rights;
 mod seeds;
+mod several;
 mod sharing;
 mod stalled;
 mod start;

@@ -55,6 +55,11 @@ impl Demand {
         self.more && !before
     }
 
+    /// The version of the index whose workloads these are.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The workloads, sorted.
     pub(super) fn workloads(&self) -> Vec<Arc<WorkloadId>> {
         let mut workloads: Vec<_> = self.leases.keys().cloned().collect();

@@ -16,6 +16,7 @@ use super::demand::Demand;
 use super::query::Query;
 use super::results::Awaited;
 use super::start::{BACKLOG, PROOF, Rollouts, Start, millis};
+use super::waits::Asked;
 use crate::http::Service;
 use crate::http::auth::Standing;
 use crate::http::limits::Place;
@@ -57,6 +58,8 @@ pub struct Opening {
     pub told: Arc<OnceLock<Bye>>,
     /// Its place among the streams.
     pub place: Place,
+    /// Who reads it.
+    pub user: String,
 }
 
 /// An open stream.
@@ -200,8 +203,10 @@ impl Flow {
 
     async fn hello(&mut self) -> Bytes {
         let workloads = self.workloads();
-        let Opening { service, query, .. } = &self.opening;
-        self.awaited = Awaited::begin(service, query, &workloads).await;
+        let Opening { service, selection, query, user, .. } = &self.opening;
+        let several = selection.scope.single().is_none();
+        let asked = several.then(|| Asked::new(user, &selection.scope, query));
+        self.awaited = Awaited::begin(service, query, asked, &workloads).await;
         if self.is_from_before() {
             let tail = self.opening.service.tail.clone();
             backlog(&tail, &workloads, self.patience()).await;
@@ -218,6 +223,9 @@ impl Flow {
         let now = time::now();
         let start = Start::decide(query, &service.journal, &shelves, selection, &rollouts, now);
         let (encoder, position) = self.told(&start);
+        if let Some(awaited) = &self.awaited {
+            awaited.remember(position.seq);
+        }
         let mut out = Vec::new();
         if encoder.format != Format::Text {
             self.write_hello(&mut out, &encoder, &position, start.resumed, &rollout);
@@ -345,6 +353,9 @@ impl Flow {
             if self.demand.as_mut().is_some_and(Demand::refresh) {
                 return self.outgrown();
             }
+            if let (Some(awaited), Some(demand)) = (&mut self.awaited, &self.demand) {
+                awaited.join(demand);
+            }
             let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             let stale = self.opening.standing.is_stale();
             match if stale { Next::CaughtUp } else { follow.viewer.take() } {
@@ -403,6 +414,7 @@ impl Flow {
         let last = awaited.write(&self.encoder, reached, &mut out);
         if let Some(last) = last {
             (follow.last, follow.epoch) = (last, self.encoder.epoch);
+            follow.moved = false;
         }
         if awaited.is_over() {
             let breaks = awaited.is_bad() && self.opening.query.abort;

@@ -8,8 +8,10 @@ mod flow;
 mod query;
 mod results;
 mod start;
+mod waits;
 
 pub(super) use flow::backlog;
 pub use flow::{Flow, Opening};
 pub use query::{Query, Since, Until};
 pub use start::{BACKLOG, Start, check_position};
+pub use waits::{Asked, Waits};

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::demand::Demand;
 use super::query::{Query, Until};
+use super::waits::{Asked, Course};
 use crate::http::Service;
 use crate::http::pin::Waiter;
-use crate::ids::{Outcome, WorkloadId};
+use crate::ids::WorkloadId;
+use crate::rollout;
+use crate::subscribe::MAX_WORKLOADS;
 use crate::wire::{Encoder, Position};
 
 /// What does not depend on news is looked at so often.
@@ -20,12 +25,15 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// The results that end a stream.
 pub(super) struct Awaited {
-    waiters: Vec<Waiter>,
+    course: Arc<Mutex<Course>>,
     news: watch::Receiver<u64>,
     service: Service,
+    pin: rollout::Pin,
+    /// Of a stream over several workloads: what was asked for.
+    asked: Option<Asked>,
     attempt: Option<Attempt>,
-    /// One of them was no success.
-    bad: bool,
+    /// The version of the index up to which workloads were taken in.
+    version: u64,
 }
 
 /// What could not be read is tried again after this time.
@@ -44,33 +52,57 @@ impl Awaited {
     pub(super) async fn begin(
         service: &Service,
         query: &Query,
+        asked: Option<Asked>,
         workloads: &[Arc<WorkloadId>],
     ) -> Option<Self> {
         if query.until == Until::Never {
             return None;
         }
         let news = service.news.subscribe();
-        let here = |id: &crate::wire::EventId| id.epoch == service.journal.epoch();
-        let resumed = query.resume.filter(here).map(|id| id.seq);
-        let mut waiters: Vec<_> = {
+        let id = query.resume.filter(|id| id.epoch == service.journal.epoch());
+        let known = asked.as_ref().zip(id).and_then(|(asked, id)| service.waits.resume(asked, &id));
+        let mut course = known.unwrap_or_else(|| {
             let model = service.model.lock();
             let one = |workload: &Arc<WorkloadId>| {
-                let waiter = Waiter::new(workload.clone(), query.pin.clone());
-                match resumed {
-                    Some(seq) => waiter.resume(&model, seq),
+                let waiter = Waiter::new(Arc::clone(workload), query.pin.clone());
+                match id {
+                    Some(id) => waiter.resume(&model, id.seq),
                     None => waiter,
                 }
             };
-            workloads.iter().map(one).collect()
-        };
-        let all = waiters.iter_mut().map(|waiter| waiter.make_sure(service));
+            Course::new(workloads.iter().map(one).collect())
+        });
+        let open = course.waiters.iter_mut().filter(|waiter| !waiter.done);
         // What is not sure by then is tried again and again.
-        let _ = timeout(AT_FIRST, join_all(all)).await;
-        let (service, attempt) = (service.clone(), None);
-        Some(Awaited { waiters, news, service, attempt, bad: false })
+        let _ = timeout(AT_FIRST, join_all(open.map(|waiter| waiter.make_sure(service)))).await;
+        let course = Arc::new(Mutex::new(course));
+        let (service, pin) = (service.clone(), query.pin.clone());
+        Some(Awaited { course, news, service, pin, asked, attempt: None, version: 0 })
     }
 
-    /// Writes the results that there are by now, and says whether those were all.
+    /// Has a stream over several workloads remembered, which began behind this sequence number.
+    pub(super) fn remember(&self, began: u64) {
+        if let Some(asked) = &self.asked {
+            self.service.waits.remember(asked.clone(), began, Arc::clone(&self.course));
+        }
+    }
+
+    /// Waits for what was selected since, too.
+    pub(super) fn join(&mut self, demand: &Demand) {
+        if demand.version() == self.version {
+            return;
+        }
+        self.version = demand.version();
+        let mut course = self.course.lock();
+        for workload in demand.workloads() {
+            let is = |waiter: &Waiter| waiter.workload == workload;
+            if course.waiters.len() < MAX_WORKLOADS && !course.waiters.iter().any(is) {
+                course.waiters.push(Waiter::new(workload, self.pin.clone()));
+            }
+        }
+    }
+
+    /// Writes the results that there are by now, and gives the position of the last one.
     pub(super) fn write(
         &mut self,
         encoder: &Encoder,
@@ -78,14 +110,18 @@ impl Awaited {
         out: &mut Vec<u8>,
     ) -> Option<Position> {
         self.news.mark_unchanged();
+        let mut course = self.course.lock();
         let mut last = None;
-        for waiter in self.waiters.iter_mut().filter(|waiter| !waiter.done) {
+        for at in 0..course.waiters.len() {
+            let waiter = &mut course.waiters[at];
+            if waiter.done {
+                continue;
+            }
             let ended = waiter.look(&self.service.model.lock());
             let Some(ended) = ended else { continue };
             let Some(position) = ended.position(reached) else { continue };
-            waiter.done = true;
-            self.bad |= ended.result.outcome != Outcome::Succeeded;
-            encoder.result(out, position, &waiter.workload, &ended.result);
+            let position = course.say(at, &ended, position);
+            encoder.result(out, position, &course.waiters[at].workload, &ended.result);
             last = Some(position);
         }
         last
@@ -93,23 +129,26 @@ impl Awaited {
 
     /// Whether all were written.
     pub(super) fn is_over(&self) -> bool {
-        self.waiters.iter().all(|waiter| waiter.done)
+        self.course.lock().is_over()
     }
 
     /// Whether one of them was no success.
     pub(super) fn is_bad(&self) -> bool {
-        self.bad
+        self.course.lock().is_bad()
     }
 
     /// Waits until there may be news.
     pub(super) async fn changed(&mut self) {
-        if self.waiters.iter().any(|waiter| !waiter.sure) {
+        let unsure = |waiter: &Waiter| !waiter.sure && !waiter.done;
+        if self.course.lock().waiters.iter().any(unsure) {
             if self.attempt.is_none() {
                 self.attempt = Some(self.try_again());
             }
             if let Some(attempt) = &mut self.attempt {
-                for sure in attempt.await {
-                    self.waiters[sure].sure = true;
+                let sure = attempt.await;
+                let mut course = self.course.lock();
+                for at in sure {
+                    course.waiters[at].sure = true;
                 }
             }
             self.attempt = None;
@@ -124,8 +163,12 @@ impl Awaited {
 
     fn try_again(&self) -> Attempt {
         let service = self.service.clone();
-        let unsure = self.waiters.iter().enumerate().filter(|(_, waiter)| !waiter.sure);
-        let mut unsure: Vec<_> = unsure.map(|(at, waiter)| (at, waiter.clone())).collect();
+        let mut unsure: Vec<_> = {
+            let course = self.course.lock();
+            let all = course.waiters.iter().enumerate();
+            let unsure = all.filter(|(_, waiter)| !waiter.sure && !waiter.done);
+            unsure.map(|(at, waiter)| (at, waiter.clone())).collect()
+        };
         Box::pin(async move {
             sleep(AGAIN).await;
             join_all(unsure.iter_mut().map(|(_, waiter)| waiter.make_sure(&service))).await;
