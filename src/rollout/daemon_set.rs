@@ -7,6 +7,7 @@ use super::clock::of_revision;
 use super::message::{self, Words};
 use super::model;
 use super::model::Look;
+use super::phase::node_lost;
 use super::revision::{before, highest, named, observed, side, text};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
 use crate::watch::{DaemonSetDetail, RevisionEntry};
@@ -26,6 +27,9 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
         (RolloutPhase::WaitingForDelete, words) if words.reasons.is_empty() => {
             message::waits_for_delete(look)
         }
+        (RolloutPhase::Progressing, words) if words.reasons.is_empty() => {
+            lost(look).unwrap_or(words)
+        }
         (_, words) => words,
     };
     RolloutStatus {
@@ -42,6 +46,18 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
         message,
         ..model::blank(workload, look.now)
     }
+}
+
+/// An old pod on a node that does not answer stays, and counts as the one that may be unavailable: nothing
+/// goes on (`truths.md` 20).
+fn lost(look: &Look<'_>) -> Option<Words> {
+    let old = look.pods.iter().filter(|pod| side(Some(look.workload), pod) == Side::Old);
+    let (pod, trouble) = old.filter_map(|pod| Some((pod, node_lost(pod)?))).next()?;
+    let name = &pod.name;
+    let message = format!("pod {name} of the old revision cannot be replaced: {}", trouble.text);
+    let mut words = Words::of(trouble.code, message, trouble.since);
+    words.reasons.iter_mut().for_each(|reason| reason.pods.push(Arc::clone(name)));
+    Some(words)
 }
 
 /// The revision that is asked for: that of pods of the present template, whose revision may not have

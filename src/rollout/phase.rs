@@ -182,7 +182,7 @@ fn unscheduled(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
 
 /// The node controller marks pods of a silent node as not ready, while their containers still count
 /// as ready: that is no failing readiness (`truths.md` 20).
-fn node_lost(pod: &PodEntry) -> Option<Trouble> {
+pub(super) fn node_lost(pod: &PodEntry) -> Option<Trouble> {
     let lost = pod.ready.status != Truth::True
         && pod.ready.since.is_some()
         && pod.containers_ready.holds()

@@ -223,3 +223,30 @@ fn a_daemon_set_on_delete_waits_for_the_user_too() {
     stage.apply(&set(2));
     assert_eq!((log(&stage).phase, log(&stage).message.as_str()), (RolloutPhase::Complete, ""));
 }
+
+/// `truths.md` 20: the old pod there is on its way out for ever.
+#[test]
+fn a_daemon_set_names_the_node_that_does_not_answer() {
+    let mut stage = Stage::new();
+    for number in [1, 2] {
+        stage.apply(&revision(("DaemonSet", "log"), &format!("h{number}"), number));
+    }
+    stage.apply(&json!({"kind": "DaemonSet", "metadata": {"namespace": "shop", "name": "log",
+            "uid": "uid-log", "generation": 2}, "spec": {"template": {}},
+        "status": {"observedGeneration": 2, "desiredNumberScheduled": 2,
+            "currentNumberScheduled": 2, "numberReady": 1,
+            "updatedNumberScheduled": 0, "numberAvailable": 1}}));
+    let mut old = running(bare_pod("log-1", 3), true);
+    old["metadata"]["labels"] = json!({"controller-revision-hash": "h1"});
+    own(&mut old, "apps/v1", "DaemonSet", "log");
+    stage.apply(&old);
+    let log = |stage: &Stage| stage.model.current(&id(Kind::DaemonSet, "log")).unwrap();
+    assert!(log(&stage).reasons.is_empty());
+    // The node controller says so of the pod, whose containers were ready last.
+    old["status"]["conditions"][1]["status"] = json!("False");
+    old["metadata"]["deletionTimestamp"] = json!(stamp(50));
+    stage.apply(&old);
+    assert_eq!(codes(&log(&stage)), [Reason::NodeLost]);
+    let words = "pod log-1 of the old revision cannot be replaced: node node-1 does not answer";
+    assert_eq!(log(&stage).message, words);
+}
