@@ -17,6 +17,7 @@ mod weather;
 
 mod cluster;
 mod disk;
+mod evidence;
 mod page;
 mod reader;
 mod service;
@@ -31,7 +32,9 @@ mod faults;
 mod helm;
 mod kinds;
 mod lines;
+mod nodes;
 mod outcomes;
+mod recoveries;
 mod restarts;
 mod rights;
 mod rollout;

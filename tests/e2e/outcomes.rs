@@ -1,5 +1,6 @@
 //! How rollouts end on a real cluster: for each cause the outcome, the code, the sentence, and how long it
-//! took from the first evidence.
+//! took. In the table, `first shown` and `result after` count from the request, `shown after` from when a
+//! watch of the test's own showed what the reason is made of.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,11 +10,12 @@ use serde_json::{Value, json};
 
 use crate::client::Event;
 use crate::cluster::{Namespace, eventually, kubectl, namespace};
+use crate::evidence::Evidence;
 use crate::service::{Service, fetch, stream};
 use crate::writers::{container, pod};
 
 /// Short ones, so that a run does not take a quarter of an hour; the usual ones hold in virtual time.
-const GRACES: [&str; 14] = [
+pub(crate) const GRACES: [&str; 14] = [
     "--grace-config",
     "8s",
     "--grace-quota",
@@ -31,32 +33,32 @@ const GRACES: [&str; 14] = [
 ];
 
 /// What a rollout is expected to come to.
-struct Case {
+pub(crate) struct Case {
     /// The workload, `kind/name`.
-    workload: &'static str,
+    pub(crate) workload: &'static str,
     /// What is there before; it is waited for.
-    before: Option<Value>,
+    pub(crate) before: Option<Value>,
     /// What is asked for then, one after another with a pause of some seconds. The stream is opened
     /// after the first.
-    then: Vec<Value>,
-    outcome: &'static str,
-    reason: Option<&'static str>,
+    pub(crate) then: Vec<Value>,
+    pub(crate) outcome: &'static str,
+    pub(crate) reason: Option<&'static str>,
     /// Part of the sentence.
-    says: &'static str,
+    pub(crate) says: &'static str,
     /// A last line of the container to blame contains this.
-    line: Option<&'static str>,
+    pub(crate) line: Option<&'static str>,
 }
 
 /// What was heard of one.
-struct Heard {
-    events: Vec<Event>,
-    begun: i64,
+pub(crate) struct Heard {
+    pub(crate) events: Vec<Event>,
+    pub(crate) begun: i64,
 }
 
-const STAYS: &str = "--rate 2 --hold";
+pub(crate) const STAYS: &str = "--rate 2 --hold";
 const CRASHES: &str = "--rate 50 --lines 5 --exit 1";
 
-fn deployment(name: &str, replicas: u32, spec: Value) -> Value {
+pub(crate) fn deployment(name: &str, replicas: u32, spec: Value) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {
@@ -68,7 +70,7 @@ fn deployment(name: &str, replicas: u32, spec: Value) -> Value {
 }
 
 /// One container with these options, changed.
-fn one(options: &str, change: impl FnOnce(&mut Value)) -> Value {
+pub(crate) fn one(options: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut app = container("app", "outcome", options);
     change(&mut app);
     let mut spec = pod(&[app]);
@@ -77,22 +79,22 @@ fn one(options: &str, change: impl FnOnce(&mut Value)) -> Value {
 }
 
 /// On the node that restarts crashing containers after two seconds.
-fn restless(mut spec: Value) -> Value {
+pub(crate) fn restless(mut spec: Value) -> Value {
     spec["nodeSelector"] = json!({"kubernetes.io/hostname": "node-2"});
     spec
 }
 
-fn good() -> Value {
+pub(crate) fn good() -> Value {
     one(STAYS, |_| {})
 }
 
 /// The same again, but another template.
-fn again(mut spec: Value) -> Value {
+pub(crate) fn again(mut spec: Value) -> Value {
     spec["terminationGracePeriodSeconds"] = 2.into();
     spec
 }
 
-fn tcp_probe() -> Value {
+pub(crate) fn tcp_probe() -> Value {
     json!({"tcpSocket": {"port": 1}, "periodSeconds": 1, "failureThreshold": 1})
 }
 
@@ -254,12 +256,12 @@ fn with_min_ready(mut case: Case) -> Case {
     case
 }
 
-fn path(namespace: &str, workload: &str, what: &str) -> String {
+pub(crate) fn path(namespace: &str, workload: &str, what: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/{workload}/{what}")
 }
 
 /// Creates or changes an object, in a thread of its own: the streams of other cases go on.
-async fn apply(namespace: &str, object: &Value) {
+pub(crate) async fn apply(namespace: &str, object: &Value) {
     let (namespace, object) = (namespace.to_owned(), object.to_string());
     let run = move || {
         let arguments = ["-n", &namespace, "apply", "-f", "-"];
@@ -269,7 +271,7 @@ async fn apply(namespace: &str, object: &Value) {
 }
 
 /// Asks for it, and reads its stream until the result.
-async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
+pub(crate) async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
     let begun = time::now();
     let mut then = case.then.iter();
     apply(namespace, then.next().unwrap()).await;
@@ -295,7 +297,13 @@ async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
 }
 
 /// Holds what was heard against what was expected; a line of the table.
-async fn judge(address: SocketAddr, namespace: &str, case: &Case, heard: &Heard) -> String {
+pub(crate) async fn judge(
+    address: SocketAddr,
+    namespace: &str,
+    case: &Case,
+    heard: &Heard,
+    evidence: Option<&Evidence>,
+) -> String {
     let name = case.workload;
     let result = heard.events.last().unwrap();
     assert_eq!(result.name, "result", "{name}: {result:?}");
@@ -313,22 +321,26 @@ async fn judge(address: SocketAddr, namespace: &str, case: &Case, heard: &Heard)
     if case.outcome != "superseded" {
         assert_eq!(status, if case.outcome == "succeeded" { 200 } else { 424 }, "{verdict}");
     }
-    // When the reason was shown first, and since when the API has it.
+    // When the reason was shown first, and when a watch of our own had shown what it is made of.
     let shown = heard.events.iter().filter(|event| event.name == "rollout").find_map(|event| {
         let reasons = event.data["reasons"].as_array()?;
-        let same = reasons.iter().find(|it| it["code"].as_str() == case.reason)?;
-        let since = same["since"].as_str()?;
-        let (since, _) = time::parse_stamp(since.as_bytes())?;
-        Some((event.at, since))
+        reasons.iter().find(|it| it["code"].as_str() == case.reason).map(|_| event.at)
     });
+    let begins = format!("{}-", name.split_once('/').unwrap().1);
+    let received = evidence
+        .zip(case.reason)
+        .and_then(|(evidence, reason)| evidence.first(&begins, reason, heard.begun));
     let seconds = |nanos: i64| format!("{:.1} s", (nanos / MILLISECOND) as f64 / 1000.0);
     let after = |time: i64| seconds((time - heard.begun).max(0));
     let (first, decided) = match shown {
-        Some((at, _)) => (after(at), seconds((result.at - at).max(0))),
+        Some(at) => (after(at), seconds((result.at - at).max(0))),
         None => ("".to_owned(), "".to_owned()),
     };
+    // Two watches race: ours may be the later one.
+    let lag = shown.zip(received).map(|(shown, received)| seconds((shown - received).max(0)));
+    let lag = lag.unwrap_or_default();
     format!(
-        "| `{name}` | {} | {} | {first} | {decided} | {} | {says} |",
+        "| `{name}` | {} | {} | {first} | {lag} | {decided} | {} | {says} |",
         case.outcome,
         case.reason.unwrap_or_default(),
         after(result.at),
@@ -353,14 +365,15 @@ async fn each_cause_has_its_outcome_its_code_and_its_sentence() {
     let service =
         Service::open("outcomes", &[&["--namespace", &*shop.name], &GRACES[..]].concat()).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
+    let evidence = Evidence::watch(&shop.name).await;
     let all = cases.iter().map(|case| play(service.address, &shop.name, case));
     let heard = futures_util::future::join_all(all).await;
     let mut table = String::from(
-        "| workload | outcome | reason | shown after | then decided after | result after | sentence |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| workload | outcome | reason | first shown | shown after | then decided after \
+         | result after | sentence |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (case, heard) in cases.iter().zip(&heard) {
-        table.push_str(&judge(service.address, &shop.name, case, heard).await);
+        table.push_str(&judge(service.address, &shop.name, case, heard, Some(&evidence)).await);
         table.push('\n');
     }
     eprintln!("{table}");
@@ -386,10 +399,10 @@ async fn a_stateful_set_that_waits_for_a_broken_old_pod_names_it() {
     };
     let broken = case(bad_image(), "image_not_found", "not found");
     let heard = play(service.address, &shop.name, &broken).await;
-    judge(service.address, &shop.name, &broken, &heard).await;
+    judge(service.address, &shop.name, &broken, &heard, None).await;
     let back = case(again(good()), "stuck_on_old_pod", "pod db-1 of the old revision is broken");
     let heard = play(service.address, &shop.name, &back).await;
-    eprintln!("{}", judge(service.address, &shop.name, &back, &heard).await);
+    eprintln!("{}", judge(service.address, &shop.name, &back, &heard, None).await);
     // Doing what it says ends it well, and that is told.
     shop.kubectl(&["delete", "pod", "db-1"]);
     let verdict = path(&shop.name, "statefulset/db", "verdict");
@@ -430,7 +443,7 @@ async fn pods_that_cannot_be_created_have_their_reason() {
     ];
     for (namespace, case) in &cases {
         let heard = play(service.address, namespace, case).await;
-        eprintln!("{}", judge(service.address, namespace, case, &heard).await);
+        eprintln!("{}", judge(service.address, namespace, case, &heard, None).await);
     }
 }
 
@@ -477,7 +490,7 @@ async fn a_service_that_is_killed_meanwhile_decides_the_same() {
 }
 
 /// Keeps a table where the long run collects them.
-fn keep(name: &str, table: &str) {
+pub(crate) fn keep(name: &str, table: &str) {
     if let Some(folder) = std::env::var_os("ROLLCAST_E2E_TABLES") {
         let path = std::path::Path::new(&folder).join(format!("{name}.md"));
         std::fs::write(path, table).unwrap();
