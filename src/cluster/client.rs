@@ -9,7 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 
-use super::types::{CronJob, DaemonSet, Deployment, Job, StatefulSet};
+use super::types::{CronJob, DaemonSet, Deployment, Job, Rollout, StatefulSet};
 use super::{ClusterOptions, Error, Pod, connect};
 use crate::ids::{Kind, WorkloadId};
 
@@ -124,6 +124,7 @@ impl Cluster {
             Kind::DaemonSet => self.version_as::<DaemonSet>(workload).await,
             Kind::Job => self.version_as::<Job>(workload).await,
             Kind::CronJob => self.version_as::<CronJob>(workload).await,
+            Kind::Rollout => self.version_as::<Rollout>(workload).await,
             Kind::Pod => self.version_as::<Pod>(workload).await,
         }
     }

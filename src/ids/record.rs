@@ -93,6 +93,8 @@ pub enum RolloutPhase {
     ScaledToZero,
     /// The workload was deleted.
     Deleted,
+    /// What the object says makes no sense; the message tells what.
+    Unknown,
 }
 
 /// The state of a workload's newest rollout.

@@ -15,7 +15,7 @@ use crate::cluster::types::{self, annotation, label};
 use crate::ids::{Kind, WorkloadId};
 
 impl WorkloadEntry {
-    fn new(
+    pub(super) fn new(
         meta: &types::ObjectMeta,
         kind: Kind,
         template: &types::Template,
@@ -131,7 +131,14 @@ impl ReplicaSetEntry {
             name: words.word(meta.name.as_deref().unwrap_or_default()),
             created: created(meta),
             revision: revision(meta),
-            reused: note(meta, annotation::REVISION_HISTORY).is_some(),
+            hash: words.maybe(
+                meta.labels
+                    .as_ref()
+                    .and_then(|map| map.get(label::ROLLOUTS_POD_TEMPLATE_HASH))
+                    .map(String::as_str),
+            ),
+            reused: note(meta, annotation::REVISION_HISTORY).is_some()
+                || note(meta, annotation::ROLLOUT_REVISION_HISTORY).is_some(),
             change_cause: words.maybe(note(meta, annotation::CHANGE_CAUSE)),
             template: TemplateEntry::new(&object.spec.template, words),
             desired: asked(object.spec.replicas),
@@ -205,11 +212,11 @@ impl TemplateEntry {
 }
 
 /// Replicas asked for; the API's default is one.
-fn asked(number: Option<i32>) -> u32 {
+pub(super) fn asked(number: Option<i32>) -> u32 {
     number.map_or(1, |number| u32::try_from(number).unwrap_or(0))
 }
 
-fn count(number: Option<i32>) -> u32 {
+pub(super) fn count(number: Option<i32>) -> u32 {
     number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
 }
 
@@ -217,11 +224,13 @@ fn created(meta: &types::ObjectMeta) -> i64 {
     meta.creation_timestamp.as_ref().map_or(0, types::nanos)
 }
 
-fn revision(meta: &types::ObjectMeta) -> Option<i64> {
-    note(meta, annotation::REVISION).and_then(|number| number.parse().ok())
+/// Argo copies what a Rollout is annotated with, which may have been a Deployment once: its own counts.
+pub(super) fn revision(meta: &types::ObjectMeta) -> Option<i64> {
+    let number = note(meta, annotation::ROLLOUT_REVISION);
+    number.or_else(|| note(meta, annotation::REVISION)).and_then(|number| number.parse().ok())
 }
 
-fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {
+pub(super) fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {
     let notes: &BTreeMap<String, String> = meta.annotations.as_ref()?;
     notes.get(name).map(String::as_str)
 }

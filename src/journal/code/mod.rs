@@ -21,7 +21,7 @@ pub(super) use fact::{read, write};
 pub(super) use input::Names;
 
 /// The version of the encoding.
-pub(super) const VERSION: u16 = 2;
+pub(super) const VERSION: u16 = 3;
 
 /// Bytes that are no record of ours, although their checksum is right: written by another version,
 /// or by somebody else.
