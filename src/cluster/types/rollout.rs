@@ -277,7 +277,7 @@ mod tests {
         ] {
             assert_eq!(read(text).wrong(), None, "{text}");
         }
-        let upside_down = r#"{"metadata":{},"spec":[1],"status":"Healthy"}"#;
+        let upside_down = r#"{"metadata":{},"spec":true,"status":"Healthy"}"#;
         assert_eq!(read(upside_down).wrong().as_deref(), Some("spec, status"));
     }
 
