@@ -140,7 +140,7 @@ fn find(method: &Method, path: &str, query: &Query) -> Option<(Ask, Route)> {
     }
     let (group, rest) = match &words[..] {
         ["api", "v1", rest @ ..] => ("", rest),
-        ["apis", group @ "argoproj.io", "v1alpha1", rest @ ..] => (*group, rest),
+        ["apis", "argoproj.io", "v1alpha1", rest @ ..] => ("argoproj.io", rest),
         ["apis", group, "v1", rest @ ..] if *group != "argoproj.io" => (*group, rest),
         _ => return None,
     };

@@ -170,6 +170,7 @@ impl World {
         let Some(mut state) = self.rollouts.remove(name) else { return };
         state.count(self);
         let new = self.find_set(name, &mut state);
+        let before = (state.step, state.stable.clone());
         if !state.spec.paused {
             state.advance(new, self.now);
         }
@@ -186,7 +187,7 @@ impl World {
             self.plan_at(at, Action::Reconcile(Resource::Rollouts, name.clone()));
         }
         // The next step is taken by the next look, as Argo's controller does.
-        if state.moved() {
+        if before != (state.step, state.stable.clone()) {
             self.reconcile_soon(Resource::Rollouts, name);
         }
         self.rollouts.insert(name.clone(), state);
@@ -267,6 +268,7 @@ impl State {
         hash.clone_into(&mut self.current);
         self.step = if *hash == self.stable { self.steps() } else { 0 };
         (self.aborted, self.pause, self.paused) = (None, None, false);
+        self.progressing = None;
     }
 
     /// When something changes by itself.

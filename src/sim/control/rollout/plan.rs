@@ -17,11 +17,6 @@ impl State {
         }
     }
 
-    /// Whether the last look brought the plan further.
-    pub(super) fn moved(&self) -> bool {
-        self.status.step != self.step
-    }
-
     /// When a pause with an end has it.
     pub(super) fn pause_ends(&self) -> Option<i64> {
         let Plan::Canary(steps) = &self.spec.plan else { return None };
@@ -50,18 +45,17 @@ impl State {
     fn canary(&mut self, new: usize, steps: &[CanaryStep], now: i64) {
         let replicas = self.spec.replicas;
         let going_back = self.current == self.stable;
-        let weight = match () {
-            () if going_back => 100,
-            () if self.aborted.is_some() => 0,
-            () if self.step >= steps.len() => 100,
-            () => {
-                let so_far = steps[..=self.step].iter().rev();
-                let weights = so_far.filter_map(|step| match step {
-                    CanaryStep::Weight(weight) => Some(*weight),
-                    CanaryStep::Pause(_) => None,
-                });
-                weights.into_iter().next().unwrap_or(0)
-            }
+        let so_far = steps.iter().take(self.step + 1).rev();
+        let mut weights = so_far.filter_map(|step| match step {
+            CanaryStep::Weight(weight) => Some(*weight),
+            CanaryStep::Pause(_) => None,
+        });
+        let weight = if self.aborted.is_some() && !going_back {
+            0
+        } else if going_back || self.step >= steps.len() {
+            100
+        } else {
+            weights.next().unwrap_or(0)
         };
         let wanted = (replicas * weight).div_ceil(100);
         self.sets[new].replicas = wanted;
@@ -181,25 +175,22 @@ impl State {
             return ("Degraded", format!("{}: {}", condition.reason, condition.message));
         }
         let blue_green = matches!(self.spec.plan, Plan::BlueGreen { .. });
-        let (phase, message) = match () {
-            () if self.spec.paused => ("Paused", "manually paused"),
-            () if self.pause.is_some() => ("Paused", self.pause_reason()),
-            () if status.updated < self.spec.replicas => {
-                ("Progressing", "more replicas need to be updated")
-            }
-            () if status.available < status.updated => {
-                ("Progressing", "updated replicas are still becoming available")
-            }
-            () if blue_green && self.active != self.current => {
-                ("Progressing", "active service cutover pending")
-            }
-            () if !blue_green && status.replicas > status.updated => {
-                ("Progressing", "old replicas are pending termination")
-            }
-            () if self.stable != self.current => {
-                ("Progressing", "waiting for all steps to complete")
-            }
-            () => ("Healthy", ""),
+        let (phase, message) = if self.spec.paused {
+            ("Paused", "manually paused")
+        } else if self.pause.is_some() {
+            ("Paused", self.pause_reason())
+        } else if status.updated < self.spec.replicas {
+            ("Progressing", "more replicas need to be updated")
+        } else if status.available < status.updated {
+            ("Progressing", "updated replicas are still becoming available")
+        } else if blue_green && self.active != self.current {
+            ("Progressing", "active service cutover pending")
+        } else if !blue_green && status.replicas > status.updated {
+            ("Progressing", "old replicas are pending termination")
+        } else if self.stable != self.current {
+            ("Progressing", "waiting for all steps to complete")
+        } else {
+            ("Healthy", "")
         };
         (phase, message.to_owned())
     }
