@@ -136,8 +136,8 @@ fn remembered(detail: &ArgoDetail, new: Option<&Arc<ReplicaSetEntry>>) -> bool {
     let Some(condition) = &detail.progressing else { return false };
     let reason = condition.reason().map_or("", |reason| reason);
     let about_it = new.is_none_or(|new| new.hash == detail.current);
-    let alone = matches!(detail.strategy, Strategy::BlueGreen { .. })
-        || detail.replicas == detail.updated;
+    let alone =
+        matches!(detail.strategy, Strategy::BlueGreen { .. }) || detail.replicas == detail.updated;
     condition.holds() && THERE.contains(&reason) && is_promoted(detail) && about_it && alone
 }
 

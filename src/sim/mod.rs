@@ -67,8 +67,9 @@ pub use self::reviews::{Identity, Rule, Subject};
 pub use self::serve::{PipeError, PipeService};
 pub use self::shared::{LogCount, Requests};
 pub use self::spec::{
-    Amount, BarePod, CanaryStep, Container, CronJob, DaemonSet, Deployment, Exit, Job, Line, Make, Numbers,
-    Output, Plan, Program, Pull, Ready, Rollout, StatefulSet, Strategy, Template, Workload,
+    Amount, BarePod, CanaryStep, Container, CronJob, DaemonSet, Deployment, Exit, Job, Line, Make,
+    Numbers, Output, Plan, Program, Pull, Ready, Rollout, StatefulSet, Strategy, Template,
+    Workload,
 };
 pub use self::view::{ContainerView, PodView};
 

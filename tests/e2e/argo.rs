@@ -193,7 +193,10 @@ async fn argo_rollouts_are_told_as_their_controller_rolls_them_out() {
     let began = Instant::now();
     let free = canary(&json!({"duration": "2s"}));
     web.begin(&free).await;
-    eprintln!("the definition was noticed, and the first pods were good, after {:?}", began.elapsed());
+    eprintln!(
+        "the definition was noticed, and the first pods were good, after {:?}",
+        began.elapsed()
+    );
     let end = result(web.ask(&free, &good("two")).await).await;
     assert_eq!(end.data["outcome"], "succeeded", "{end:?}");
     assert_eq!(end.data["revision"], "2", "{end:?}");
