@@ -84,7 +84,7 @@ pub enum RolloutPhase {
     Progressing,
     /// Asked for by the user; not a failure.
     Paused,
-    /// The Deployment's own deadline passed.
+    /// The workload's own deadline passed, or it gave up: a Job failed, an update was aborted.
     Stalled,
     /// Everything that was asked for ran and was available once. It stays so for this template, even
     /// if pods fail or are replaced later, as far as the API remembers it.
