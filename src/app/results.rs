@@ -100,6 +100,7 @@ impl Results {
         let hash = proof.first().and_then(|first| first.hash.as_deref());
         let label = match workload.kind {
             Kind::Deployment => Some(label::POD_TEMPLATE_HASH),
+            Kind::Rollout => Some(label::ROLLOUTS_POD_TEMPLATE_HASH),
             Kind::StatefulSet | Kind::DaemonSet => Some(label::CONTROLLER_REVISION_HASH),
             Kind::Job | Kind::CronJob | Kind::Pod => None,
         };

@@ -9,7 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 
-use super::types::{CronJob, DaemonSet, Deployment, Job, StatefulSet, nanos};
+use super::types::{CronJob, DaemonSet, Deployment, Job, Rollout, StatefulSet, nanos};
 use super::{ClusterOptions, Error, Pod, connect};
 use crate::ids::{Kind, WorkloadId};
 
@@ -158,6 +158,7 @@ impl Cluster {
                 }
                 None => Ok(None),
             },
+            Kind::Rollout => self.version_as::<Rollout>(workload).await,
             Kind::Pod => self.version_as::<Pod>(workload).await,
         }
     }

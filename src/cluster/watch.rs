@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// kube's back-off, which would go up to a minute, cut at [`LONGEST_PAUSE`].
 #[derive(Default)]
-struct Prompt(DefaultBackoff);
+pub(super) struct Prompt(DefaultBackoff);
 
 /// What a watch brings. After a [`Step::Began`] everything that exists is listed, to the
 /// [`Step::Complete`]; what is not among it exists no more, and nobody says so otherwise.
@@ -42,15 +42,19 @@ pub(crate) enum Step<T> {
     Deleted(T),
     /// It broke, and is tried again after a while.
     Failed(Failure),
+    /// The cluster has no such kind, or none any more. Only of kinds that a cluster may lack.
+    Absent,
 }
 
 /// Why a watch broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// `list` or `watch`.
+    /// `list`, `watch`, or `discover` for a kind that a cluster may lack.
     pub(crate) verb: &'static str,
     /// Our account may not (401, 403).
     pub(crate) refused: bool,
+    /// There is nothing of that name (404): for a list or a watch, no such kind.
+    pub(crate) absent: bool,
     /// What was said.
     pub(crate) message: String,
 }
@@ -84,16 +88,24 @@ impl Cluster {
         namespace: Option<&str>,
     ) -> (BoxStream<'static, Step<K>>, Answers) {
         let answers = Answers::default();
-        let client = guarded(&self.shared.watch, &answers);
-        let api: Api<K> = match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        };
-        let config = watcher::Config::default().timeout(WATCH_SECONDS);
-        // Without the back-off an error is followed by the next try at once.
-        let events = watcher(api, config).backoff(Prompt::default());
-        (events.map(Step::from).boxed(), answers)
+        (watched(self, namespace, &answers), answers)
     }
+}
+
+/// The steps of one watch, with its successful answers counted.
+pub(super) fn watched<K: Watched>(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    answers: &Answers,
+) -> BoxStream<'static, Step<K>> {
+    let client = guarded(&cluster.shared.watch, answers);
+    let api: Api<K> = match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    // Without the back-off an error is followed by the next try at once.
+    watcher(api, config).backoff(Prompt::default()).map(Step::from).boxed()
 }
 
 // === impl Prompt ===
@@ -122,6 +134,7 @@ impl<T> Step<T> {
             Step::Applied(item) => Step::Applied(object(item)),
             Step::Deleted(item) => Step::Deleted(object(item)),
             Step::Failed(failure) => Step::Failed(failure),
+            Step::Absent => Step::Absent,
         }
     }
 }
@@ -155,6 +168,6 @@ impl From<watcher::Error> for Failure {
             | watcher::Error::WatchFailed(error) => (0, chain_of(&error)),
             other => (0, other.to_string()),
         };
-        Failure { verb, refused: matches!(code, 401 | 403), message }
+        Failure { verb, refused: matches!(code, 401 | 403), absent: code == 404, message }
     }
 }

@@ -58,6 +58,10 @@ pub enum Reason {
     LivenessFailed,
     /// A pod of the old revision is broken, and the controller waits for it (`truths.md` 19).
     StuckOnOldPod,
+    /// Somebody, or an analysis, aborted the rollout (Argo Rollouts).
+    Aborted,
+    /// The controller calls the specification invalid (Argo Rollouts).
+    InvalidSpec,
 }
 
 /// One thing that keeps a rollout from going on, and whom it concerns.
@@ -77,7 +81,7 @@ pub struct Blocker {
 
 impl Reason {
     /// All of them, for references and tests.
-    pub const ALL: [Reason; 26] = [
+    pub const ALL: [Reason; 28] = [
         Reason::ImageNotFound,
         Reason::InvalidImageName,
         Reason::ImageNeverPull,
@@ -104,6 +108,8 @@ impl Reason {
         Reason::ReadinessFailed,
         Reason::LivenessFailed,
         Reason::StuckOnOldPod,
+        Reason::Aborted,
+        Reason::InvalidSpec,
     ];
 
     /// The wire's word.
@@ -135,6 +141,8 @@ impl Reason {
             Reason::ReadinessFailed => "readiness_failed",
             Reason::LivenessFailed => "liveness_failed",
             Reason::StuckOnOldPod => "stuck_on_old_pod",
+            Reason::Aborted => "aborted",
+            Reason::InvalidSpec => "invalid_spec",
         }
     }
 
@@ -148,6 +156,7 @@ impl Reason {
                 | Reason::InvalidCommand
                 | Reason::Refused
                 | Reason::JobFailed
+                | Reason::Aborted
         )
     }
 }

@@ -86,7 +86,7 @@ pub enum RolloutPhase {
     Paused,
     /// Old pods are left that are replaced only when somebody deletes them (`OnDelete`).
     WaitingForDelete,
-    /// The Deployment's own deadline passed.
+    /// The workload's own deadline passed, or it gave up: a Job failed, an update was aborted.
     Stalled,
     /// Everything that was asked for ran and was available once. It stays so for this template, even
     /// if pods fail or are replaced later, as far as the API remembers it.
@@ -95,6 +95,8 @@ pub enum RolloutPhase {
     ScaledToZero,
     /// The workload was deleted.
     Deleted,
+    /// What the object says makes no sense; the message tells what.
+    Unknown,
 }
 
 /// The state of a workload's newest rollout.

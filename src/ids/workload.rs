@@ -18,6 +18,8 @@ pub enum Kind {
     Job,
     /// `batch/v1` CronJob.
     CronJob,
+    /// `argoproj.io/v1alpha1` Rollout, where the cluster has that kind.
+    Rollout,
     /// A pod that no workload of the other kinds owns.
     Pod,
 }
@@ -25,7 +27,8 @@ pub enum Kind {
 /// A word that names no kind of workload.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "unknown kind \"{0}\": expected one of deployment, statefulset, daemonset, job, cronjob, pod"
+    "unknown kind \"{0}\": expected one of deployment, statefulset, daemonset, job, cronjob, \
+     rollout, pod"
 )]
 pub struct UnknownKind(pub String);
 
@@ -44,8 +47,15 @@ pub struct WorkloadId {
 
 impl Kind {
     /// All kinds, in the order in which they are listed to people.
-    pub const ALL: [Kind; 6] =
-        [Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet, Kind::Job, Kind::CronJob, Kind::Pod];
+    pub const ALL: [Kind; 7] = [
+        Kind::Deployment,
+        Kind::StatefulSet,
+        Kind::DaemonSet,
+        Kind::Job,
+        Kind::CronJob,
+        Kind::Rollout,
+        Kind::Pod,
+    ];
 
     /// The wire form, such as `statefulset`.
     pub fn as_str(self) -> &'static str {
@@ -55,6 +65,7 @@ impl Kind {
             Kind::DaemonSet => "daemonset",
             Kind::Job => "job",
             Kind::CronJob => "cronjob",
+            Kind::Rollout => "rollout",
             Kind::Pod => "pod",
         }
     }
@@ -71,6 +82,7 @@ impl FromStr for Kind {
             "daemonset" | "daemonsets" | "ds" => Ok(Kind::DaemonSet),
             "job" | "jobs" => Ok(Kind::Job),
             "cronjob" | "cronjobs" | "cj" => Ok(Kind::CronJob),
+            "rollout" | "rollouts" | "ro" => Ok(Kind::Rollout),
             "pod" | "pods" | "po" => Ok(Kind::Pod),
             _ => Err(UnknownKind(word.chars().take(64).collect())),
         }

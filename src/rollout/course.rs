@@ -72,6 +72,7 @@ struct Best {
     ready: u32,
     available: u32,
     old: u32,
+    step: u32,
 }
 
 /// Which rollout somebody waits for.
@@ -174,10 +175,17 @@ impl Course {
     }
 
     /// When it came on last: our own clock, which restarts and flips of readiness do not set back. `seen`
-    /// is what the API knows of it when it is looked at first.
-    pub(super) fn progressed(&mut self, status: &RolloutStatus, seen: i64, now: i64) -> i64 {
+    /// is what the API knows of it when it is looked at first. `step` is how far its plan is done, for those
+    /// that have one.
+    pub(super) fn progressed(
+        &mut self,
+        status: &RolloutStatus,
+        step: u32,
+        seen: i64,
+        now: i64,
+    ) -> i64 {
         let RolloutStatus { updated, ready, available, old, .. } = *status;
-        let is = Best { updated, ready, available, old };
+        let is = Best { updated, ready, available, old, step };
         let (best, since) = match self.best {
             None => (is, if self.rested { now } else { seen }),
             Some((was, since)) => {
@@ -186,6 +194,7 @@ impl Course {
                     ready: was.ready.max(ready),
                     available: was.available.max(available),
                     old: was.old.min(old),
+                    step: was.step.max(step),
                 };
                 (best, if best == was && !self.rested { since } else { now })
             }

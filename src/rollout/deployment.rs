@@ -7,18 +7,18 @@
 
 use std::sync::Arc;
 
-use super::clock::begun_again;
 use super::message::{self, Words};
 use super::model::Look;
 use super::revision::{new_replica_set, observed, text};
-use crate::ids::{ImageChange, Reason, RolloutPhase, RolloutStatus};
-use crate::watch::{Condition, DeploymentDetail, ReplicaSetEntry, Truth, WorkloadEntry};
+use super::sets::{answer, images, named, previous, started};
+use crate::ids::{Reason, RolloutPhase, RolloutStatus};
+use crate::watch::{DeploymentDetail, ReplicaSetEntry, Truth, WorkloadEntry};
 
 /// The state of a Deployment's newest rollout.
 pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatus {
     let workload = look.workload;
     let new = new_replica_set(workload);
-    let revision = new.and_then(|new| answer(workload, detail, new));
+    let revision = new.and_then(|new| answer(workload, detail.revision, new));
     let previous = previous(workload, new, revision);
     let phase = phase(workload, detail, new, revision);
     let counts = Counts::new(workload, detail, new, phase);
@@ -30,7 +30,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
         revision: revision.map(text),
         previous: previous.and_then(|set| set.revision).map(text),
         generation: workload.generation,
-        images: images(workload, previous),
+        images: images(&workload.template.containers, previous),
         desired: detail.desired,
         updated: counts.updated,
         ready: counts.ready,
@@ -45,21 +45,6 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
         reasons,
         message,
     }
-}
-
-/// The revision of the new ReplicaSet, if that is the one asked for: the Deployment carries the same
-/// number. A ReplicaSet that a rollback uses again gets a number above all others, then the
-/// Deployment does; before that each still has the one it had.
-fn answer(
-    workload: &WorkloadEntry,
-    detail: &DeploymentDetail,
-    new: &ReplicaSetEntry,
-) -> Option<i64> {
-    let number = new.revision?;
-    let agreed = detail.revision.is_none_or(|own| own == number);
-    let replaced = || workload.replica_sets().any(|set| set.revision > Some(number));
-    // Once the Deployment has been observed, a higher number is news of what comes after it.
-    (agreed && (observed(workload) || !replaced())).then_some(number)
 }
 
 /// Where it stands. The first rule that fits counts.
@@ -126,12 +111,6 @@ fn remembered(detail: &DeploymentDetail, new: Option<&Arc<ReplicaSetEntry>>) -> 
         && detail.replicas == detail.updated
 }
 
-/// The ReplicaSet that a condition is about, if its message names one.
-fn named(condition: &Condition) -> Option<&str> {
-    let message: &str = condition.message()?;
-    message.strip_prefix("ReplicaSet \"").and_then(|rest| rest.split('"').next())
-}
-
 struct Counts {
     updated: u32,
     ready: u32,
@@ -171,52 +150,6 @@ impl Counts {
         let ready = ready.min(updated);
         Counts { updated, ready, available: available.min(ready), old }
     }
-}
-
-/// The revision before: the highest below the new one. While the new one is not known, the highest
-/// of all others.
-fn previous<'a>(
-    workload: &'a WorkloadEntry,
-    new: Option<&Arc<ReplicaSetEntry>>,
-    revision: Option<i64>,
-) -> Option<&'a Arc<ReplicaSetEntry>> {
-    let others = workload.replica_sets().filter(|set| new.is_none_or(|new| new.uid != set.uid));
-    others
-        .filter(|set| set.revision.is_some_and(|number| revision.is_none_or(|new| number < new)))
-        .max_by_key(|set| set.revision)
-}
-
-fn images(workload: &WorkloadEntry, previous: Option<&Arc<ReplicaSetEntry>>) -> Vec<ImageChange> {
-    let before = |name: &Arc<str>| {
-        let containers = &previous?.template.containers;
-        let same = containers.iter().find(|container| container.name == *name)?;
-        Some(Arc::clone(&same.image))
-    };
-    let containers = workload.template.containers.iter();
-    containers
-        .map(|container| ImageChange {
-            container: Arc::clone(&container.name),
-            from: before(&container.name),
-            to: Arc::clone(&container.image),
-        })
-        .collect()
-}
-
-/// When the rollout began, from times of the API alone, so that a fresh replica knows it too: the
-/// creation of its ReplicaSet, unless a rollback uses that again.
-fn started(
-    look: &Look<'_>,
-    new: Option<&Arc<ReplicaSetEntry>>,
-    revision: Option<i64>,
-    finished: Option<i64>,
-) -> Option<i64> {
-    let new = new.filter(|_| revision.is_some())?;
-    if !new.reused {
-        return Some(new.created);
-    }
-    let others = look.workload.replica_sets().filter(|set| set.revision < revision);
-    let newest = others.map(|set| set.created).max();
-    begun_again(look, revision, newest, finished, |pod| pod.owner.as_ref() == Some(&new.uid))
 }
 
 /// When it was done: the controller writes the time when it first saw everything available, and

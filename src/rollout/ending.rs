@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::argo;
 use super::course::{About, Asked};
 use super::model::{Model, Records, Seat};
 use super::proof::{Decision, Proof};
@@ -234,6 +235,7 @@ impl Model {
         let Some(seat) = self.seats.get_mut(workload).filter(|_| begun) else { return };
         let Some(status) = seat.status.clone() else { return };
         let (demand, forgets) = (seat.demand(), seat.forgets());
+        let (step, waits) = seat.plan();
         let patience = seat.entry.as_ref().map(|entry| entry.patience).unwrap_or_default();
         let graces = graces.with(&patience);
         if seat.is_elsewhere() {
@@ -255,7 +257,11 @@ impl Model {
                 course.rests();
                 now
             }
-            _ => course.progressed(&status, seen, now),
+            RolloutPhase::Progressing if waits => {
+                course.rests();
+                now
+            }
+            _ => course.progressed(&status, step, seen, now),
         };
         let began = status.started.unwrap_or_else(|| course.began());
         let case = Case { status: &status, pods: &new, demand, began, progressed, now };
@@ -360,6 +366,7 @@ impl Seat {
     fn seen(&self, status: &RolloutStatus, new: &[&PodEntry]) -> Option<i64> {
         let noted = match self.entry.as_ref().map(|entry| &entry.detail) {
             Some(Detail::Deployment(detail)) => detail.progressed,
+            Some(Detail::Rollout(detail)) => detail.progressed,
             _ => None,
         };
         let pods = new.iter().flat_map(|pod| {
@@ -385,10 +392,22 @@ impl Seat {
         match &entry.detail {
             Detail::Job(_) | Detail::CronJob { .. } => Demand::End,
             Detail::Pod => Demand::Alone,
-            _ => {
-                let containers = &entry.template.containers;
+            detail => {
+                let containers = match detail {
+                    Detail::Rollout(detail) => argo::containers(entry, detail),
+                    _ => &entry.template.containers,
+                };
                 Demand::Stay { probed: containers.iter().all(|it| it.has_readiness && !it.init) }
             }
+        }
+    }
+
+    /// How far its plan is done, for kinds that have one, and whether it waits by plan, so that no clock
+    /// runs.
+    fn plan(&self) -> (u32, bool) {
+        match self.entry.as_ref().map(|entry| &entry.detail) {
+            Some(Detail::Rollout(detail)) => argo::plan(detail),
+            _ => (0, false),
         }
     }
 

@@ -20,6 +20,7 @@
 //! about which pods are new, `signs` about what only events tell; `course` tells rollouts apart, `verdict`
 //! decides whether one is over, `ending` says so. May touch: `watch`, `ids`, `time`.
 
+mod argo;
 mod clock;
 mod course;
 mod cron_job;
@@ -33,6 +34,7 @@ mod phase;
 mod pod;
 mod proof;
 mod revision;
+mod sets;
 mod signs;
 mod stateful_set;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::ending::Dues;
 use super::proof::Decision;
 use super::signs::{Sign, Signs, Warnings, note};
 use super::verdict::Graces;
-use super::{cron_job, daemon_set, deployment, job, phase, pod, revision, stateful_set};
+use super::{argo, cron_job, daemon_set, deployment, job, phase, pod, revision, stateful_set};
 use crate::ids::{
     Entry, ImageChange, Kind, KubeEvent, Outcome, PodStatus, RolloutPhase, RolloutStatus, Side,
     WorkloadId,
@@ -351,6 +351,7 @@ impl Seat {
         let look = Look { workload, pods: &pods, template_seen, signs, refusal, before, now };
         Some(match &entry.detail {
             Detail::Deployment(detail) => deployment::status(&look, detail),
+            Detail::Rollout(detail) => argo::status(&look, detail),
             Detail::StatefulSet(detail) => stateful_set::status(&look, detail),
             Detail::DaemonSet(detail) => daemon_set::status(&look, detail),
             Detail::Job(detail) => job::status(&look, &entry.uid, detail),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ids::Side;
-use crate::watch::{Detail, PodEntry, ReplicaSetEntry, RevisionEntry, WorkloadEntry};
+use crate::watch::{ArgoDetail, Detail, PodEntry, ReplicaSetEntry, RevisionEntry, WorkloadEntry};
 
 /// Whether the controller has seen what is asked for. Before that its status says nothing about it.
 pub(super) fn observed(workload: &WorkloadEntry) -> bool {
@@ -15,6 +15,20 @@ pub(super) fn observed(workload: &WorkloadEntry) -> bool {
 /// one under `Recreate` and while paused.
 pub(super) fn new_replica_set(workload: &WorkloadEntry) -> Option<&Arc<ReplicaSetEntry>> {
     workload.replica_sets().find(|set| set.template.digest == workload.template.digest)
+}
+
+/// The ReplicaSet of an Argo Rollout's present template: that with the hash which its controller names,
+/// once that is about what is asked for. Before that, and if the controller calls it invalid and has
+/// made none, the one with the same template, if there is one.
+pub(super) fn new_set_of<'a>(
+    workload: &'a WorkloadEntry,
+    detail: &ArgoDetail,
+) -> Option<&'a Arc<ReplicaSetEntry>> {
+    if observed(workload) && detail.invalid.is_none() {
+        let current = detail.current.as_ref()?;
+        return workload.replica_sets().find(|set| set.hash.as_ref() == Some(current));
+    }
+    new_replica_set(workload).filter(|_| !detail.referenced)
 }
 
 /// The ControllerRevision that a hash of a pod or status names: StatefulSets use its name,
@@ -64,6 +78,10 @@ pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
             // right to see them) nothing can be told apart.
             None => workload.replica_sets().next().is_none(),
         },
+        Detail::Rollout(detail) => match new_set_of(workload, detail) {
+            Some(set) => pod.owner.as_ref() == Some(&set.uid),
+            None => workload.replica_sets().next().is_none(),
+        },
         Detail::StatefulSet(detail) => {
             detail.update_revision.is_none() || detail.update_revision == pod.hash
         }
@@ -90,7 +108,7 @@ pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
 pub(super) fn of_pod(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Option<Arc<str>> {
     let workload = workload?;
     match &workload.detail {
-        Detail::Deployment(_) => {
+        Detail::Deployment(_) | Detail::Rollout(_) => {
             let owner = pod.owner.as_ref()?;
             let set = workload.replica_sets().find(|set| set.uid == *owner)?;
             set.revision.map(text)

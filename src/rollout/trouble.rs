@@ -298,7 +298,7 @@ mod tests {
             assert_eq!(start_failure(message), code, "{message}");
         }
         let certain = Reason::ALL.iter().filter(|reason| reason.is_certain()).count();
-        assert_eq!(certain, 6);
+        assert_eq!(certain, 7);
         let words: std::collections::BTreeSet<_> =
             Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(words.len(), Reason::ALL.len());

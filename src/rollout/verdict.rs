@@ -97,10 +97,13 @@ pub fn judge(case: &Case<'_>, graces: &Graces) -> Verdict {
             Held::At(at) => (look, settling) = (Some(at), true),
             Held::No => {}
         },
-        RolloutPhase::Stalled if status.reasons.iter().all(|it| it.code != Reason::JobFailed) => {
+        RolloutPhase::Stalled if status.reasons.iter().all(|it| !ends(it.code)) => {
             return Verdict::Over(Outcome::TimedOut, Some(blamed(status)));
         }
-        RolloutPhase::Stalled | RolloutPhase::Progressing | RolloutPhase::WaitingForDelete => {}
+        RolloutPhase::Stalled
+        | RolloutPhase::Progressing
+        | RolloutPhase::WaitingForDelete
+        | RolloutPhase::Unknown => {}
     }
     let loops = || case.pods.iter().any(|pod| crashes_again(pod, case.began, graces.restarts));
     let loops = case.demand != Demand::End && loops();
@@ -117,6 +120,10 @@ pub fn judge(case: &Case<'_>, graces: &Graces) -> Verdict {
         let deadline = own.map_or(graces.readiness, |ms| ms.saturating_mul(MILLISECOND));
         let at = case.progressed.saturating_add(deadline);
         if at <= now {
+            // Nobody can tell how it goes, and nobody waits for ever to be told.
+            if status.phase == RolloutPhase::Unknown {
+                return Verdict::Over(Outcome::Unknown, None);
+            }
             return Verdict::Over(Outcome::TimedOut, Some(blamed(status)));
         }
         look = earlier(look, at);
@@ -126,6 +133,11 @@ pub fn judge(case: &Case<'_>, graces: &Graces) -> Verdict {
 
 fn earlier(look: Option<i64>, at: i64) -> Option<i64> {
     Some(look.map_or(at, |look| look.min(at)))
+}
+
+/// Whether a rollout that stands still does so for this, and not for its deadline.
+fn ends(code: Reason) -> bool {
+    matches!(code, Reason::JobFailed | Reason::Aborted)
 }
 
 /// What a deadline that passed is blamed on.
@@ -151,6 +163,7 @@ fn due(blocker: &Blocker, case: &Case<'_>, loops: bool, graces: &Graces) -> Opti
         | Reason::CannotCreate
         | Reason::VolumeFailed
         | Reason::SandboxFailed
+        | Reason::InvalidSpec
         | Reason::StuckOnOldPod => graces.start,
         // What passes by itself, and what is no cause but a deadline.
         _ => return None,

@@ -24,6 +24,8 @@ pub enum RequestKind {
     TokenReview,
     /// A SubjectAccessReview.
     AccessReview,
+    /// Which kinds a group has.
+    Discovery,
     /// `/version`, `/readyz` and the like.
     Other,
 }

@@ -67,8 +67,9 @@ pub use self::reviews::{Identity, Rule, Subject};
 pub use self::serve::{PipeError, PipeService};
 pub use self::shared::{LogCount, Requests};
 pub use self::spec::{
-    Amount, BarePod, Container, CronJob, DaemonSet, Deployment, Exit, Job, Line, Make, Numbers,
-    Output, Program, Pull, Ready, StatefulSet, Strategy, Template, Workload,
+    Amount, BarePod, CanaryStep, Container, CronJob, DaemonSet, Deployment, Exit, Job, Line, Make,
+    Numbers, Output, Plan, Program, Pull, Ready, Rollout, StatefulSet, Strategy, Template,
+    Workload,
 };
 pub use self::view::{ContainerView, PodView};
 
@@ -158,6 +159,38 @@ impl Sim {
     ) -> bool {
         let name: Name = (namespace.into(), name.into());
         self.shared.with(|world| world.edit_deployment(&name, edit))
+    }
+
+    /// Installs Argo Rollouts, or takes it away with all that is there of it.
+    pub fn set_rollouts(&self, installed: bool) {
+        self.shared.with(|world| {
+            let all: Vec<Name> = world.rollouts.keys().cloned().collect();
+            for name in all.iter().filter(|_| !installed) {
+                world.delete(Resource::Rollouts, name);
+            }
+            world.has_rollouts = installed;
+        });
+        if !installed {
+            let on = Match { resource: Some(Resource::Rollouts), ..Match::default() };
+            self.disturb(&on, &Effect::End(0));
+        }
+    }
+
+    /// Lets a Rollout go on that pauses. False if there is none.
+    pub fn promote(&self, namespace: &str, name: &str) -> bool {
+        let name: Name = (namespace.into(), name.into());
+        self.shared.with(|world| world.steer_rollout(&name, false))
+    }
+
+    /// Aborts a Rollout's update. False if there is none.
+    pub fn abort(&self, namespace: &str, name: &str) -> bool {
+        let name: Name = (namespace.into(), name.into());
+        self.shared.with(|world| world.steer_rollout(&name, true))
+    }
+
+    /// Writes an object as it stands, whatever it says: what no controller would write.
+    pub fn put_object(&self, resource: Resource, object: serde_json::Value) {
+        self.shared.with(|world| world.store.put(resource, object));
     }
 
     /// Asks for so many pods. False if there is no such Deployment or StatefulSet.

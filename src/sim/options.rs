@@ -39,6 +39,8 @@ pub struct SimOptions {
     pub history: usize,
     /// Watches may begin with a list (`sendInitialEvents`); else that is refused.
     pub watch_list: bool,
+    /// Argo Rollouts is installed: its definition and its controller.
+    pub rollouts: bool,
     /// Most time until a follow notices that its container has ended.
     pub follow_end_within: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for SimOptions {
             bookmark_every: Duration::from_secs(60),
             history: 10_000,
             watch_list: true,
+            rollouts: false,
             follow_end_within: Duration::from_secs(1),
         }
     }

@@ -25,12 +25,14 @@ pub enum Resource {
     Jobs,
     /// `batch/v1` cronjobs.
     CronJobs,
+    /// `argoproj.io/v1alpha1` rollouts; only where they are installed.
+    Rollouts,
 }
 
 // === impl Resource ===
 
 impl Resource {
-    const ALL: [Resource; 11] = [
+    const ALL: [Resource; 12] = [
         Resource::Pods,
         Resource::Events,
         Resource::Namespaces,
@@ -42,6 +44,7 @@ impl Resource {
         Resource::ControllerRevisions,
         Resource::Jobs,
         Resource::CronJobs,
+        Resource::Rollouts,
     ];
 
     /// Finds it by the words of a path.
@@ -63,6 +66,7 @@ impl Resource {
             Resource::ControllerRevisions => "controllerrevisions",
             Resource::Jobs => "jobs",
             Resource::CronJobs => "cronjobs",
+            Resource::Rollouts => "rollouts",
         }
     }
 
@@ -80,6 +84,7 @@ impl Resource {
             Resource::ControllerRevisions => "ControllerRevision",
             Resource::Jobs => "Job",
             Resource::CronJobs => "CronJob",
+            Resource::Rollouts => "Rollout",
         }
     }
 
@@ -88,6 +93,7 @@ impl Resource {
         match self {
             Resource::Pods | Resource::Events | Resource::Namespaces | Resource::Nodes => "",
             Resource::Jobs | Resource::CronJobs => "batch",
+            Resource::Rollouts => "argoproj.io",
             _ => "apps",
         }
     }
@@ -97,6 +103,7 @@ impl Resource {
         match self.group() {
             "" => "v1",
             "batch" => "batch/v1",
+            "argoproj.io" => "argoproj.io/v1alpha1",
             _ => "apps/v1",
         }
     }

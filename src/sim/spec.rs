@@ -1,9 +1,13 @@
 //! What a test or the demo asks for: workloads, and what the programs in their containers do.
 
+mod rollout;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use self::rollout::{CanaryStep, Plan, Rollout};
 
 use super::logs::Pipe;
 use crate::ids::ContainerKind;
@@ -287,6 +291,8 @@ pub enum Workload {
     Job(Job),
     /// `batch/v1` CronJob.
     CronJob(CronJob),
+    /// `argoproj.io/v1alpha1` Rollout; known only where the cluster has that kind.
+    Rollout(Rollout),
     /// `v1` Pod.
     Pod(BarePod),
 }
@@ -302,7 +308,7 @@ macro_rules! workload_from {
 }
 workload_from!(
     Deployment => Deployment, StatefulSet => StatefulSet, DaemonSet => DaemonSet,
-    Job => Job, CronJob => CronJob, BarePod => Pod
+    Job => Job, CronJob => CronJob, Rollout => Rollout, BarePod => Pod
 );
 
 // === impl Template ===

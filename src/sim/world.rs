@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::SimOptions;
-use super::control::{CronJobs, DaemonSets, Deployments, Jobs, StatefulSets};
+use super::control::{CronJobs, DaemonSets, Deployments, Jobs, Rollouts, StatefulSets};
 use super::events::EventLog;
 use super::logs::Written;
 use super::pod::{Pod, PodId};
@@ -111,6 +111,9 @@ pub(super) struct World {
     pub daemon_sets: DaemonSets,
     pub jobs: Jobs,
     pub cron_jobs: CronJobs,
+    pub rollouts: Rollouts,
+    /// The definition of Rollouts is installed.
+    pub has_rollouts: bool,
     pub events: EventLog,
     pub reviews: Reviews,
     truths: HashMap<(Arc<str>, String, u32), Written>,
@@ -150,6 +153,8 @@ impl World {
             daemon_sets: DaemonSets::default(),
             jobs: Jobs::default(),
             cron_jobs: CronJobs::default(),
+            rollouts: Rollouts::default(),
+            has_rollouts: options.rollouts,
             events: EventLog::default(),
             reviews: Reviews::default(),
             truths: HashMap::new(),
@@ -277,6 +282,7 @@ impl World {
             Resource::DaemonSets => self.reconcile_daemon_set(name),
             Resource::Jobs => self.reconcile_job(name),
             Resource::CronJobs => self.reconcile_cron_job(name),
+            Resource::Rollouts => self.reconcile_rollout(name),
             _ => {}
         }
     }

@@ -14,6 +14,7 @@
 //!
 //! May touch: `cluster`, `ids`, `time`, `telemetry`.
 
+mod argo;
 mod condition;
 mod events;
 mod index;
@@ -41,8 +42,9 @@ pub use pod::{ApiPhase, ContainerEntry, ContainerRun, Ended, PodEntry, container
 pub use problem::{Problem, Resource};
 pub use run::run;
 pub use workload::{
-    Child, DaemonSetDetail, DeploymentDetail, Detail, JobDetail, JobEntry, ReplicaSetEntry,
-    RevisionEntry, StatefulSetDetail, TemplateContainer, TemplateEntry, WorkloadEntry,
+    ArgoDetail, ArgoPhase, ArgoStep, Child, DaemonSetDetail, DeploymentDetail, Detail, JobDetail,
+    JobEntry, Pause, ReplicaSetEntry, RevisionEntry, StatefulSetDetail, Strategy,
+    TemplateContainer, TemplateEntry, WorkloadEntry,
 };
 
 use tokio::time::Instant;

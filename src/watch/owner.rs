@@ -39,6 +39,7 @@ impl Owner {
             ("apps", "DaemonSet") => Some(Kind::DaemonSet),
             ("batch", "Job") => Some(Kind::Job),
             ("batch", "CronJob") => Some(Kind::CronJob),
+            ("argoproj.io", "Rollout") => Some(Kind::Rollout),
             _ => None,
         }
     }
@@ -95,7 +96,9 @@ mod tests {
         assert_eq!(set.belongs(Some(None)), Belongs::Itself, "a bare replica set");
         assert_eq!(set.belongs(None), Belongs::Unknown);
         let rollout = owner("argoproj.io", "Rollout", "web");
-        assert_eq!(set.belongs(Some(Some(&rollout))), Belongs::Itself);
+        assert_eq!(set.belongs(Some(Some(&rollout))), to(Kind::Rollout, "web"));
+        let experiment = owner("argoproj.io", "Experiment", "web");
+        assert_eq!(set.belongs(Some(Some(&experiment))), Belongs::Itself);
 
         let job = owner("batch", "Job", "backup-1");
         let cron = owner("batch", "CronJob", "backup");

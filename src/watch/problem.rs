@@ -22,6 +22,8 @@ pub enum Resource {
     DaemonSets,
     /// `batch/v1` cronjobs.
     CronJobs,
+    /// `argoproj.io/v1alpha1` rollouts, where the cluster has that kind.
+    Rollouts,
     /// `batch/v1` jobs.
     Jobs,
     /// `apps/v1` replicasets.
@@ -41,7 +43,7 @@ pub struct Problem {
     pub resource: Resource,
     /// Where; `None` is in all namespaces.
     pub namespace: Option<String>,
-    /// `list` or `watch`.
+    /// `list`, `watch` or `discover`.
     pub verb: &'static str,
     /// Our account lacks the right; otherwise the API server fails or does not answer.
     pub refused: bool,
@@ -66,11 +68,12 @@ pub(super) struct Trouble {
 
 impl Resource {
     /// All of them, in the order in which their first lists are asked for.
-    pub const ALL: [Resource; 9] = [
+    pub const ALL: [Resource; 10] = [
         Resource::Deployments,
         Resource::StatefulSets,
         Resource::DaemonSets,
         Resource::CronJobs,
+        Resource::Rollouts,
         Resource::Jobs,
         Resource::ReplicaSets,
         Resource::ControllerRevisions,
@@ -85,6 +88,7 @@ impl Resource {
             Resource::StatefulSets => "statefulsets.apps",
             Resource::DaemonSets => "daemonsets.apps",
             Resource::CronJobs => "cronjobs.batch",
+            Resource::Rollouts => "rollouts.argoproj.io",
             Resource::Jobs => "jobs.batch",
             Resource::ReplicaSets => "replicasets.apps",
             Resource::ControllerRevisions => "controllerrevisions.apps",

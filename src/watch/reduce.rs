@@ -18,7 +18,7 @@ use crate::ids::{Kind, WorkloadId};
 const LONGEST_CAUSE: usize = 1024;
 
 impl WorkloadEntry {
-    fn new(
+    pub(super) fn new(
         meta: &types::ObjectMeta,
         kind: Kind,
         template: &types::Template,
@@ -136,7 +136,14 @@ impl ReplicaSetEntry {
             name: words.word(meta.name.as_deref().unwrap_or_default()),
             created: created(meta),
             revision: revision(meta),
-            reused: note(meta, annotation::REVISION_HISTORY).is_some(),
+            hash: words.maybe(
+                meta.labels
+                    .as_ref()
+                    .and_then(|map| map.get(label::ROLLOUTS_POD_TEMPLATE_HASH))
+                    .map(String::as_str),
+            ),
+            reused: note(meta, annotation::REVISION_HISTORY).is_some()
+                || note(meta, annotation::ROLLOUT_REVISION_HISTORY).is_some(),
             template: TemplateEntry::new(&object.spec.template, words),
             desired: asked(object.spec.replicas),
             replicas: count(status.replicas),
@@ -209,11 +216,11 @@ impl TemplateEntry {
 }
 
 /// Replicas asked for; the API's default is one.
-fn asked(number: Option<i32>) -> u32 {
+pub(super) fn asked(number: Option<i32>) -> u32 {
     number.map_or(1, |number| u32::try_from(number).unwrap_or(0))
 }
 
-fn count(number: Option<i32>) -> u32 {
+pub(super) fn count(number: Option<i32>) -> u32 {
     number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
 }
 
@@ -221,8 +228,10 @@ fn created(meta: &types::ObjectMeta) -> i64 {
     meta.creation_timestamp.as_ref().map_or(0, types::nanos)
 }
 
-fn revision(meta: &types::ObjectMeta) -> Option<i64> {
-    note(meta, annotation::REVISION).and_then(|number| number.parse().ok())
+/// Argo copies what a Rollout is annotated with, which may have been a Deployment once: its own counts.
+pub(super) fn revision(meta: &types::ObjectMeta) -> Option<i64> {
+    let number = note(meta, annotation::ROLLOUT_REVISION);
+    number.or_else(|| note(meta, annotation::REVISION)).and_then(|number| number.parse().ok())
 }
 
 /// The one manager that decoding keeps.
@@ -239,7 +248,7 @@ fn cause(meta: &types::ObjectMeta) -> Option<&str> {
     Some(&cause[..end])
 }
 
-fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {
+pub(super) fn note<'a>(meta: &'a types::ObjectMeta, name: &str) -> Option<&'a str> {
     let notes: &BTreeMap<String, String> = meta.annotations.as_ref()?;
     notes.get(name).map(String::as_str)
 }

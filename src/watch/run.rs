@@ -14,7 +14,8 @@ use super::index::Scope;
 use super::problem::{Problem, Resource};
 use super::tables::Object;
 use super::{Change, Index, Now, WatchOptions};
-use crate::cluster::{Answers, Cluster, Failure, Step, Watched};
+use crate::cluster::types::Rollout;
+use crate::cluster::{Answers, Cluster, Failure, Presence, Step, Watched};
 use crate::telemetry::{Metrics, events};
 
 /// Without a complete picture by then, what is known is told of: a single kind that cannot be
@@ -82,9 +83,10 @@ fn start(cluster: &Cluster, options: &WatchOptions) -> (SelectAll<Steps>, Vec<(S
         places.push(None);
     }
     let (mut steps, mut watches) = (SelectAll::new(), Vec::new());
+    let rollouts = Arc::new(Presence::default());
     for resource in Resource::ALL {
         for place in &places {
-            let (stream, answers) = begin(cluster, resource, place.as_deref());
+            let (stream, answers) = begin(cluster, resource, place.as_deref(), &rollouts);
             let number = watches.len();
             steps.push(stream.map(move |step| (number, step)).boxed());
             watches.push(((resource, place.clone()), answers));
@@ -97,6 +99,7 @@ fn begin(
     cluster: &Cluster,
     resource: Resource,
     namespace: Option<&str>,
+    rollouts: &Arc<Presence>,
 ) -> (BoxStream<'static, Step<Object>>, Answers) {
     match resource {
         Resource::Pods => watch(cluster, namespace, Object::Pod),
@@ -106,6 +109,11 @@ fn begin(
         Resource::DaemonSets => watch(cluster, namespace, Object::DaemonSet),
         Resource::Jobs => watch(cluster, namespace, Object::Job),
         Resource::CronJobs => watch(cluster, namespace, Object::CronJob),
+        Resource::Rollouts => {
+            let (steps, answers) = cluster.watch_if_known::<Rollout>(namespace, rollouts);
+            let object = |item| Object::Rollout(Box::new(item));
+            (steps.map(move |step| step.map(object)).boxed(), answers)
+        }
         Resource::ControllerRevisions => watch(cluster, namespace, Object::ControllerRevision),
         Resource::Events => watch(cluster, namespace, Object::Event),
     }
@@ -172,6 +180,16 @@ impl Applier {
                 self.index.change(|tables| tables.delete(&object, now, &mut out));
             }
             Step::Failed(failure) => self.failed(watch, &failure, now.wall),
+            Step::Absent => {
+                let (resource, namespace) = &self.scopes[watch];
+                (self.listing[watch], self.ended[watch]) = (None, None);
+                let none = HashSet::new();
+                self.index.change(|tables| {
+                    tables.keep_only(*resource, namespace.as_deref(), &none, now, &mut out);
+                });
+                self.index.settle(&self.scopes[watch]);
+                tracing::debug!(resource = %resource, namespace, "the cluster has no such kind");
+            }
         }
         self.pass(out)
     }

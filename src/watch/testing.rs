@@ -85,6 +85,7 @@ fn object(value: &Value) -> Object {
         "DaemonSet" => Object::DaemonSet(read(&text)),
         "Job" => Object::Job(read(&text)),
         "CronJob" => Object::CronJob(read(&text)),
+        "Rollout" => Object::Rollout(read(&text)),
         "ControllerRevision" => Object::ControllerRevision(read(&text)),
         "Event" => Object::Event(read(&text)),
         kind => panic!("no such kind: {kind}"),

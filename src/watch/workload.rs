@@ -83,6 +83,8 @@ pub enum Detail {
         /// No new Jobs are started.
         suspended: bool,
     },
+    /// An Argo Rollout.
+    Rollout(Box<ArgoDetail>),
     /// A pod that nothing here owns; all that is known stands in its pod entry.
     Pod,
 }
@@ -117,6 +119,102 @@ pub struct DeploymentDetail {
     pub progressed: Option<i64>,
     /// The ReplicaFailure condition.
     pub failure: Option<Condition>,
+}
+
+/// What an Argo Rollout asks for and what its controller reports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArgoDetail {
+    /// Annotation `rollout.argoproj.io/revision`.
+    pub revision: Option<i64>,
+    /// Replicas asked for.
+    pub desired: u32,
+    /// Somebody paused it by its specification.
+    pub paused: bool,
+    /// `progressDeadlineSeconds`.
+    pub deadline_seconds: Option<u32>,
+    /// How it replaces its pods, and how far it is with that.
+    pub strategy: Strategy,
+    /// Its template stands in another workload (`workloadRef`).
+    pub referenced: bool,
+    /// All its pods.
+    pub replicas: u32,
+    /// Pods with its template.
+    pub updated: u32,
+    /// Ready pods: of all revisions for a canary, of those with the traffic for blue-green.
+    pub ready: u32,
+    /// Available pods, of the same.
+    pub available: u32,
+    /// Hash of its template, as its pods and ReplicaSets carry it.
+    pub current: Option<Arc<str>>,
+    /// Hash of the template that was last promoted to all pods.
+    pub stable: Option<Arc<str>>,
+    /// Where the controller says that it stands.
+    pub phase: Option<ArgoPhase>,
+    /// The update was aborted, and the stable pods are brought back.
+    pub aborted: bool,
+    /// When.
+    pub aborted_at: Option<i64>,
+    /// What the controller waits for.
+    pub pause: Option<Pause>,
+    /// The Progressing condition.
+    pub progressing: Option<Condition>,
+    /// When its controller saw progress last.
+    pub progressed: Option<i64>,
+    /// The InvalidSpec condition.
+    pub invalid: Option<Condition>,
+    /// Fields that hold what they should not, if any: then nothing can be said of it.
+    pub wrong: Option<Arc<str>>,
+}
+
+/// How an Argo Rollout replaces its pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Step by step; `None` if no step is left.
+    Canary(Option<ArgoStep>),
+    /// All at once.
+    BlueGreen {
+        /// Hash of the pods that get the traffic.
+        active: Option<Arc<str>>,
+    },
+}
+
+/// The step at which a canary is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgoStep {
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+    /// Share of the new pods in per cent, if a step so far set one.
+    pub weight: Option<u32>,
+    /// It waits for something: a pause, an analysis, an experiment. No deadline runs meanwhile.
+    pub waits: bool,
+}
+
+/// Where Argo's controller says that a Rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgoPhase {
+    /// Fully promoted and available.
+    Healthy,
+    /// Under way.
+    Progressing,
+    /// Waiting for somebody, or for a time.
+    Paused,
+    /// Aborted, too late, or invalid.
+    Degraded,
+}
+
+/// Why Argo's controller waits. A closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// A step of a canary.
+    Step,
+    /// The promotion of a blue-green rollout.
+    Promotion,
+    /// An analysis came to no result.
+    Inconclusive,
+    /// Something else.
+    Other,
 }
 
 /// A StatefulSet's numbers.
@@ -189,7 +287,7 @@ pub struct JobDetail {
 /// Something a workload controls.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Child {
-    /// Of a Deployment.
+    /// Of a Deployment or an Argo Rollout.
     ReplicaSet(Arc<ReplicaSetEntry>),
     /// Of a StatefulSet or DaemonSet.
     Revision(Arc<RevisionEntry>),
@@ -206,8 +304,10 @@ pub struct ReplicaSetEntry {
     pub name: Arc<str>,
     /// Creation time.
     pub created: i64,
-    /// Annotation `deployment.kubernetes.io/revision`.
+    /// Annotation `deployment.kubernetes.io/revision`, or Argo's.
     pub revision: Option<i64>,
+    /// Label `rollouts-pod-template-hash`, which Argo gives.
+    pub hash: Option<Arc<str>>,
     /// A rollback used it again, so its creation says nothing about the rollout's start.
     pub reused: bool,
     /// Its pod template.

@@ -344,6 +344,7 @@ pub(super) fn phase_word(phase: RolloutPhase) -> &'static str {
         RolloutPhase::Stalled => "stalled",
         RolloutPhase::Complete => "complete",
         RolloutPhase::ScaledToZero => "scaled_to_zero",
+        RolloutPhase::Unknown => "unknown",
         RolloutPhase::Deleted => "deleted",
     }
 }

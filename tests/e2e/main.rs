@@ -25,6 +25,7 @@ mod tap;
 mod witness;
 mod writers;
 
+mod argo;
 mod confined;
 mod conformance;
 mod errors;

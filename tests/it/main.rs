@@ -7,6 +7,7 @@ mod oracle;
 #[path = "../proxy/mod.rs"]
 mod weather;
 
+mod argo;
 mod attempts;
 mod budget;
 mod bytes;

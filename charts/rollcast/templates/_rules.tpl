@@ -21,6 +21,11 @@ wildcard is in it: what a viewer may see is asked for each viewer (auth-delegato
 - apiGroups: ["batch"]
   resources: ["cronjobs", "jobs"]
   verbs: ["get", "list", "watch"]
+{{- if .Values.rbac.argoRollouts }}
+- apiGroups: ["argoproj.io"]
+  resources: ["rollouts"]
+  verbs: ["get", "list", "watch"]
+{{- end }}
 {{- end }}
 
 {{- define "rollcast.subjects" -}}

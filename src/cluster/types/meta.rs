@@ -14,6 +14,8 @@ use crate::time;
 pub mod label {
     /// Of a pod or ReplicaSet of a Deployment.
     pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+    /// Of a pod or ReplicaSet of an Argo Rollout.
+    pub const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
     /// Of a pod of a StatefulSet or DaemonSet, and of a ControllerRevision.
     pub const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
     /// Of a pod of a DaemonSet.
@@ -28,6 +30,12 @@ pub mod annotation {
     pub const REVISION: &str = "deployment.kubernetes.io/revision";
     /// Of a ReplicaSet that was used again by a rollback: its former revisions.
     pub const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
+    /// Of an Argo Rollout and its ReplicaSets: the revision's number.
+    pub const ROLLOUT_REVISION: &str = "rollout.argoproj.io/revision";
+    /// Of a ReplicaSet that an Argo Rollout used again: its former revisions.
+    pub const ROLLOUT_REVISION_HISTORY: &str = "rollout.argoproj.io/revision-history";
+    /// Of an Argo Rollout: the generation of the workload whose template it uses.
+    pub const WORKLOAD_GENERATION: &str = "rollout.argoproj.io/workload-generation";
     /// Written by kubectl and by people.
     pub const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
     /// Of a DaemonSet: the generation of its template.
@@ -38,10 +46,13 @@ pub mod annotation {
     pub const RECORD: &str = "rollcast.dev/record";
 }
 
-const ANNOTATIONS: [&str; 15] = [
+const ANNOTATIONS: [&str; 18] = [
     annotation::CONFIG_HASH,
     annotation::REVISION,
     annotation::REVISION_HISTORY,
+    annotation::ROLLOUT_REVISION,
+    annotation::ROLLOUT_REVISION_HISTORY,
+    annotation::WORKLOAD_GENERATION,
     annotation::CHANGE_CAUSE,
     annotation::TEMPLATE_GENERATION,
     annotation::DEPLOY,

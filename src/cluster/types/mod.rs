@@ -6,6 +6,7 @@
 mod event;
 mod meta;
 mod pod;
+mod rollout;
 mod template;
 mod workload;
 
@@ -15,6 +16,10 @@ pub use meta::{Condition, annotation, label, nanos};
 pub use pod::{
     ContainerSpec, ContainerState, ContainerStateRunning, ContainerStateTerminated,
     ContainerStateWaiting, ContainerStatus, Pod, PodSpec, PodStatus,
+};
+pub use rollout::{
+    Canary, CanaryStep, Loose, Number, PauseCondition, Rollout, RolloutSpec, RolloutStatus,
+    RolloutStrategy, WorkloadRef,
 };
 pub use template::{Template, TemplateContainer};
 pub use workload::{

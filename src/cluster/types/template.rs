@@ -82,6 +82,9 @@ impl Place {
     }
 }
 
+/// Labels that controllers add to the template of a ReplicaSet.
+const CONTROLLERS: [&str; 2] = [label::POD_TEMPLATE_HASH, label::ROLLOUTS_POD_TEMPLATE_HASH];
+
 // Tells values of different kinds apart whose bytes are the same.
 const TEXT: u64 = 1;
 const NUMBER: u64 = 2;
@@ -165,7 +168,7 @@ impl<'de> Visitor<'de> for Fold<'_> {
             let place = self.place.below(&key);
             let value = map.next_value_seed(Fold { place, containers: &mut *self.containers })?;
             let Some(value) = value else { continue };
-            if self.place == Place::Labels && key == label::POD_TEMPLATE_HASH {
+            if self.place == Place::Labels && CONTROLLERS.contains(&key.as_str()) {
                 continue;
             }
             if place == Place::Probe

@@ -70,8 +70,17 @@ fn lines() -> impl Strategy<Value = Entry> {
 
 fn rollout() -> impl Strategy<Value = Entry> {
     use RolloutPhase::*;
-    let phases =
-        &[Waiting, Progressing, Paused, WaitingForDelete, Stalled, Complete, ScaledToZero, Deleted];
+    let phases = &[
+        Waiting,
+        Progressing,
+        Paused,
+        WaitingForDelete,
+        Stalled,
+        Complete,
+        ScaledToZero,
+        Deleted,
+        Unknown,
+    ];
     let image = (name(), option::of(name()), name())
         .prop_map(|(container, from, to)| ImageChange { container, from, to });
     let blocker = (word(&Reason::ALL), ".{0,20}", vec(name(), 0..3), any::<Option<i64>>())

@@ -25,13 +25,13 @@ macro_rules! words {
     };
 }
 
-words!(kind, kind_of, Kind, 1 Deployment, 2 StatefulSet, 3 DaemonSet, 4 Job, 5 CronJob, 6 Pod);
+words!(kind, kind_of, Kind, 1 Deployment, 2 StatefulSet, 3 DaemonSet, 4 Job, 5 CronJob, 6 Pod, 7 Rollout);
 words!(side, side_of, Side, 1 New, 2 Old);
-words!(phase, phase_of, RolloutPhase, 1 Waiting, 2 Progressing, 3 Paused, 4 Stalled, 5 Complete, 6 ScaledToZero, 7 Deleted, 8 WaitingForDelete);
+words!(phase, phase_of, RolloutPhase, 1 Waiting, 2 Progressing, 3 Paused, 4 Stalled, 5 Complete, 6 ScaledToZero, 7 Deleted, 8 WaitingForDelete, 9 Unknown);
 words!(pod_phase, pod_phase_of, PodPhase, 1 Unscheduled, 2 Pulling, 3 Init, 4 Starting, 5 Running, 6 Ready, 7 Failing, 8 Succeeded, 9 Terminating, 10 Gone);
 words!(container_kind, container_kind_of, ContainerKind, 1 App, 2 Init, 3 Sidecar, 4 Ephemeral);
 words!(container_state, container_state_of, ContainerState, 1 Waiting, 2 Running, 3 Terminated);
 words!(source_state, source_state_of, SourceState, 1 Waiting, 2 Following, 3 Ended);
-words!(blocker, blocker_of, Reason, 1 ImageNotFound, 2 InvalidImageName, 3 ImageNeverPull, 4 ImageDenied, 5 ImagePull, 6 ConfigMissing, 7 InvalidCommand, 8 CannotStart, 9 CrashLoop, 10 OomKilled, 11 InitFailed, 12 Unschedulable, 13 Quota, 14 Refused, 15 CannotCreate, 16 NodeLost, 17 Evicted, 18 PodFailed, 19 ProgressDeadline, 20 JobFailed, 21 RegistryLimited, 22 VolumeFailed, 23 SandboxFailed, 24 ReadinessFailed, 25 LivenessFailed, 26 StuckOnOldPod);
+words!(blocker, blocker_of, Reason, 1 ImageNotFound, 2 InvalidImageName, 3 ImageNeverPull, 4 ImageDenied, 5 ImagePull, 6 ConfigMissing, 7 InvalidCommand, 8 CannotStart, 9 CrashLoop, 10 OomKilled, 11 InitFailed, 12 Unschedulable, 13 Quota, 14 Refused, 15 CannotCreate, 16 NodeLost, 17 Evicted, 18 PodFailed, 19 ProgressDeadline, 20 JobFailed, 21 RegistryLimited, 22 VolumeFailed, 23 SandboxFailed, 24 ReadinessFailed, 25 LivenessFailed, 26 StuckOnOldPod, 27 Aborted, 28 InvalidSpec);
 words!(reason, reason_of, GapReason, 1 RotationUnproven, 2 FollowLost, 3 AttemptCollected, 4 PodRemoved, 5 NodeUnreachable, 6 ViewerTooSlow, 7 HistoryEvicted, 8 ServerRestart, 9 LimitReached, 10 ClockStep, 11 UpstreamError);
 words!(outcome, outcome_of, Outcome, 1 Succeeded, 2 Failed, 3 TimedOut, 4 Superseded, 5 Deleted, 6 Unknown);

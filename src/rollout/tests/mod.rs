@@ -1,6 +1,7 @@
 //! Hand-built sequences: what the model says of them.
 
 mod again;
+mod argo;
 mod flaps;
 mod order;
 mod pods;

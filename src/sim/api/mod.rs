@@ -40,6 +40,9 @@ where
         ask.node = log::node_of(&shared, &ask);
     }
     *shared.counters.lock().requests.total.entry(ask.kind).or_default() += 1;
+    if ask.resource == Some(Resource::Rollouts) && !shared.with(|world| world.has_rollouts) {
+        return Failure::no_such_path().into_response();
+    }
     let (effect, seed) = {
         let mut faults = shared.faults.lock();
         (faults.decide(&ask), faults.seed())
@@ -116,6 +119,11 @@ fn find(method: &Method, path: &str, query: &Query) -> Option<(Ask, Route)> {
             let ask = Ask { name: Some(name.to_owned()), ..other(RequestKind::Get) };
             return Some((ask, Route::Namespace(name.to_owned())));
         }
+        ["apis", "argoproj.io", "v1alpha1"] if method == Method::GET => {
+            let resource = Some(Resource::Rollouts);
+            let ask = Ask { resource, ..other(RequestKind::Discovery) };
+            return Some((ask, Route::Json(discovery(Resource::Rollouts))));
+        }
         ["version"] => return Some((other(RequestKind::Other), Route::Json(version()))),
         ["apis", _, "v1", what] if method == Method::POST => {
             let kind = match what {
@@ -132,7 +140,8 @@ fn find(method: &Method, path: &str, query: &Query) -> Option<(Ask, Route)> {
     }
     let (group, rest) = match &words[..] {
         ["api", "v1", rest @ ..] => ("", rest),
-        ["apis", group, "v1", rest @ ..] => (*group, rest),
+        ["apis", "argoproj.io", "v1alpha1", rest @ ..] => ("argoproj.io", rest),
+        ["apis", group, "v1", rest @ ..] if *group != "argoproj.io" => (*group, rest),
         _ => return None,
     };
     let (namespace, rest) = match rest {
@@ -186,6 +195,17 @@ fn review(
         _ => world.reviews.review_access(&request),
     });
     Ok(json_response(StatusCode::CREATED, &answer))
+}
+
+/// What a group has; here that is one kind.
+fn discovery(resource: Resource) -> Value {
+    json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": resource.api_version(),
+        "resources": [{
+            "name": resource.plural(), "singularName": "", "namespaced": true,
+            "kind": resource.kind(), "verbs": ["get", "list", "watch"],
+        }],
+    })
 }
 
 fn version() -> Value {

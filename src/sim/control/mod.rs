@@ -7,6 +7,7 @@
 mod daemon_set;
 mod deployment;
 mod job;
+mod rollout;
 mod stateful_set;
 mod template;
 
@@ -21,6 +22,7 @@ use super::world::{Action, World};
 pub(super) use self::daemon_set::DaemonSets;
 pub(super) use self::deployment::Deployments;
 pub(super) use self::job::{CronJobs, Jobs};
+pub(super) use self::rollout::Rollouts;
 pub(super) use self::stateful_set::StatefulSets;
 
 /// Pods of one owner, counted as the controllers do.
@@ -46,6 +48,7 @@ impl World {
             Workload::DaemonSet(spec) => self.apply_daemon_set(spec),
             Workload::Job(spec) => self.apply_job(spec, None),
             Workload::CronJob(spec) => self.apply_cron_job(spec),
+            Workload::Rollout(spec) => self.apply_rollout(spec),
             Workload::Pod(spec) => self.apply_pod(spec),
         }
     }
@@ -70,6 +73,7 @@ impl World {
             Resource::Deployments => self.edit_deployment(name, |spec| edit(&mut spec.template)),
             Resource::StatefulSets => self.edit_stateful_set(name, |spec| edit(&mut spec.template)),
             Resource::DaemonSets => self.edit_daemon_set(name, |spec| edit(&mut spec.template)),
+            Resource::Rollouts => self.edit_rollout(name, |spec| edit(&mut spec.template)),
             _ => false,
         }
     }
@@ -79,6 +83,7 @@ impl World {
         match resource {
             Resource::Deployments => self.edit_deployment(name, |spec| spec.replicas = replicas),
             Resource::StatefulSets => self.edit_stateful_set(name, |spec| spec.replicas = replicas),
+            Resource::Rollouts => self.edit_rollout(name, |spec| spec.replicas = replicas),
             _ => false,
         }
     }
@@ -91,6 +96,7 @@ impl World {
             Resource::DaemonSets => self.forget_daemon_set(name),
             Resource::Jobs => self.forget_job(name),
             Resource::CronJobs => self.forget_cron_job(name),
+            Resource::Rollouts => self.forget_rollout(name),
             _ => return false,
         };
         for uid in owners {
@@ -105,9 +111,14 @@ impl World {
     pub(super) fn owner_changed(&mut self, owner: &Owner, namespace: &Arc<str>) {
         match owner.kind {
             Resource::ReplicaSets => {
-                // A ReplicaSet's name is its Deployment's with a hash that has no dash.
-                let Some((deployment, _)) = owner.name.rsplit_once('-') else { return };
-                self.reconcile_soon(Resource::Deployments, &(namespace.clone(), deployment.into()));
+                // A ReplicaSet's name is its owner's with a hash that has no dash.
+                let Some((above, _)) = owner.name.rsplit_once('-') else { return };
+                let name: Name = (namespace.clone(), above.into());
+                let kind = match self.rollouts.contains_key(&name) {
+                    true => Resource::Rollouts,
+                    false => Resource::Deployments,
+                };
+                self.reconcile_soon(kind, &name);
             }
             kind => self.reconcile_soon(kind, &(namespace.clone(), owner.name.clone())),
         }

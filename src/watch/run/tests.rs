@@ -64,6 +64,11 @@ fn whole(status: u16, value: &Value) -> Answer {
 
 impl Server {
     fn answer(&mut self, path: &str, query: &str) -> Option<Answer> {
+        // A cluster without Argo Rollouts says so as one that never heard of the path.
+        if path == "/apis/argoproj.io/v1alpha1" {
+            let text = http_body_util::Full::new(Bytes::from_static(b"404 page not found\n"));
+            return Some(answer(404, text.map_err(|never| match never {})));
+        }
         self.requests.push(format!("{path}?{query}"));
         let resource = RESOURCES.into_iter().find(|name| path.ends_with(&format!("/{name}")))?;
         let watch = query.contains("watch=true");

@@ -43,6 +43,7 @@ pub(super) enum Object {
     DaemonSet(Box<types::DaemonSet>),
     Job(Box<types::Job>),
     CronJob(Box<types::CronJob>),
+    Rollout(Box<types::Rollout>),
     ControllerRevision(Box<types::ControllerRevision>),
     Event(Box<types::Event>),
 }
@@ -145,6 +146,10 @@ impl Tables {
             }
             Object::CronJob(object) => {
                 let entry = WorkloadEntry::cron_job(object, &mut self.words);
+                self.apply_root(entry, now, out);
+            }
+            Object::Rollout(object) => {
+                let entry = WorkloadEntry::rollout(object, &mut self.words);
                 self.apply_root(entry, now, out);
             }
         }
@@ -367,13 +372,22 @@ fn root_kind(resource: Resource) -> Option<Kind> {
         Resource::DaemonSets => Some(Kind::DaemonSet),
         Resource::Jobs => Some(Kind::Job),
         Resource::CronJobs => Some(Kind::CronJob),
+        Resource::Rollouts => Some(Kind::Rollout),
         _ => None,
     }
 }
 
 fn root_or_below(kind: &str) -> bool {
-    const KINDS: [&str; 7] =
-        ["Pod", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"];
+    const KINDS: [&str; 8] = [
+        "Pod",
+        "ReplicaSet",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "Job",
+        "CronJob",
+        "Rollout",
+    ];
     KINDS.contains(&kind)
 }
 
@@ -389,6 +403,7 @@ impl Object {
             Object::DaemonSet(_) => Resource::DaemonSets,
             Object::Job(_) => Resource::Jobs,
             Object::CronJob(_) => Resource::CronJobs,
+            Object::Rollout(_) => Resource::Rollouts,
             Object::ControllerRevision(_) => Resource::ControllerRevisions,
             Object::Event(_) => Resource::Events,
         }
@@ -404,6 +419,7 @@ impl Object {
             Object::DaemonSet(object) => &object.metadata,
             Object::Job(object) => &object.metadata,
             Object::CronJob(object) => &object.metadata,
+            Object::Rollout(object) => &object.metadata,
             Object::ControllerRevision(object) => &object.metadata,
             Object::Event(object) => &object.metadata,
         };

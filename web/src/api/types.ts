@@ -2,7 +2,7 @@
 // unknown is null or absent, never 0 or "".
 
 export type RolloutPhase =
-  | 'waiting' | 'progressing' | 'paused' | 'stalled' | 'complete' | 'scaled_to_zero' | 'deleted';
+  | 'waiting' | 'progressing' | 'paused' | 'stalled' | 'complete' | 'scaled_to_zero' | 'deleted' | 'unknown';
 
 export type PodPhase =
   | 'unscheduled' | 'pulling' | 'init' | 'starting' | 'running' | 'ready' | 'failing' | 'succeeded'

@@ -18,6 +18,7 @@ const STATES: Record<RolloutPhase, State> = {
   complete: { glyph: '✓', text: 'ready', tone: 'ok' },
   scaled_to_zero: { glyph: '–', text: 'scaled to 0', tone: 'idle' },
   deleted: { glyph: '–', text: 'deleted', tone: 'idle' },
+  unknown: { glyph: '?', text: 'unknown', tone: 'idle' },
 };
 
 const NOT_READY: State = { glyph: '◐', text: 'not ready', tone: 'warn' };

@@ -117,7 +117,7 @@ export function tellRollout(now: Rollout, before: Rollout | undefined): string |
     case 'progressing':
       return `◆ rollout${revision} in progress${now.previous ? `, it replaces revision ${now.previous}` : ''}`;
     case 'paused':
-      return `◆ rollout${revision} paused`;
+      return `◆ rollout${revision} ${now.message || 'paused'}`;
     case 'stalled':
       return `✗ rollout${revision} stalled${took}: ${now.message || 'its deadline passed'}`;
     case 'complete':
@@ -126,6 +126,8 @@ export function tellRollout(now: Rollout, before: Rollout | undefined): string |
       return '◆ scaled to zero';
     case 'deleted':
       return '◆ the workload was deleted';
+    case 'unknown':
+      return `? rollout${revision} unknown: ${now.message || 'the server cannot tell how it stands'}`;
   }
 }
 

@@ -87,7 +87,7 @@ test('the window begins before the rollout and is bounded', () => {
 });
 
 test('every state has a glyph and a word', () => {
-  for (const phase of ['waiting', 'progressing', 'paused', 'stalled', 'complete', 'scaled_to_zero', 'deleted', 'something_new', null]) {
+  for (const phase of ['waiting', 'progressing', 'paused', 'stalled', 'complete', 'scaled_to_zero', 'deleted', 'unknown', 'something_new', null]) {
     const state = stateOf(phase, false);
     assert.ok(state.glyph && state.text);
   }

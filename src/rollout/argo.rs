@@ -1,0 +1,298 @@
+//! Argo's Rollouts: canaries and blue-green.
+//!
+//! Its controller computes where a Rollout stands and writes that down with the generation that it is
+//! about, so its word is taken where its numbers agree with it. A canary that pauses is no failure, one
+//! that was aborted is. The pods that are new are those of the hash that the controller names.
+
+use std::sync::Arc;
+
+use super::message::{self, Words};
+use super::model::Look;
+use super::revision::{new_set_of, observed, text};
+use super::sets::{answer, images, named, previous, started};
+use crate::ids::{Reason, RolloutPhase, RolloutStatus};
+use crate::watch::{
+    ArgoDetail, ArgoPhase, ArgoStep, Pause, ReplicaSetEntry, Strategy, TemplateContainer, Truth,
+    WorkloadEntry,
+};
+
+/// The reason that the controller writes down when everything is there; and the one that follows if a
+/// pod of what was promoted is lost later.
+const THERE: [&str; 2] = ["NewReplicaSetAvailable", "ReplicaSetNotAvailable"];
+/// What the condition of an aborted update says before it says why.
+const ABORTED: &str = "Rollout aborted update to revision ";
+
+/// The state of a Rollout's newest rollout.
+pub(super) fn status(look: &Look<'_>, detail: &ArgoDetail) -> RolloutStatus {
+    let workload = look.workload;
+    let new = new_set_of(workload, detail);
+    let revision = new.and_then(|new| answer(workload, detail.revision, new));
+    let previous = previous(workload, new, revision);
+    let phase = phase(workload, detail, new, revision);
+    let counts = Counts::new(workload, detail, new, phase);
+    let finished = finished(detail, new, phase);
+    let Words { reasons, message } = words(look, detail, new, phase);
+    RolloutStatus {
+        time: look.now,
+        phase,
+        revision: revision.map(text),
+        previous: previous.and_then(|set| set.revision).map(text),
+        generation: workload.generation,
+        images: images(containers(workload, detail), previous),
+        desired: detail.desired,
+        updated: counts.updated,
+        ready: counts.ready,
+        available: counts.available,
+        old: counts.old,
+        started: started(look, new, revision, finished),
+        finished,
+        deadline_ms: detail.deadline_seconds.map(|seconds| u64::from(seconds) * 1000),
+        by: workload.by.clone(),
+        change_cause: workload.change_cause.clone(),
+        recovered: false,
+        reasons,
+        message,
+    }
+}
+
+/// Its containers: those of its own template, or of what became of the one that it refers to.
+pub(super) fn containers<'a>(
+    workload: &'a WorkloadEntry,
+    detail: &ArgoDetail,
+) -> &'a [TemplateContainer] {
+    match new_set_of(workload, detail).filter(|_| detail.referenced) {
+        Some(set) => &set.template.containers,
+        None => &workload.template.containers,
+    }
+}
+
+/// How far its plan is done, and whether it waits by plan: an analysis takes the time it takes.
+pub(super) fn plan(detail: &ArgoDetail) -> (u32, bool) {
+    let promoted = u32::from(is_promoted(detail));
+    match &detail.strategy {
+        Strategy::Canary(Some(step)) => (step.number, step.waits),
+        // Above every number of a step.
+        Strategy::Canary(None) => (u32::MAX, false),
+        Strategy::BlueGreen { active } => {
+            let switched = active.is_some() && *active == detail.current;
+            (promoted + u32::from(switched), false)
+        }
+    }
+}
+
+/// Where it stands. The first rule that fits counts.
+fn phase(
+    workload: &WorkloadEntry,
+    detail: &ArgoDetail,
+    new: Option<&Arc<ReplicaSetEntry>>,
+    revision: Option<i64>,
+) -> RolloutPhase {
+    if detail.wrong.is_some() {
+        return RolloutPhase::Unknown;
+    }
+    let done = match (detail.desired, detail.replicas) {
+        (0, 0) => RolloutPhase::ScaledToZero,
+        _ => RolloutPhase::Complete,
+    };
+    if !observed(workload) {
+        let same = revision.is_some() && !detail.paused && remembered(detail, new);
+        return if same { done } else { RolloutPhase::Waiting };
+    }
+    if detail.phase.is_none() {
+        return RolloutPhase::Unknown;
+    }
+    if detail.aborted {
+        return RolloutPhase::Stalled;
+    }
+    if detail.invalid.is_some() {
+        return RolloutPhase::Progressing;
+    }
+    if detail.paused || detail.pause.is_some() {
+        return RolloutPhase::Paused;
+    }
+    // The status may come before the ReplicaSet that it speaks of.
+    let known = revision.is_some() || workload.replica_sets().next().is_none();
+    if known && (complete(detail) || remembered(detail, new)) {
+        return done;
+    }
+    if is_late(detail, new) { RolloutPhase::Stalled } else { RolloutPhase::Progressing }
+}
+
+/// Whether the template was promoted to all pods.
+fn is_promoted(detail: &ArgoDetail) -> bool {
+    detail.current.is_some() && detail.current == detail.stable
+}
+
+/// Whether the controller calls it so, and its numbers agree. Old pods of a blue-green rollout stay for
+/// a while on purpose, and hold nothing up.
+fn complete(detail: &ArgoDetail) -> bool {
+    detail.phase == Some(ArgoPhase::Healthy)
+        && is_promoted(detail)
+        && detail.updated >= detail.desired
+        && detail.available >= detail.desired
+}
+
+/// Whether the controller wrote down that this rollout was complete once. A canary that is given up for
+/// the stable template is that of the stable one at once, while its pods are still there.
+fn remembered(detail: &ArgoDetail, new: Option<&Arc<ReplicaSetEntry>>) -> bool {
+    let Some(condition) = &detail.progressing else { return false };
+    let reason = condition.reason().map_or("", |reason| reason);
+    let about_it = new.is_none_or(|new| new.hash == detail.current);
+    let alone =
+        matches!(detail.strategy, Strategy::BlueGreen { .. }) || detail.replicas == detail.updated;
+    condition.holds() && THERE.contains(&reason) && is_promoted(detail) && about_it && alone
+}
+
+fn is_late(detail: &ArgoDetail, new: Option<&Arc<ReplicaSetEntry>>) -> bool {
+    let Some(condition) = &detail.progressing else { return false };
+    let reason = condition.reason().map(|reason| &**reason);
+    let about_it = match (named(condition), new) {
+        (Some(named), Some(new)) => *named == *new.name,
+        _ => true,
+    };
+    condition.status == Truth::False && reason == Some("ProgressDeadlineExceeded") && about_it
+}
+
+struct Counts {
+    updated: u32,
+    ready: u32,
+    available: u32,
+    old: u32,
+}
+
+impl Counts {
+    /// As for Deployments: from the status where that is about what is asked for, and of what it does
+    /// not say of the new pods alone from their ReplicaSet, within what the status allows.
+    fn new(
+        workload: &WorkloadEntry,
+        detail: &ArgoDetail,
+        new: Option<&Arc<ReplicaSetEntry>>,
+        phase: RolloutPhase,
+    ) -> Counts {
+        let sets = || workload.replica_sets();
+        let (updated, old) = if phase.is_over() || (observed(workload) && detail.invalid.is_none())
+        {
+            (detail.updated, detail.replicas.saturating_sub(detail.updated))
+        } else {
+            let others = sets().filter(|set| new.is_none_or(|new| new.uid != set.uid));
+            let old = others.fold(0u32, |sum, set| sum.saturating_add(set.replicas));
+            (new.map_or(0, |set| set.replicas), old)
+        };
+        let (ready, available) = match new {
+            _ if phase.is_over() => (detail.ready, detail.available),
+            Some(set) => (set.ready, set.available),
+            None if sets().next().is_some() => (0, 0),
+            None => (detail.ready, detail.available),
+        };
+        let ready = ready.min(updated);
+        Counts { updated, ready, available: available.min(ready), old }
+    }
+}
+
+/// When it was done: the controller writes the time when it first saw everything there.
+fn finished(
+    detail: &ArgoDetail,
+    new: Option<&Arc<ReplicaSetEntry>>,
+    phase: RolloutPhase,
+) -> Option<i64> {
+    let condition = detail.progressing.as_ref()?;
+    let first = condition.reason().is_some_and(|reason| &**reason == THERE[0]);
+    let known = phase.is_over() && first && remembered(detail, new);
+    known.then(|| detail.progressed.or(condition.since))?
+}
+
+fn words(
+    look: &Look<'_>,
+    detail: &ArgoDetail,
+    new: Option<&Arc<ReplicaSetEntry>>,
+    phase: RolloutPhase,
+) -> Words {
+    match phase {
+        RolloutPhase::Unknown => {
+            let what = detail.wrong.as_deref().unwrap_or("status.phase is missing");
+            let message = format!("what the object says makes no sense: {what}");
+            return Words { reasons: Vec::new(), message };
+        }
+        RolloutPhase::Complete | RolloutPhase::ScaledToZero
+            if detail.available >= detail.desired =>
+        {
+            return Words::default();
+        }
+        _ => {}
+    }
+    let of_pods = message::of_pods(look);
+    if detail.aborted && phase == RolloutPhase::Stalled {
+        let mut words = aborted(look, detail);
+        // What its pods suffer from may be why.
+        words.reasons.extend(of_pods.reasons);
+        return words;
+    }
+    if phase == RolloutPhase::Paused {
+        let Words { reasons, message } = of_pods;
+        let paused = paused(detail);
+        let message = if message.is_empty() { paused } else { format!("{paused}; {message}") };
+        return Words { reasons, message };
+    }
+    if let Some(invalid) = detail.invalid.as_ref().filter(|_| observed(look.workload)) {
+        let said = invalid.message().map_or("its controller does not say why", |said| said);
+        let message = format!("the specification is invalid: {said}");
+        return Words::of(Reason::InvalidSpec, message, invalid.since);
+    }
+    if !of_pods.message.is_empty() {
+        return of_pods;
+    }
+    let failure = new.and_then(|set| set.failure.as_ref()).filter(|failure| failure.holds());
+    if let Some(failure) = failure {
+        let said = failure.message().map_or("", |message| message);
+        return message::cannot_create(said, failure.since);
+    }
+    match (phase, detail.deadline_seconds) {
+        (RolloutPhase::Stalled, Some(seconds)) => {
+            let message = format!("no progress within the deadline of {seconds} seconds");
+            let since = detail.progressing.as_ref().and_then(|condition| condition.since);
+            Words::of(Reason::ProgressDeadline, message, since)
+        }
+        _ => Words::default(),
+    }
+}
+
+/// That it was aborted, and why, if the controller tells.
+fn aborted(look: &Look<'_>, detail: &ArgoDetail) -> Words {
+    let condition = detail.progressing.as_ref();
+    let said = condition.and_then(|condition| condition.message()).map(|said| &**said);
+    let why = said.and_then(|said| said.strip_prefix(ABORTED)?.split_once(": "));
+    let message = match why {
+        Some((_, why)) => format!("the update was aborted: {why}"),
+        None => "the update was aborted".to_owned(),
+    };
+    // From some time of the API, so that all replicas say the same.
+    let since = detail.aborted_at.or(condition.and_then(|condition| condition.since));
+    Words::of(Reason::Aborted, message, Some(since.unwrap_or(look.workload.created)))
+}
+
+/// Where it waits.
+fn paused(detail: &ArgoDetail) -> String {
+    let step = match &detail.strategy {
+        Strategy::Canary(step) => *step,
+        Strategy::BlueGreen { .. } => None,
+    };
+    match (detail.pause, step) {
+        // Somebody paused it, wherever it is.
+        (_, step) if detail.paused => {
+            format!("paused by hand{}", step.map(|step| at(step)).unwrap_or_default())
+        }
+        (Some(Pause::Step), Some(step)) => format!("paused{}", at(step)),
+        (Some(Pause::Promotion), _) => "paused before the promotion (blue-green)".to_owned(),
+        (Some(Pause::Inconclusive), step) => {
+            let at = step.map(at).unwrap_or_default();
+            format!("paused{at}: an analysis came to no result")
+        }
+        _ => "paused by its controller".to_owned(),
+    }
+}
+
+fn at(step: ArgoStep) -> String {
+    let ArgoStep { number, of, weight, .. } = step;
+    let weight = weight.map(|weight| format!(" (canary {weight} %)")).unwrap_or_default();
+    format!(" at step {number} of {of}{weight}")
+}
