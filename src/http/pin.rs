@@ -100,6 +100,11 @@ impl Waiter {
         self
     }
 
+    /// Nothing is known yet of the rollout that is waited for.
+    pub(super) fn is_without(&self) -> bool {
+        self.sure && self.course.is_none()
+    }
+
     /// The result, if there is one by now.
     pub(super) fn look(&mut self, model: &Model) -> Option<Ended> {
         if !self.sure {

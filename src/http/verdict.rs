@@ -14,7 +14,7 @@ use super::pin::{self, Waiter, catch_up};
 use super::problem::Problem;
 use super::target::{authorize, find};
 use super::{Service, query_pairs};
-use crate::ids::{Kind, Outcome, WorkloadId};
+use crate::ids::{Kind, Outcome, RolloutPhase, WorkloadId};
 use crate::rollout::Pin;
 use crate::wire::result_json;
 
@@ -61,7 +61,7 @@ pub(super) async fn verdict(
         }
         let now = Instant::now();
         if now >= until {
-            return Err(running(&service, &waiter.workload));
+            return Err(running(&service, &waiter));
         }
         // Either way it is looked again.
         let _ = timeout_at(until.min(now + LOOK), news.changed()).await;
@@ -106,15 +106,24 @@ fn is_remembered(service: &Service, workload: &WorkloadId) -> bool {
     result.is_some_and(|it| workload.kind == Kind::Job || it.outcome == Outcome::Deleted)
 }
 
-fn running(service: &Service, workload: &WorkloadId) -> Problem {
+fn running(service: &Service, waiter: &Waiter) -> Problem {
+    let workload = &waiter.workload;
     let status = service.model.lock().current(workload);
     let detail = match status {
+        // What runs now may be another one.
+        _ if waiter.is_without() => {
+            format!("the rollout of {workload} that you ask for has not been seen yet")
+        }
         Some(status) if !status.message.is_empty() => {
             format!("{workload} is still rolling out: {}", status.message)
         }
         Some(status) => {
             let (ready, desired) = (status.ready, status.desired);
-            format!("{workload} is still rolling out: {ready} of {desired} pods are ready")
+            let holds = match status.phase {
+                RolloutPhase::Complete => ", which has to hold for a moment",
+                _ => "",
+            };
+            format!("{workload} is still rolling out: {ready} of {desired} pods are ready{holds}")
         }
         None => format!("the state of {workload} is not known yet"),
     };
