@@ -252,7 +252,7 @@ async fn what_is_not_what_it_claims_harms_nobody() {
     let odd = |name: &str, spec: Value, status: Value| {
         json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
             "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}"),
-                "generation": 1, "creationTimestamp": "9999-12-31T23:59:59Z"},
+                "generation": 1, "creationTimestamp": "9999-12-30T00:00:00Z"},
             "spec": spec, "status": status})
     };
     let all = [
@@ -272,7 +272,8 @@ async fn what_is_not_what_it_claims_harms_nobody() {
         world.sim.put_object(Resource::Rollouts, object);
     }
     tokio::time::sleep(Duration::from_secs(20)).await;
-    assert!(world.rooms.service.index.problems().is_empty());
+    let problems = world.rooms.service.index.problems();
+    assert!(problems.is_empty(), "{problems:?}");
     let (_, body) = world.json("/api/v1/workloads", &[]).await;
     let phases: Vec<_> = body["workloads"]
         .as_array()
