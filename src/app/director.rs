@@ -111,7 +111,7 @@ impl Director {
             concerned.push(decision.workload.clone());
             // Too many at a time: it is decided anew in a moment.
             if let Err(full) = self.decided.try_send(decision) {
-                self.results.doubt(&full.into_inner(), &self.append);
+                self.results.doubt(&full.into_inner(), results::CHANGED, &self.append);
             }
         }
         concerned

@@ -19,7 +19,7 @@ use crate::cluster::{Cluster, Pod};
 use crate::ids::{Blocked, Entry, Kind, LineMeta, Lines, RolloutResult, WorkloadId};
 use crate::journal::Journal;
 use crate::rollout::{Decision, Model, Proof};
-use crate::time;
+use crate::time::{self, SECOND};
 use crate::watch::{containers_of, identity};
 
 /// A container that has just ended is read to its end within this time, mostly.
@@ -38,8 +38,23 @@ pub(super) type Decisions = Arc<tokio::sync::Mutex<mpsc::Receiver<Decision>>>;
 /// Results that wait for their lines at a time.
 pub(super) const WAITING: usize = 256;
 
+/// What a watch was behind with comes within this, mostly; then it is decided anew.
+pub(super) const CHANGED: i64 = SECOND;
+/// An API server that cannot be asked is asked again after this, as all else that waits for it does.
+const UNREAD: i64 = 10 * SECOND;
 /// Pods that are read one by one; of more, all of their revision are listed.
 const ONE_BY_ONE: usize = 8;
+
+/// What became of the pods that a decision rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// They are as they were known.
+    Stands,
+    /// They are not: a watch is behind.
+    Changed,
+    /// They cannot be read.
+    Unread,
+}
 
 /// Says results.
 #[derive(Clone)]
@@ -77,16 +92,17 @@ impl Results {
                     Some(decision) => {
                         let results = self.clone();
                         open.push(async move {
-                            let (stands, result) =
-                                join(results.stands(&decision), results.complete(&decision)).await;
-                            (decision, stands.then_some(result))
+                            let (look, result) =
+                                join(results.look(&decision), results.complete(&decision)).await;
+                            (decision, look, result)
                         });
                     }
                     None => return,
                 },
-                Some((decision, result)) = open.next() => match result {
-                    Some(result) => self.say(&decision, &Arc::new(result), &append),
-                    None => self.doubt(&decision, &append),
+                Some((decision, look, result)) = open.next() => match look {
+                    Look::Stands => self.say(&decision, &Arc::new(result), &append),
+                    Look::Changed => self.doubt(&decision, CHANGED, &append),
+                    Look::Unread => self.doubt(&decision, UNREAD, &append),
                 },
             }
         }
@@ -94,7 +110,7 @@ impl Results {
 
     /// Whether the pods that a decision rests on are still as they were known: read from a quorum, for a
     /// watch may be behind. While they cannot be read, nothing is said.
-    async fn stands(&self, decision: &Decision) -> bool {
+    async fn look(&self, decision: &Decision) -> Look {
         let Decision { workload, proof, draft, .. } = decision;
         let namespace = &*workload.namespace;
         let hash = proof.first().and_then(|first| first.hash.as_deref());
@@ -109,7 +125,7 @@ impl Results {
                 let selector = format!("{label}={hash}");
                 match self.cluster.pods_with(namespace, &selector).await {
                     Ok(pods) => pods,
-                    Err(_) => return false,
+                    Err(_) => return Look::Unread,
                 }
             }
             None => {
@@ -117,17 +133,18 @@ impl Results {
                 for proof in proof {
                     match self.cluster.get_pod(namespace, &proof.pod).await {
                         Ok(pod) => pods.extend(pod),
-                        Err(_) => return false,
+                        Err(_) => return Look::Unread,
                     }
                 }
                 pods
             }
         };
         let now: Vec<Proof> = found.iter().map(as_found).collect();
-        proof.iter().all(|proof| {
+        let stands = proof.iter().all(|proof| {
             let same = now.iter().find(|now| now.uid == proof.uid);
             proof.stands(same, draft.outcome)
-        })
+        });
+        if stands { Look::Stands } else { Look::Changed }
     }
 
     /// Says a result, unless something else was said meanwhile.
@@ -148,8 +165,8 @@ impl Results {
     }
 
     /// What was decided does not stand.
-    pub(super) fn doubt(&self, decision: &Decision, append: &Append) {
-        let said = self.model.lock().doubt(decision, time::now());
+    pub(super) fn doubt(&self, decision: &Decision, after: i64, append: &Append) {
+        let said = self.model.lock().doubt(decision, time::now(), after);
         if let Some(result) = said {
             let seq = append(&decision.workload, Entry::Result(result.clone()));
             self.said(&decision.workload, &result, seq);

@@ -22,9 +22,6 @@ use crate::watch::{ContainerEntry, ContainerRun, Detail, PodEntry};
 /// held then, nobody can tell from how its pods are now (`truths.md` 17).
 const LONG_OVER: i64 = 600 * SECOND;
 
-/// Bytes of lines and events that show how rollouts ended, of all workloads together; the oldest go first.
-const EVIDENCE: usize = 16 << 20;
-
 /// When workloads are to be looked at although nothing changed.
 #[derive(Debug, Default)]
 pub(super) struct Dues(BTreeSet<(i64, Arc<WorkloadId>)>);
@@ -151,50 +148,6 @@ impl Model {
     /// Whether the newest rollout is known to have no result yet. Before everything is known, none is.
     pub fn is_open(&self, workload: &WorkloadId) -> bool {
         self.begun && self.course(workload).is_some_and(|course| course.result.is_none())
-    }
-
-    /// Takes the full result of what was decided, unless something else is said by now.
-    pub fn seal(&mut self, decision: &Decision, result: &Arc<RolloutResult>) -> bool {
-        let courses = self.courses_mut(&decision.workload);
-        let course = courses.and_then(|courses| courses.get_mut(decision.number));
-        match course {
-            Some(course) if course.result.is_none() => {
-                course.result = Some(Arc::clone(result));
-                course.reopen();
-            }
-            _ => return false,
-        }
-        let bytes = result.text_bytes();
-        self.evidence.push_back((Arc::clone(&decision.workload), decision.number, bytes));
-        self.evidence_bytes += bytes;
-        while self.evidence_bytes > EVIDENCE && self.forget_evidence() {}
-        true
-    }
-
-    /// Forgets what showed the oldest of the ends that are known; how it ended stays known.
-    fn forget_evidence(&mut self) -> bool {
-        let Some((workload, number, bytes)) = self.evidence.pop_front() else { return false };
-        self.evidence_bytes = self.evidence_bytes.saturating_sub(bytes);
-        let courses = self.courses_mut(&workload);
-        if let Some(course) = courses.and_then(|courses| courses.get_mut(number)) {
-            for said in [&mut course.result, &mut course.before].into_iter().flatten() {
-                let mut bare = RolloutResult { events: Vec::new(), ..(**said).clone() };
-                bare.pods.iter_mut().for_each(|pod| pod.lines.clear());
-                *said = Arc::new(bare);
-            }
-        }
-        true
-    }
-
-    /// The record about a rollout's end has this sequence number.
-    pub fn told(&mut self, workload: &WorkloadId, result: &Arc<RolloutResult>, seq: u64) {
-        let Some(courses) = self.courses_mut(workload) else { return };
-        let is = |course: &&mut Course| {
-            course.result.as_ref().is_some_and(|known| Arc::ptr_eq(known, result))
-        };
-        if let Some(course) = courses.all_mut().find(is) {
-            course.told = Some(seq);
-        }
     }
 
     /// Takes in that another rollout was asked for; says so of the one before, if that was not over.

@@ -1,4 +1,5 @@
-//! What a decision rests on, so that it can be looked at once more before it is said.
+//! What was decided and is to be said: what it rests on, so that it can be looked at once more before, and
+//! what is kept of what shows it.
 //!
 //! What holds here: the clock may decide that a rollout is over while a watch is behind: it is being taken
 //! up again, or hangs without a sign. Then a container that has crashed since still looks as if it ran. So
@@ -7,14 +8,14 @@
 
 use std::sync::Arc;
 
+use super::course::Course;
 use super::ending::draft;
 use super::model::Model;
 use crate::ids::{Entry, Outcome, RolloutPhase, RolloutResult, WorkloadId};
-use crate::time::SECOND;
 use crate::watch::{PodEntry, Truth};
 
-/// What was not confirmed is decided anew after this, if nothing comes before.
-const AGAIN: i64 = SECOND;
+/// Bytes of lines and events that show how rollouts ended, of all workloads together; the oldest go first.
+const EVIDENCE: usize = 16 << 20;
 
 /// It is decided how a rollout ends; the last lines of its containers are to be added.
 #[derive(Clone, Debug)]
@@ -85,14 +86,63 @@ impl Model {
         self
     }
 
-    /// What was decided was not confirmed: it is open again, and is looked at when something comes, or
-    /// soon. Gives how it ended if something else is asked for by now.
-    pub fn doubt(&mut self, decision: &Decision, now: i64) -> Option<Arc<RolloutResult>> {
+    /// Takes the full result of what was decided, unless something else is said by now.
+    pub fn seal(&mut self, decision: &Decision, result: &Arc<RolloutResult>) -> bool {
+        let courses = self.courses_mut(&decision.workload);
+        let course = courses.and_then(|courses| courses.get_mut(decision.number));
+        match course {
+            Some(course) if course.result.is_none() => {
+                course.result = Some(Arc::clone(result));
+                course.reopen();
+            }
+            _ => return false,
+        }
+        let bytes = result.text_bytes();
+        self.evidence.push_back((Arc::clone(&decision.workload), decision.number, bytes));
+        self.evidence_bytes += bytes;
+        while self.evidence_bytes > EVIDENCE && self.forget_evidence() {}
+        true
+    }
+
+    /// Forgets what showed the oldest of the ends that are known; how it ended stays known.
+    fn forget_evidence(&mut self) -> bool {
+        let Some((workload, number, bytes)) = self.evidence.pop_front() else { return false };
+        self.evidence_bytes = self.evidence_bytes.saturating_sub(bytes);
+        let courses = self.courses_mut(&workload);
+        if let Some(course) = courses.and_then(|courses| courses.get_mut(number)) {
+            for said in [&mut course.result, &mut course.before].into_iter().flatten() {
+                let mut bare = RolloutResult { events: Vec::new(), ..(**said).clone() };
+                bare.pods.iter_mut().for_each(|pod| pod.lines.clear());
+                *said = Arc::new(bare);
+            }
+        }
+        true
+    }
+
+    /// The record about a rollout's end has this sequence number.
+    pub fn told(&mut self, workload: &WorkloadId, result: &Arc<RolloutResult>, seq: u64) {
+        let Some(courses) = self.courses_mut(workload) else { return };
+        let is = |course: &&mut Course| {
+            course.result.as_ref().is_some_and(|known| Arc::ptr_eq(known, result))
+        };
+        if let Some(course) = courses.all_mut().find(is) {
+            course.told = Some(seq);
+        }
+    }
+
+    /// What was decided was not confirmed: it is open again, and is looked at when something comes, or so
+    /// long `after` now. Gives how it ended if something else is asked for by now.
+    pub fn doubt(
+        &mut self,
+        decision: &Decision,
+        now: i64,
+        after: i64,
+    ) -> Option<Arc<RolloutResult>> {
         let Decision { workload, number, .. } = decision;
         let (courses, outcome) = match self.seats.get_mut(workload) {
             Some(seat) if seat.courses.current().is_some_and(|it| it.number == *number) => {
                 seat.courses.get_mut(*number)?.reopen();
-                self.dues.set(workload, &mut seat.due, Some(now.saturating_add(AGAIN)));
+                self.dues.set(workload, &mut seat.due, Some(now.saturating_add(after)));
                 return None;
             }
             Some(seat) => (&mut seat.courses, Outcome::Superseded),
