@@ -279,7 +279,7 @@ fn paused(detail: &ArgoDetail) -> String {
     match (detail.pause, step) {
         // Somebody paused it, wherever it is.
         (_, step) if detail.paused => {
-            format!("paused by hand{}", step.map(|step| at(step)).unwrap_or_default())
+            format!("paused by hand{}", step.map(at).unwrap_or_default())
         }
         (Some(Pause::Step), Some(step)) => format!("paused{}", at(step)),
         (Some(Pause::Promotion), _) => "paused before the promotion (blue-green)".to_owned(),
