@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::join;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
@@ -92,8 +91,9 @@ impl Results {
                     Some(decision) => {
                         let results = self.clone();
                         open.push(async move {
-                            let (look, result) =
-                                join(results.look(&decision), results.complete(&decision)).await;
+                            let result = results.complete(&decision).await;
+                            // Last: what is said is said of the pods as they are then.
+                            let look = results.look(&decision).await;
                             (decision, look, result)
                         });
                     }
@@ -111,7 +111,7 @@ impl Results {
     /// Whether the pods that a decision rests on are still as they were known: read from a quorum, for a
     /// watch may be behind. While they cannot be read, nothing is said.
     async fn look(&self, decision: &Decision) -> Look {
-        let Decision { workload, proof, draft, .. } = decision;
+        let Decision { workload, proof, .. } = decision;
         let namespace = &*workload.namespace;
         let hash = proof.first().and_then(|first| first.hash.as_deref());
         let label = match workload.kind {
@@ -140,11 +140,7 @@ impl Results {
             }
         };
         let now: Vec<Proof> = found.iter().map(as_found).collect();
-        let stands = proof.iter().all(|proof| {
-            let same = now.iter().find(|now| now.uid == proof.uid);
-            proof.stands(same, draft.outcome)
-        });
-        if stands { Look::Stands } else { Look::Changed }
+        if decision.stands(&now) { Look::Stands } else { Look::Changed }
     }
 
     /// Says a result, unless something else was said meanwhile.

@@ -233,7 +233,7 @@ impl Model {
         let mut draft = draft(&status, outcome, reason.filter(|_| !good), now);
         let stays = !matches!(demand, Demand::End);
         let proof = match asks && stays {
-            true => new.iter().copied().map(Proof::of).collect(),
+            true => new.iter().copied().filter(|pod| !pod.phase.is_over()).map(Proof::of).collect(),
             false => Vec::new(),
         };
         let decision = |draft, sources, recovers| Decision {

@@ -6,6 +6,7 @@
 //! where there is an API server to ask, what was decided is a [`Decision`] first, and is said only if the
 //! pods that it rests on are still as they were known.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::course::Course;
@@ -64,15 +65,31 @@ impl Proof {
     }
 
     /// Whether a decision that rests on this pod still stands when the pod is found like `now`; `None` if
-    /// it is found no more. A success rests on pods that stay as they were; a failure stands unless one
-    /// that was not ready has come round since.
+    /// it is found no more, of which the watch would have told. A success rests on pods that stay as they
+    /// were; a failure stands unless one that was not ready has come round since.
     pub fn stands(&self, now: Option<&Proof>, outcome: Outcome) -> bool {
-        let same = now.filter(|now| now.uid == self.uid);
-        if outcome == Outcome::Succeeded {
-            return same
-                .is_some_and(|now| now.restarts == self.restarts && (now.ready || !self.ready));
+        let Some(now) = now.filter(|now| now.uid == self.uid) else { return false };
+        match outcome {
+            Outcome::Succeeded => now.restarts == self.restarts && (now.ready || !self.ready),
+            _ => self.ready || !now.ready,
         }
-        same.is_none_or(|now| self.ready || !now.ready)
+    }
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// Whether it still stands when the pods are found like these. Of a failure it is enough that one of
+    /// the pods that it names is as bad as it was: of many that crash some are up at any time.
+    pub fn stands(&self, found: &[Proof]) -> bool {
+        let Decision { draft, proof, .. } = self;
+        let named = |proof: &&Proof| draft.pods.iter().any(|pod| pod.pod == proof.pod);
+        let now: HashMap<&str, &Proof> = found.iter().map(|found| (&*found.uid, found)).collect();
+        let stands = |proof: &Proof| proof.stands(now.get(&*proof.uid).copied(), draft.outcome);
+        if draft.outcome == Outcome::Succeeded || !proof.iter().any(|proof| named(&proof)) {
+            return proof.iter().all(stands);
+        }
+        proof.iter().filter(named).any(stands)
     }
 }
 
@@ -96,6 +113,12 @@ impl Model {
                 course.reopen();
             }
             _ => return false,
+        }
+        // What came while this was looked into was not looked at.
+        if result.outcome != Outcome::Succeeded
+            && let Some(seat) = self.seats.get_mut(&decision.workload)
+        {
+            self.dues.set(&decision.workload, &mut seat.due, Some(result.time));
         }
         let bytes = result.text_bytes();
         self.evidence.push_back((Arc::clone(&decision.workload), decision.number, bytes));
@@ -140,6 +163,10 @@ impl Model {
     ) -> Option<Arc<RolloutResult>> {
         let Decision { workload, number, .. } = decision;
         let (courses, outcome) = match self.seats.get_mut(workload) {
+            // The workload is gone, and its pods are on their way: nothing is decided about it any more.
+            Some(seat) if seat.entry.is_none() && seat.alone().is_none() => {
+                (&mut seat.courses, Outcome::Deleted)
+            }
             Some(seat) if seat.courses.current().is_some_and(|it| it.number == *number) => {
                 seat.courses.get_mut(*number)?.reopen();
                 self.dues.set(workload, &mut seat.due, Some(now.saturating_add(after)));
@@ -196,12 +223,12 @@ mod tests {
         assert!(was.stands(Some(&was), good) && was.stands(Some(&was), bad));
         for other in [proof("a", 2, true), proof("a", 1, false), proof("b", 1, true)] {
             assert!(!was.stands(Some(&other), good), "{other:?}");
-            assert!(was.stands(Some(&other), bad), "{other:?}");
         }
-        assert!(!was.stands(None, good) && was.stands(None, bad));
+        assert!(was.stands(Some(&proof("a", 2, false)), bad), "it is no better");
+        assert!(!was.stands(None, good) && !was.stands(None, bad), "the watch is behind");
         let was = proof("a", 3, false);
         assert!(was.stands(Some(&proof("a", 4, false)), bad));
         assert!(!was.stands(Some(&proof("a", 3, true)), bad), "it has come round");
-        assert!(was.stands(Some(&proof("b", 0, true)), bad), "that is another one");
+        assert!(!was.stands(Some(&proof("b", 0, false)), bad), "that is another one");
     }
 }

@@ -224,8 +224,12 @@ impl Follower {
         }
         let newest = self.memory.fingerprint.last_time();
         let fresh = newest.is_some_and(|newest| newest >= stream.opened);
-        if !stream.live && (fresh || stream.reading.is_present()) {
+        if !stream.live && fresh {
             self.go_live(stream);
+        } else if !stream.live && stream.reading.is_present() {
+            // How much its clock differs can be measured. That all was read is not known by that: a slow
+            // backlog looks the same.
+            stream.reading.go_live();
         }
     }
 
@@ -233,7 +237,7 @@ impl Follower {
     /// not that of events then.
     fn note_skew(&mut self, stream: &Stream) {
         let skew = stream.reading.skew();
-        if stream.live && skew.is_some() && skew != self.skew {
+        if skew.is_some() && skew != self.skew {
             self.skew = skew;
             self.tell(SourceState::Following, None, skew);
         }

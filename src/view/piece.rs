@@ -69,7 +69,9 @@ impl Piece {
                     starts.push((missed.through, out.len() as u32));
                     let now = time::now();
                     let mut gap = Item::gap(behind.reason, missed, now);
-                    gap.from = gap.from.map(|from| behind.read.map_or(from, |read| read.max(from)));
+                    // Not where all that is missing is older: a log may be opened late.
+                    let read = behind.read.filter(|read| gap.to.is_some_and(|to| *read <= to));
+                    gap.from = gap.from.map(|from| read.map_or(from, |read| read.max(from)));
                     let position = Position { seq: missed.through, time: now };
                     last = Some(position);
                     encoder.gap(&mut out, position, named(item).as_deref(), &gap);

@@ -25,7 +25,7 @@ pub struct PodEntry {
     pub workload: Arc<WorkloadId>,
     /// Uid of its direct controller: a ReplicaSet, a StatefulSet, a Job.
     pub owner: Option<Arc<str>>,
-    /// `pod-template-hash` or `controller-revision-hash`.
+    /// `pod-template-hash`, `controller-revision-hash` or `rollouts-pod-template-hash`.
     pub hash: Option<Arc<str>>,
     /// Its labels, for a pod that nothing controls: it is a workload by itself, and selected by them.
     pub labels: Labels,
@@ -69,6 +69,13 @@ pub enum ApiPhase {
     Failed,
     /// The node cannot be asked.
     Unknown,
+}
+
+impl ApiPhase {
+    /// It ended, and stays so.
+    pub fn is_over(self) -> bool {
+        matches!(self, ApiPhase::Succeeded | ApiPhase::Failed)
+    }
 }
 
 /// One container of a pod.
@@ -182,7 +189,8 @@ impl PodEntry {
             map.as_ref().and_then(|map| map.get(key).cloned())
         };
         let hash = text(&meta.labels, label::POD_TEMPLATE_HASH)
-            .or_else(|| text(&meta.labels, label::CONTROLLER_REVISION_HASH));
+            .or_else(|| text(&meta.labels, label::CONTROLLER_REVISION_HASH))
+            .or_else(|| text(&meta.labels, label::ROLLOUTS_POD_TEMPLATE_HASH));
         let uid = identity(pod);
         let alone = controller(meta).is_none();
         PodEntry {

@@ -142,7 +142,7 @@ fn clock_words(reason: &str) -> Option<&'static [u8]> {
             Some(b"; the clock of its node is ahead, so its lines look newer than they are\n")
         }
         "clock_behind" => {
-            Some(b"; the clock of its node is behind, so its lines look older than they are\n")
+            Some(b"; its lines come long after their time: the clock of its node is behind, or the reading\n")
         }
         "clock_step" => Some(b"; the clock of its node was set back\n"),
         _ => None,

@@ -18,8 +18,11 @@ use crate::subscribe::Scope;
 use crate::time::MILLISECOND;
 use crate::wire::{EventId, Position};
 
-/// Streams that are remembered; those that began last. One has a few bytes for each of its workloads.
+/// Streams that are remembered; those that began last.
 const REMEMBERED: usize = 256;
+
+/// Workloads of all that are remembered, together; each may have some kilobytes of what was asked for.
+const WAITERS: usize = 4_096;
 
 /// What was asked for, and by whom: two requests that are equal in this may be one client's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +101,10 @@ impl Waits {
     /// Remembers a stream.
     pub(super) fn remember(&self, asked: Asked, began: u64, course: Arc<Mutex<Course>>) {
         let mut known = self.known.lock();
-        if known.len() == REMEMBERED {
-            known.pop_front();
+        let waiters = |wait: &Wait| wait.course.lock().waiters.len();
+        let mut all: usize = known.iter().map(waiters).sum();
+        while known.len() >= REMEMBERED || (all > WAITERS && !known.is_empty()) {
+            all -= known.pop_front().as_ref().map_or(0, waiters);
         }
         known.push_back(Wait { asked, began, course });
     }

@@ -385,3 +385,60 @@ fn an_object_that_is_made_again_has_its_annotation_anew() {
     assert_ne!(first, second);
     assert_eq!(stage.model.find(&web, &pin), Found::Course(second));
 }
+
+/// With somebody to ask: nothing is said before it was looked into.
+fn asking() -> Stage {
+    let mut stage = begun();
+    stage.model = std::mem::take(&mut stage.model).that_asks();
+    stage
+}
+
+fn one_bad() -> Value {
+    with_state(pod("b", "1", 62), false, 0, waits("ErrImagePull", "x: not found"))
+}
+
+#[test]
+fn what_is_not_confirmed_is_decided_again_and_what_came_meanwhile_counts() {
+    let mut stage = asking();
+    stage.roll(&one_bad());
+    let decision = stage.model.decisions().remove(0);
+    assert_eq!(decision.proof.len(), 1);
+    assert!(stage.model.doubt(&decision, stage.world.now, SECOND).is_none());
+    assert!(stage.course().result.is_none());
+    stage.pass(2);
+    let decision = stage.model.decisions().remove(0);
+    assert_eq!(decision.draft.outcome, Outcome::Failed);
+    // While that is looked into, it gets well: nobody looks at it until the failure is said.
+    stage.apply(&running(pod("b", "1", 62), true));
+    stage.apply(&running(pod("b", "2", 62), true));
+    stage.apply(&replica_set("a", V1, 1, [1, 0, 0]));
+    stage.apply(&replica_set("b", V2, 61, [2, 2, 2]));
+    stage.apply(&deployment(V2, [2, 2, 2, 2, 2, 2]));
+    assert!(stage.model.seal(&decision, &Arc::new(decision.draft.clone())));
+    stage.pass(30);
+    let decision = stage.model.decisions().remove(0);
+    assert!(decision.recovers);
+    let record = stage.model.recover(&decision, &Arc::new(decision.draft.clone()));
+    assert!(matches!(record, Some(Entry::Rollout(status)) if status.recovered));
+    assert!(stage.course().succeeded());
+}
+
+#[test]
+fn a_decision_about_what_is_deleted_or_replaced_meanwhile_ends_as_that() {
+    let web = id(Kind::Deployment, "web");
+    let mut stage = asking();
+    stage.roll(&one_bad());
+    let decision = stage.model.decisions().remove(0);
+    stage.delete(&deployment(V2, [2, 2, 2, 3, 1, 2]));
+    let said = stage.model.doubt(&decision, stage.world.now, SECOND).expect("it is gone");
+    assert_eq!(said.outcome, Outcome::Deleted);
+    assert!(!stage.model.seal(&decision, &said), "said once");
+
+    let mut stage = asking();
+    stage.roll(&one_bad());
+    let decision = stage.model.decisions().remove(0);
+    stage.apply(&deployment("shop/web:3", [3, 3, 2, 3, 0, 2]));
+    let said = stage.model.doubt(&decision, stage.world.now, SECOND).expect("another is asked for");
+    assert_eq!(said.outcome, Outcome::Superseded);
+    assert!(stage.model.course(&web).is_some_and(|course| course.result.is_none()));
+}

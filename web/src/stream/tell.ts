@@ -31,7 +31,7 @@ export function tellGap(gap: Gap, kind: string): string {
 /** What is wrong with the clock of a source's node, by the machine's word. */
 const CLOCKS: Record<string, string> = {
   clock_ahead: 'the clock of its node is ahead: its lines look newer than they are',
-  clock_behind: 'the clock of its node is behind: its lines look older than they are',
+  clock_behind: 'its lines come long after their time: the clock of its node is behind, or the reading',
   clock_step: 'the clock of its node was set back',
 };
 
