@@ -32,6 +32,8 @@ struct State {
     items: VecDeque<Item>,
     bytes: usize,
     records: u64,
+    /// Records and bytes that were taken out last and may not be written yet.
+    taken: (u64, u64),
     /// It was full: nothing is taken until half of it is free, so that there is one hole instead of
     /// many.
     full: bool,
@@ -118,7 +120,7 @@ impl Queue {
             self.filled.wait_for(&mut state, wait);
         }
         let mut items = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, before) = (0, state.records);
         while bytes < max_bytes
             && let Some(item) = state.items.pop_front()
         {
@@ -129,7 +131,14 @@ impl Queue {
             items.push(item);
         }
         state.bytes -= bytes;
+        state.taken.0 += before - state.records;
+        state.taken.1 += bytes as u64;
         (state.order, items)
+    }
+
+    /// What was taken out is written.
+    pub(super) fn written(&self) {
+        self.state.lock().taken = (0, 0);
     }
 
     /// Whether nothing waits, no hole either.
@@ -146,10 +155,10 @@ impl Queue {
         state.order
     }
 
-    /// Records and bytes that wait.
+    /// Records and bytes that wait, or are being written.
     pub(super) fn waiting(&self) -> (u64, u64) {
         let state = self.state.lock();
-        (state.records, state.bytes as u64)
+        (state.records + state.taken.0, state.bytes as u64 + state.taken.1)
     }
 
     /// The last sequence number that came by, written or not.

@@ -89,6 +89,9 @@ impl Writer {
             }
             self.pending.extend(items);
             let result = self.step();
+            if self.pending.is_empty() {
+                self.queue.written();
+            }
             self.tell(&result);
             match (order, result) {
                 (Order::Close, Err(_)) => break false,
