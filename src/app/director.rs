@@ -34,6 +34,21 @@ pub(super) struct Director {
 
 type Records = Vec<(Arc<WorkloadId>, Entry)>;
 
+/// Has it decided whether a workload is to be recorded.
+pub(super) fn look(
+    index: &Index,
+    model: &Mutex<Model>,
+    recorder: &Mutex<Recorder>,
+    workload: &Arc<WorkloadId>,
+) {
+    let entry = index.workload(workload);
+    let (status, open) = {
+        let model = model.lock();
+        (model.current(workload), model.is_open(workload))
+    };
+    recorder.lock().look(workload, entry.as_deref(), status.as_deref(), open);
+}
+
 // === impl Director ===
 
 impl Director {
@@ -126,12 +141,7 @@ impl Director {
     }
 
     fn look(&self, workload: &Arc<WorkloadId>) {
-        let entry = self.index.workload(workload);
-        let (status, open) = {
-            let model = self.model.lock();
-            (model.current(workload), model.is_open(workload))
-        };
-        self.recorder.lock().look(workload, entry.as_deref(), status.as_deref(), open);
+        look(&self.index, &self.model, &self.recorder, workload);
     }
 
     /// Pods whose followers must know: the pod itself, or all of a workload, whose sides may have

@@ -31,6 +31,9 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// Appends a record and gives its sequence number.
 pub(super) type Append = Arc<dyn Fn(&Arc<WorkloadId>, Entry) -> u64 + Send + Sync>;
 
+/// Is told that a rollout of a workload has ended.
+pub(super) type Ended = Arc<dyn Fn(&Arc<WorkloadId>) + Send + Sync>;
+
 /// What was decided, for the task that takes it, which may be begun again.
 pub(super) type Decisions = Arc<tokio::sync::Mutex<mpsc::Receiver<Decision>>>;
 
@@ -61,6 +64,8 @@ pub(super) struct Results {
     pub(super) cluster: Cluster,
     pub(super) journal: Journal,
     pub(super) model: Arc<Mutex<Model>>,
+    /// Looks whether a workload is to be recorded still, now that its rollout has ended.
+    pub(super) ended: Ended,
     /// Something is due at another time.
     pub(super) due: Arc<Notify>,
     /// Grows with each result.
@@ -151,6 +156,7 @@ impl Results {
                 append(&decision.workload, record);
                 self.wake();
             }
+            (self.ended)(&decision.workload);
             return;
         }
         if !self.model.lock().seal(decision, result) {
@@ -158,6 +164,7 @@ impl Results {
         }
         let seq = append(&decision.workload, Entry::Result(result.clone()));
         self.said(&decision.workload, result, seq);
+        (self.ended)(&decision.workload);
     }
 
     /// What was decided does not stand.
@@ -166,6 +173,7 @@ impl Results {
         if let Some(result) = said {
             let seq = append(&decision.workload, Entry::Result(result.clone()));
             self.said(&decision.workload, &result, seq);
+            (self.ended)(&decision.workload);
         }
         self.due.notify_one();
     }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch as signal};
 use tokio_util::task::TaskTracker;
 
-use super::director::Director;
+use super::director::{self, Director};
 use super::history::{self, History};
 use super::memory::{self, Budget, Valves};
 use super::recorder::{Policy, Recorder};
@@ -196,6 +196,10 @@ impl Rooms {
             cluster: asked,
             journal: journal.clone(),
             model: model.clone(),
+            ended: {
+                let (index, model, recorder) = (index.clone(), model.clone(), recorder.clone());
+                Arc::new(move |workload| director::look(&index, &model, &recorder, workload))
+            },
             due: due.clone(),
             news,
         };
