@@ -23,6 +23,7 @@ mod limits;
 mod nodes;
 mod program;
 mod proxy;
+mod recorded;
 mod recorder;
 mod reopen;
 mod requests;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::ser::{SerializeMap as _, Serializer};
 
 use crate::time;
 
@@ -124,7 +125,7 @@ impl<'de> Visitor<'de> for Picked {
 }
 
 /// A condition of any kind of object.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
     /// Such as `Ready`.
@@ -133,12 +134,16 @@ pub struct Condition {
     /// `True`, `False`, `Unknown`.
     pub status: String,
     /// A machine's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// A sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// When the status changed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
     /// When the controller looked last (Deployments).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_update_time: Option<Time>,
 }
 
@@ -152,4 +157,31 @@ pub fn nanos(time: &Time) -> i64 {
 pub(super) fn optional_nanos<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
     let text = Option::<String>::deserialize(input)?;
     Ok(text.and_then(|text| time::parse_stamp(text.as_bytes())).map(|(time, _)| time))
+}
+
+/// Writes a time of the API as it was read.
+pub(super) fn nanos_or_none<S: Serializer>(
+    time: &Option<i64>,
+    output: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => output.serialize_str(&time::rfc3339(*time)),
+        None => output.serialize_none(),
+    }
+}
+
+/// Writes that there is something that nobody here reads.
+pub(super) fn presence<S: Serializer>(
+    _: &Option<IgnoredAny>,
+    output: S,
+) -> Result<S::Ok, S::Error> {
+    output.serialize_map(Some(0))?.end()
+}
+
+/// Writes how many there are of what nobody here reads.
+pub(super) fn number<S: Serializer>(
+    items: &Option<Vec<IgnoredAny>>,
+    output: S,
+) -> Result<S::Ok, S::Error> {
+    output.collect_seq(items.iter().flatten().map(|_| ()))
 }
