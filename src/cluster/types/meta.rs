@@ -64,7 +64,9 @@ struct SlimMeta {
     uid: Option<String>,
     resource_version: Option<String>,
     generation: Option<i64>,
+    #[serde(default, deserialize_with = "time_or_none")]
     creation_timestamp: Option<Time>,
+    #[serde(default, deserialize_with = "time_or_none")]
     deletion_timestamp: Option<Time>,
     labels: Option<BTreeMap<String, String>>,
     #[serde(default, deserialize_with = "annotations")]
@@ -140,10 +142,10 @@ pub struct Condition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// When the status changed last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
     /// When the controller looked last (Deployments).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
     pub last_update_time: Option<Time>,
 }
 
@@ -151,6 +153,13 @@ pub struct Condition {
 pub fn nanos(time: &Time) -> i64 {
     let nanos = time.0.as_nanosecond();
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Reads a time of the API; nothing if it is none that can be held. The API takes any second of the year
+/// 9999, and one object that cannot be decoded would cost the whole list.
+fn time_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::Error> {
+    let text = Option::<String>::deserialize(input)?;
+    Ok(text.and_then(|text| text.parse().ok()).map(Time))
 }
 
 /// Reads a time of the API, or nothing, into nanoseconds.
