@@ -1,8 +1,11 @@
 //! Hand-built sequences: what the model says of them.
 
 mod again;
+mod bad;
+mod cluster;
 mod order;
 mod pods;
+mod reference;
 mod story;
 mod verdict;
 
