@@ -32,6 +32,7 @@ mod helm;
 mod kinds;
 mod lines;
 mod outcomes;
+mod recordings;
 mod restarts;
 mod rights;
 mod rollout;

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use crate::client::Event;
 use crate::cluster::{Namespace, eventually, kubectl, namespace};
+use crate::recordings::Recording;
 use crate::service::{Service, fetch, stream};
 use crate::writers::{container, pod};
 
 /// Short ones, so that a run does not take a quarter of an hour; the usual ones hold in virtual time.
-const GRACES: [&str; 14] = [
+pub const GRACES: [&str; 14] = [
     "--grace-config",
     "8s",
     "--grace-quota",
@@ -53,10 +54,10 @@ struct Heard {
     begun: i64,
 }
 
-const STAYS: &str = "--rate 2 --hold";
-const CRASHES: &str = "--rate 50 --lines 5 --exit 1";
+pub const STAYS: &str = "--rate 2 --hold";
+pub const CRASHES: &str = "--rate 50 --lines 5 --exit 1";
 
-fn deployment(name: &str, replicas: u32, spec: Value) -> Value {
+pub fn deployment(name: &str, replicas: u32, spec: Value) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {
@@ -68,7 +69,7 @@ fn deployment(name: &str, replicas: u32, spec: Value) -> Value {
 }
 
 /// One container with these options, changed.
-fn one(options: &str, change: impl FnOnce(&mut Value)) -> Value {
+pub fn one(options: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut app = container("app", "outcome", options);
     change(&mut app);
     let mut spec = pod(&[app]);
@@ -77,17 +78,17 @@ fn one(options: &str, change: impl FnOnce(&mut Value)) -> Value {
 }
 
 /// On the node that restarts crashing containers after two seconds.
-fn restless(mut spec: Value) -> Value {
+pub fn restless(mut spec: Value) -> Value {
     spec["nodeSelector"] = json!({"kubernetes.io/hostname": "node-2"});
     spec
 }
 
-fn good() -> Value {
+pub fn good() -> Value {
     one(STAYS, |_| {})
 }
 
 /// The same again, but another template.
-fn again(mut spec: Value) -> Value {
+pub fn again(mut spec: Value) -> Value {
     spec["terminationGracePeriodSeconds"] = 2.into();
     spec
 }
@@ -104,7 +105,7 @@ fn stateful_set(spec: Value) -> Value {
     set
 }
 
-fn bad_image() -> Value {
+pub fn bad_image() -> Value {
     one(STAYS, |app| {
         app["image"] = "127.0.0.1/nothing:1".into();
         app["imagePullPolicy"] = "IfNotPresent".into();
@@ -270,6 +271,11 @@ async fn apply(namespace: &str, object: &Value) {
 
 /// Asks for it, and reads its stream until the result.
 async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
+    let row = match case.workload.split_once('/').unwrap().1 {
+        "web" | "db" => case.reason.unwrap_or("good"),
+        name => name,
+    };
+    let recording = Recording::begin(namespace, case.workload, row).await;
     let begun = time::now();
     let mut then = case.then.iter();
     apply(namespace, then.next().unwrap()).await;
@@ -291,6 +297,9 @@ async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
     let limit = Duration::from_secs(150);
     let (events, ()) = tokio::join!(tokio::time::timeout(limit, read), change);
     let events = events.unwrap_or_else(|_| panic!("{}: no result", case.workload));
+    if let Some(recording) = recording {
+        recording.end().await;
+    }
     Heard { events, begun }
 }
 
