@@ -20,5 +20,5 @@ mod text;
 pub use encoder::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed, UnknownFormat};
 pub use escape::{push_json_string, push_plain};
 pub use id::{BadId, EventId, MAX_ID_BYTES};
-pub use json::{WorkloadSummary, rollout_json, rollouts_json, to_json};
+pub use json::{WorkloadSummary, rollout_json, rollouts_json, span, to_json};
 pub use result::result_json;
