@@ -73,15 +73,17 @@ fn push_unicode_escape(out: &mut Vec<u8>, code: u32) {
     }
 }
 
+/// By these CI runners find commands *anywhere* in a line.
+const MARKERS: [&str; 3] = ["##[", "##vso[", "##teamcity["];
+
 /// Appends `text` for a terminal or a CI log: controls, bidirectional and invisible characters as
-/// `\xNN` or `\u{NNNN}`, tabs as they are. The markers by which CI runners find commands *anywhere*
-/// in a line (`##[`, `##vso[`, `##teamcity[`) are broken up; those that count only at the start of a
-/// line cannot occur, since every line has a prefix.
+/// `\xNN` or `\u{NNNN}`, tabs as they are. What begins a command anywhere in a line is broken up; what
+/// does so only at the start of a line cannot occur, since every line has a prefix.
 pub fn push_plain(out: &mut Vec<u8>, text: &str) {
     use std::io::Write as _;
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        if ["##[", "##vso[", "##teamcity["].iter().any(|marker| rest.starts_with(marker)) {
+        if c == '#' && MARKERS.iter().any(|marker| begins(rest, marker)) {
             out.extend_from_slice(b"\\x23");
             rest = &rest[1..];
             continue;
@@ -97,6 +99,47 @@ pub fn push_plain(out: &mut Vec<u8>, text: &str) {
         }
         rest = &rest[c.len_utf8()..];
     }
+}
+
+/// The same for a line that is only indented: GitHub's runner takes `::` for the begin of a command also
+/// behind spaces.
+pub(super) fn push_indented(out: &mut Vec<u8>, text: &str) {
+    let at = text.find(|c: char| !c.is_whitespace() && !is_unseen(c)).unwrap_or(text.len());
+    let (space, line) = text.split_at(at);
+    push_plain(out, space);
+    match line.strip_prefix(':') {
+        Some(rest) if begins(line, "::") => {
+            out.extend_from_slice(b"\\x3a");
+            push_plain(out, rest);
+        }
+        _ => push_plain(out, line),
+    }
+}
+
+/// Whether a runner may take this for something that begins with `marker`.
+fn begins(text: &str, marker: &str) -> bool {
+    let mut seen = text.chars().filter(|c| !is_unseen(*c));
+    marker.chars().all(|wanted| seen.next().is_some_and(|c| c.eq_ignore_ascii_case(&wanted)))
+}
+
+/// Characters without a look of their own (Unicode's `Default_Ignorable_Code_Point`). The runners of
+/// GitHub and Azure are .NET programs, whose `IndexOf` compares by the rules of a language, and these
+/// count for nothing in them.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{ffa0}' | '\u{feff}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{fff0}'..='\u{fff8}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Writes JSON with the escapes above; everything that serde serialises for clients goes through it.
@@ -157,6 +200,39 @@ mod tests {
         }
         assert_eq!(plain("###[x"), "#\\x23#[x");
         assert_eq!(plain("## heading"), "## heading");
+    }
+
+    /// Each would be a command of a runner that does not see some characters.
+    #[test]
+    fn what_cannot_be_seen_hides_no_command() {
+        for unseen in ['\u{ad}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{fe0f}', '\u{e0001}'] {
+            assert!(is_unseen(unseen));
+            for line in ["#?#[x]", "##?vso[x]", "#?#v?so?[x]", "##TeamCity?[x]", "?##?[x]"] {
+                let line = line.replace('?', &unseen.to_string());
+                let shown: String = plain(&line).chars().filter(|c| !is_unseen(*c)).collect();
+                let shown = shown.to_lowercase();
+                let found = MARKERS.iter().find(|marker| shown.contains(**marker));
+                assert_eq!(found, None, "{line:?}");
+            }
+        }
+        assert_eq!(plain("#\u{200d}1 and #2"), "#\u{200d}1 and #2");
+    }
+
+    #[test]
+    fn a_line_that_is_only_indented_starts_no_command() {
+        let indented = |text: &str| {
+            let mut out = Vec::new();
+            push_indented(&mut out, text);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(indented("::error::x"), "\\x3a:error::x");
+        assert_eq!(indented(" \t\u{a0}::x"), " \t\u{a0}\\x3a:x");
+        assert_eq!(indented("\u{ad}:\u{ad}:x"), "\u{ad}\\x3a\u{ad}:x");
+        assert_eq!(indented("  a::b"), "  a::b");
+        assert_eq!(indented(": ::x"), ": ::x");
+        assert_eq!(indented(" ##[x"), " \\x23#[x");
+        assert_eq!(indented("\u{1b}[2J\r::x"), "\\x1b[2J\\x0d::x");
+        assert_eq!(indented(""), "");
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde::Serialize;
 
-use super::escape::push_plain;
+use super::escape::{push_indented, push_plain};
 use super::json;
 use super::stamp::push_clock;
 use crate::ids::{Blocked, Outcome, RolloutResult, WorkloadId};
@@ -119,7 +119,7 @@ pub(super) fn text(out: &mut Vec<u8>, workload: &WorkloadId, result: &RolloutRes
         out.extend_from_slice(b":\n");
         for line in &pod.lines {
             out.extend_from_slice(b"  ");
-            push_plain(out, line);
+            push_indented(out, line);
             out.push(b'\n');
         }
     }
