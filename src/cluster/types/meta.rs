@@ -76,7 +76,9 @@ struct SlimMeta<M> {
     uid: Option<String>,
     resource_version: Option<String>,
     generation: Option<i64>,
+    #[serde(default, deserialize_with = "time_or_none")]
     creation_timestamp: Option<Time>,
+    #[serde(default, deserialize_with = "time_or_none")]
     deletion_timestamp: Option<Time>,
     labels: Option<BTreeMap<String, String>>,
     #[serde(default, deserialize_with = "annotations")]
@@ -260,8 +262,10 @@ pub struct Condition {
     /// A sentence.
     pub message: Option<String>,
     /// When the status changed last.
+    #[serde(deserialize_with = "time_or_none")]
     pub last_transition_time: Option<Time>,
     /// When the controller looked last (Deployments).
+    #[serde(deserialize_with = "time_or_none")]
     pub last_update_time: Option<Time>,
 }
 
@@ -269,6 +273,13 @@ pub struct Condition {
 pub fn nanos(time: &Time) -> i64 {
     let nanos = time.0.as_nanosecond();
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Reads a time of the API; nothing if it is none that can be held. The API takes any second of the year
+/// 9999, our times end a day earlier, and one object that cannot be decoded would cost the whole list.
+fn time_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::Error> {
+    let text = Option::<String>::deserialize(input)?;
+    Ok(text.and_then(|text| text.parse().ok()).map(Time))
 }
 
 /// Reads a time of the API, or nothing, into nanoseconds.
@@ -296,6 +307,35 @@ mod tests {
         let [kept] = &kept[..] else { panic!("{kept:?}") };
         assert!(kept.fields_v1.is_none() && kept.time.is_none());
         kept.manager.clone()
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_held_is_none_and_breaks_nothing() {
+        #[derive(serde::Deserialize)]
+        struct Conditioned {
+            #[serde(deserialize_with = "slim")]
+            metadata: ObjectMeta,
+            conditions: Vec<Condition>,
+        }
+        for (stamp, held) in [
+            ("9999-12-31T23:59:59Z", false),
+            ("9999-12-30T00:00:00Z", true),
+            ("never", false),
+            ("2026-11-22T14:00:00Z", true),
+        ] {
+            let object = serde_json::json!({
+                "metadata": {"name": "web", "creationTimestamp": stamp, "deletionTimestamp": stamp},
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": stamp,
+                    "lastUpdateTime": stamp}, {"type": "Other", "status": "True"}],
+            });
+            let object: Conditioned = serde_json::from_str(&object.to_string()).unwrap();
+            assert_eq!(object.metadata.creation_timestamp.is_some(), held, "{stamp}");
+            assert_eq!(object.metadata.deletion_timestamp.is_some(), held, "{stamp}");
+            let condition = &object.conditions[0];
+            assert_eq!(condition.last_transition_time.is_some(), held, "{stamp}");
+            assert_eq!(condition.last_update_time.is_some(), held, "{stamp}");
+            assert!(object.conditions[1].last_update_time.is_none());
+        }
     }
 
     #[test]
