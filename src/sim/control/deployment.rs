@@ -9,6 +9,7 @@ mod rolling;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::sets::Condition;
 use super::{Counts, template};
 use crate::sim::events::About;
 use crate::sim::kubelet::PodRequest;
@@ -75,24 +76,11 @@ struct Status {
     terminating: u32,
 }
 
-#[derive(Clone, Debug)]
-struct Condition {
-    holds: bool,
-    reason: &'static str,
-    message: String,
-    updated: i64,
-    changed: i64,
-}
-
 // === impl World ===
 
 impl World {
     pub(super) fn apply_deployment(&mut self, mut spec: Deployment) {
-        for container in &mut spec.template.containers {
-            if let Some(program) = self.programs.get(&container.image) {
-                container.program = (**program).clone();
-            }
-        }
+        template::run_known(&self.programs, &mut spec.template);
         self.ensure_namespace(&spec.namespace);
         let name: Name = (spec.namespace.as_str().into(), spec.name.as_str().into());
         if self.deployments.contains_key(&name) {

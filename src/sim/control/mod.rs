@@ -8,6 +8,7 @@ mod daemon_set;
 mod deployment;
 mod job;
 mod rollout;
+mod sets;
 mod stateful_set;
 mod template;
 
@@ -63,11 +64,7 @@ impl World {
         let programs = self.programs.clone();
         let edit = |template: &mut Template| {
             edit(template);
-            for container in &mut template.containers {
-                if let Some(program) = programs.get(&container.image) {
-                    container.program = (**program).clone();
-                }
-            }
+            template::run_known(&programs, template);
         };
         match resource {
             Resource::Deployments => self.edit_deployment(name, |spec| edit(&mut spec.template)),

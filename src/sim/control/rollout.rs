@@ -9,6 +9,7 @@ mod render;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::sets::Condition;
 use super::{Counts, template};
 use crate::sim::kubelet::PodRequest;
 use crate::sim::pod::{Owner, PodId};
@@ -76,25 +77,11 @@ struct Status {
     step: usize,
 }
 
-/// The condition Progressing.
-#[derive(Clone, Debug)]
-struct Condition {
-    holds: bool,
-    reason: &'static str,
-    message: String,
-    updated: i64,
-    changed: i64,
-}
-
 // === impl World ===
 
 impl World {
     pub(super) fn apply_rollout(&mut self, mut spec: Rollout) {
-        for container in &mut spec.template.containers {
-            if let Some(program) = self.programs.get(&container.image) {
-                container.program = (**program).clone();
-            }
-        }
+        template::run_known(&self.programs, &mut spec.template);
         self.ensure_namespace(&spec.namespace);
         let name: Name = (spec.namespace.as_str().into(), spec.name.as_str().into());
         if self.rollouts.contains_key(&name) {

@@ -1,6 +1,6 @@
 //! Pod templates as they stand in workloads, and their hashes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sim::pod::render_containers;
 use crate::sim::resource::Resource;
-use crate::sim::spec::Template;
+use crate::sim::spec::{Program, Template};
 use crate::sim::store::Labels;
 use crate::sim::world::World;
 use crate::time::rfc3339_seconds;
@@ -23,6 +23,15 @@ pub(super) fn labels(app: &str, template: &Template, revision: &[(&str, &str)]) 
     labels.extend(template.labels.clone());
     labels.extend(revision.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     Arc::new(labels)
+}
+
+/// Has the containers do what is known of their images.
+pub(super) fn run_known(programs: &HashMap<String, Arc<Program>>, template: &mut Template) {
+    for container in &mut template.containers {
+        if let Some(program) = programs.get(&container.image) {
+            container.program = (**program).clone();
+        }
+    }
 }
 
 /// The template with these labels, as it stands in an object's `spec.template`.

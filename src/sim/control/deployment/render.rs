@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Condition, Set, State, template};
+use super::{Set, State, template};
+use crate::sim::control::sets::{annotations, count};
 use crate::sim::pod::Owner;
 use crate::sim::resource::Resource;
 use crate::sim::spec::{Amount, Strategy};
@@ -65,19 +66,15 @@ impl State {
         if self.observed > 0 {
             status["observedGeneration"] = self.observed.into();
         }
-        // The real API leaves zeroes out.
         let counts = &self.status;
-        for (key, count) in [
+        let all = [
             ("replicas", counts.replicas),
             ("updatedReplicas", counts.updated),
             ("readyReplicas", counts.ready),
             ("availableReplicas", counts.available),
             ("unavailableReplicas", spec.replicas.saturating_sub(counts.available)),
-        ] {
-            if count > 0 {
-                status[key] = count.into();
-            }
-        }
+        ];
+        count(status, &all);
         object
     }
 }
@@ -92,12 +89,8 @@ impl Set {
             name: spec.name.as_str().into(),
             uid: state.uid.clone(),
         };
-        let mut annotations = spec.annotations.clone();
-        annotations.insert(REVISION.to_owned(), self.revision.to_string());
-        if !self.former.is_empty() {
-            let former: Vec<_> = self.former.iter().map(u64::to_string).collect();
-            annotations.insert(REVISION_HISTORY.to_owned(), former.join(","));
-        }
+        let names = [REVISION, REVISION_HISTORY];
+        let mut annotations = annotations(&spec.annotations, names, self.revision, &self.former);
         annotations.insert(
             "deployment.kubernetes.io/desired-replicas".to_owned(),
             spec.replicas.to_string(),
@@ -107,15 +100,12 @@ impl Set {
             "replicas": counts.active, "observedGeneration": self.generation,
             "terminatingReplicas": counts.terminating,
         });
-        for (key, count) in [
+        let all = [
             ("fullyLabeledReplicas", counts.active),
             ("readyReplicas", counts.ready),
             ("availableReplicas", counts.available),
-        ] {
-            if count > 0 {
-                status[key] = count.into();
-            }
-        }
+        ];
+        count(&mut status, &all);
         if let Some(failure) = &self.failure {
             status["conditions"] = json!([failure.render("ReplicaFailure")]);
         }
@@ -133,19 +123,6 @@ impl Set {
                 "template": template::render(&self.labels, &self.template),
             },
             "status": status,
-        })
-    }
-}
-
-// === impl Condition ===
-
-impl Condition {
-    fn render(&self, kind: &str) -> Value {
-        json!({
-            "type": kind, "status": if self.holds { "True" } else { "False" },
-            "reason": self.reason, "message": self.message,
-            "lastUpdateTime": rfc3339_seconds(self.updated),
-            "lastTransitionTime": rfc3339_seconds(self.changed),
         })
     }
 }

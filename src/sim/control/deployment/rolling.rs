@@ -1,6 +1,7 @@
 //! One step of a rollout: how many pods each ReplicaSet shall have next, and what the conditions say.
 
-use super::{Condition, State, Status};
+use super::{State, Status};
+use crate::sim::control::sets::Condition;
 use crate::sim::spec::Strategy;
 use crate::time::SECOND;
 
@@ -160,30 +161,6 @@ impl super::Set {
         if self.replicas != replicas {
             self.replicas = replicas;
             self.generation += 1;
-        }
-    }
-}
-
-// === impl Condition ===
-
-impl Condition {
-    pub(super) fn set(
-        slot: &mut Option<Self>,
-        holds: bool,
-        reason: &'static str,
-        text: String,
-        now: i64,
-    ) {
-        match slot {
-            Some(old) if old.holds == holds && old.reason == reason && old.message == text => {}
-            Some(old) => {
-                old.changed = if old.holds == holds { old.changed } else { now };
-                (old.holds, old.reason, old.message, old.updated) = (holds, reason, text, now);
-            }
-            None => {
-                *slot =
-                    Some(Condition { holds, reason, message: text, updated: now, changed: now });
-            }
         }
     }
 }

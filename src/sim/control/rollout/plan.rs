@@ -1,6 +1,7 @@
 //! One step of an Argo Rollout: how many pods each ReplicaSet shall have next, and what is said of it.
 
-use super::{Condition, State, Status};
+use super::{State, Status};
+use crate::sim::control::sets::Condition;
 use crate::sim::spec::{CanaryStep, Plan};
 use crate::time::SECOND;
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Set, State, template};
+use crate::sim::control::sets::{annotations, count};
 use crate::sim::pod::Owner;
 use crate::sim::resource::Resource;
 use crate::sim::spec::{CanaryStep, Plan};
@@ -58,18 +59,14 @@ impl State {
             "observedGeneration": self.observed.to_string(), "phase": phase,
             "currentPodHash": self.current, "stableRS": self.stable,
         });
-        // The real API leaves out what is zero or empty.
         let counts = &self.status;
-        for (key, count) in [
+        let all = [
             ("replicas", counts.replicas),
             ("updatedReplicas", counts.updated),
             ("readyReplicas", counts.ready),
             ("availableReplicas", counts.available),
-        ] {
-            if count > 0 {
-                status[key] = count.into();
-            }
-        }
+        ];
+        count(&mut status, &all);
         if !message.is_empty() {
             status["message"] = message.into();
         }
@@ -92,12 +89,7 @@ impl State {
                 json!({"activeSelector": self.active, "previewSelector": self.current});
         }
         if let Some(condition) = &self.progressing {
-            status["conditions"] = json!([{
-                "type": "Progressing", "status": if condition.holds { "True" } else { "False" },
-                "reason": condition.reason, "message": condition.message,
-                "lastUpdateTime": rfc3339_seconds(condition.updated),
-                "lastTransitionTime": rfc3339_seconds(condition.changed),
-            }]);
+            status["conditions"] = json!([condition.render("Progressing")]);
         }
         status
     }
@@ -121,21 +113,12 @@ impl Set {
             name: spec.name.as_str().into(),
             uid: state.uid.clone(),
         };
-        let mut annotations = spec.annotations.clone();
-        annotations.insert(REVISION.to_owned(), self.revision.to_string());
-        if !self.former.is_empty() {
-            let former: Vec<_> = self.former.iter().map(u64::to_string).collect();
-            annotations.insert(REVISION_HISTORY.to_owned(), former.join(","));
-        }
+        let names = [REVISION, REVISION_HISTORY];
+        let annotations = annotations(&spec.annotations, names, self.revision, &self.former);
         let counts = &self.counts;
         let mut status = json!({"replicas": counts.active});
-        for (key, count) in
-            [("readyReplicas", counts.ready), ("availableReplicas", counts.available)]
-        {
-            if count > 0 {
-                status[key] = count.into();
-            }
-        }
+        let all = [("readyReplicas", counts.ready), ("availableReplicas", counts.available)];
+        count(&mut status, &all);
         let hash = &self.hash;
         json!({
             "apiVersion": "apps/v1", "kind": "ReplicaSet",
