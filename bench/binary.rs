@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::Outcome;
 use crate::cluster::{Cluster, LINE, Writers};
 use crate::fanout::serve_with;
+use crate::load::{self, Window};
 use crate::process::{Args, Role};
 use crate::report::{Row, median};
 
@@ -61,14 +62,7 @@ fn measure(window: u64, binary: bool) -> Outcome<Took> {
         format!("lines={lines}"),
     ];
     let mut client = Role::start("load", &args)?;
-    client.hear("live")?;
-    cluster.scale("web", 1)?;
-    client.hear("begin")?;
-    let before = server.role.cpu();
-    client.hear("end")?;
-    let cpu = server.role.cpu() - before;
-    let told = client.hear_args("window")?;
-    let checked = client.hear_args("checked")?;
+    let Window { cpu, told, checked } = load::window(&mut client, &mut cluster, 1, &server.role)?;
     let (wrong, came) = (checked.get("wrong", 1u64), checked.get("lines", 0u64));
     if wrong != 0 || came != lines {
         return Err(format!("{came} of {lines} lines came, {wrong} wrong").into());

@@ -22,7 +22,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::Outcome;
 use crate::check::right;
-use crate::process::{Args, complain, say};
+use crate::cluster::Cluster;
+use crate::process::{Args, Role, complain, say};
 
 /// Linux' flag for "discard what you would copy".
 const MSG_TRUNC: i32 = 0x20;
@@ -324,6 +325,30 @@ impl Parser {
         }
         true
     }
+}
+
+/// What a load did while it was watched.
+pub struct Window {
+    /// CPU time of the server, in seconds.
+    pub cpu: f64,
+    pub told: Args,
+    pub checked: Args,
+}
+
+/// Lets a client that reads live go through its window, in which so many pods of `web` write.
+pub fn window(
+    client: &mut Role,
+    cluster: &mut Cluster,
+    pods: u32,
+    server: &Role,
+) -> Outcome<Window> {
+    client.hear("live")?;
+    cluster.scale("web", pods)?;
+    client.hear("begin")?;
+    let before = server.cpu();
+    client.hear("end")?;
+    let cpu = server.cpu() - before;
+    Ok(Window { cpu, told: client.hear_args("window")?, checked: client.hear_args("checked")? })
 }
 
 impl Board {

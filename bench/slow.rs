@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Outcome;
 use crate::cluster::{Cluster, Writers};
 use crate::fanout::serve;
+use crate::load::{self, Window};
 use crate::process::{Args, Role};
 use crate::report::{Row, median};
 
@@ -64,14 +65,8 @@ fn once((slow, still): (u32, u32), window: u64) -> Outcome<Took> {
         format!("lines={}", lines * u64::from(PODS)),
     ];
     let mut client = Role::start("load", &args)?;
-    client.hear("live")?;
-    cluster.scale("web", PODS)?;
-    client.hear("begin")?;
-    let before = server.role.cpu();
-    client.hear("end")?;
-    let cpu = server.role.cpu() - before;
-    let told = client.hear_args("window")?;
-    let checked = client.hear_args("checked")?;
+    let Window { cpu, told, checked } =
+        load::window(&mut client, &mut cluster, PODS, &server.role)?;
     let (wrong, unequal) = (checked.get("wrong", 1u64), checked.get("unequal", 1u64));
     let (lines, wanted) = (checked.get("lines", 0u64), checked.get("wanted", 1u64));
     if wrong != 0 || unequal != 0 || lines != wanted {
