@@ -2,7 +2,7 @@
 // unknown is null or absent, never 0 or "".
 
 export type RolloutPhase =
-  | 'waiting' | 'progressing' | 'paused' | 'stalled' | 'complete' | 'scaled_to_zero' | 'deleted' | 'unknown';
+  | 'waiting' | 'progressing' | 'paused' | 'waiting_for_delete' | 'stalled' | 'complete' | 'scaled_to_zero' | 'deleted' | 'unknown';
 
 export type PodPhase =
   | 'unscheduled' | 'pulling' | 'init' | 'starting' | 'running' | 'ready' | 'failing' | 'succeeded'

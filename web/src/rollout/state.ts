@@ -14,6 +14,7 @@ const STATES: Record<RolloutPhase, State> = {
   waiting: { glyph: '…', text: 'waiting', tone: 'idle' },
   progressing: { glyph: '↻', text: 'rolling out', tone: 'warn' },
   paused: { glyph: '‖', text: 'paused', tone: 'warn' },
+  waiting_for_delete: { glyph: '‖', text: 'waits for old pods to be deleted', tone: 'warn' },
   stalled: { glyph: '✗', text: 'stalled', tone: 'bad' },
   complete: { glyph: '✓', text: 'ready', tone: 'ok' },
   scaled_to_zero: { glyph: '–', text: 'scaled to 0', tone: 'idle' },

@@ -118,6 +118,8 @@ export function tellRollout(now: Rollout, before: Rollout | undefined): string |
       return `◆ rollout${revision} in progress${now.previous ? `, it replaces revision ${now.previous}` : ''}`;
     case 'paused':
       return `◆ rollout${revision} ${now.message || 'paused'}`;
+    case 'waiting_for_delete':
+      return `◆ rollout${revision} waits: ${now.message || 'somebody has to delete its old pods'}`;
     case 'stalled':
       return `✗ rollout${revision} stalled${took}: ${now.message || 'its deadline passed'}`;
     case 'complete':
