@@ -1,23 +1,27 @@
 //! What shows how a rollout ended: the last lines of the containers that are to blame.
 //!
-//! What holds here: nothing is said of pods that have changed since they were last heard of; a result waits for its lines for at most [`PATIENCE`], and is said once; whoever waits
-//! for one is woken when the model has it.
+//! What holds here: nothing is said of pods that have changed since they were last heard of; a result
+//! waits for its lines for at most [`PATIENCE`], and is said once; whoever waits for one is woken when the
+//! model has it; what was decided is said or decided anew, whatever happens to the look at it.
 
 use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::types::label;
-use crate::cluster::{Cluster, Pod};
+use crate::cluster::{self, Cluster, Pod};
 use crate::ids::{Blocked, Entry, Kind, LineMeta, Lines, RolloutResult, WorkloadId};
 use crate::journal::Journal;
 use crate::rollout::{Decision, Model, Proof};
+use crate::telemetry::events::TaskPanicked;
+use crate::telemetry::{Metrics, panic_words};
 use crate::time::{self, SECOND};
 use crate::watch::{containers_of, identity};
 
@@ -62,6 +66,7 @@ enum Look {
 #[derive(Clone)]
 pub(super) struct Results {
     pub(super) cluster: Cluster,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) journal: Journal,
     pub(super) model: Arc<Mutex<Model>>,
     /// Looks whether a workload is to be recorded still, now that its rollout has ended.
@@ -96,26 +101,49 @@ impl Results {
                     Some(decision) => {
                         let results = self.clone();
                         open.push(async move {
-                            let result = results.complete(&decision).await;
-                            // Last: what is said is said of the pods as they are then.
-                            let look = results.look(&decision).await;
-                            (decision, look, result)
+                            // A panic costs this one a moment, not all that are open their end.
+                            let look = AssertUnwindSafe(results.examine(&decision)).catch_unwind().await;
+                            (decision, look)
                         });
                     }
                     None => return,
                 },
-                Some((decision, look, result)) = open.next() => match look {
-                    Look::Stands => self.say(&decision, &Arc::new(result), &append),
-                    Look::Changed => self.doubt(&decision, CHANGED, &append),
-                    Look::Unread => self.doubt(&decision, UNREAD, &append),
+                Some((decision, look)) = open.next() => match look {
+                    Ok((Look::Stands, result)) => self.say(&decision, &Arc::new(result), &append),
+                    Ok((Look::Changed, _)) => self.doubt(&decision, CHANGED, &append),
+                    Ok((Look::Unread, _)) => self.doubt(&decision, UNREAD, &append),
+                    Err(payload) => {
+                        let message = panic_words(&*payload);
+                        TaskPanicked { room: "app", task: "results", message, restart_in: None }
+                            .emit(&self.metrics);
+                        self.doubt(&decision, UNREAD, &append);
+                    }
                 },
             }
         }
     }
 
+    /// Gathers what shows the end of a rollout, and looks whether it still is one.
+    async fn examine(&self, decision: &Decision) -> (Look, RolloutResult) {
+        let result = self.complete(decision).await;
+        // Last: what is said is said of the pods as they are then.
+        let look = self.look(decision).await.unwrap_or_else(|error| {
+            let workload = &decision.workload;
+            match error {
+                // It will not pass by itself.
+                cluster::Error::Forbidden { .. } => {
+                    tracing::warn!(%workload, %error, "how a rollout ended cannot be confirmed");
+                }
+                _ => tracing::debug!(%workload, %error, "how a rollout ended is not confirmed yet"),
+            }
+            Look::Unread
+        });
+        (look, result)
+    }
+
     /// Whether the pods that a decision rests on are still as they were known: read from a quorum, for a
     /// watch may be behind. While they cannot be read, nothing is said.
-    async fn look(&self, decision: &Decision) -> Look {
+    async fn look(&self, decision: &Decision) -> Result<Look, cluster::Error> {
         let Decision { workload, proof, .. } = decision;
         let namespace = &*workload.namespace;
         let hash = proof.first().and_then(|first| first.hash.as_deref());
@@ -128,24 +156,18 @@ impl Results {
         let found = match label.zip(hash).filter(|_| proof.len() > ONE_BY_ONE) {
             Some((label, hash)) => {
                 let selector = format!("{label}={hash}");
-                match self.cluster.pods_with(namespace, &selector).await {
-                    Ok(pods) => pods,
-                    Err(_) => return Look::Unread,
-                }
+                self.cluster.pods_with(namespace, &selector).await?
             }
             None => {
                 let mut pods = Vec::new();
                 for proof in proof {
-                    match self.cluster.get_pod(namespace, &proof.pod).await {
-                        Ok(pod) => pods.extend(pod),
-                        Err(_) => return Look::Unread,
-                    }
+                    pods.extend(self.cluster.get_pod(namespace, &proof.pod).await?);
                 }
                 pods
             }
         };
         let now: Vec<Proof> = found.iter().map(as_found).collect();
-        if decision.stands(&now) { Look::Stands } else { Look::Changed }
+        Ok(if decision.stands(&now) { Look::Stands } else { Look::Changed })
     }
 
     /// Says a result, unless something else was said meanwhile.

@@ -194,6 +194,7 @@ impl Rooms {
         let due = Arc::new(Notify::new());
         let results = Results {
             cluster: asked,
+            metrics: metrics.clone(),
             journal: journal.clone(),
             model: model.clone(),
             ended: {
