@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::message::{self, Words};
 use super::model::Look;
 use super::revision::{new_set_of, observed, text};
-use super::sets::{answer, images, named, previous, started};
+use super::sets::{Counted, Counts, answer, images, is_late, of_the_set, previous, started};
 use crate::ids::{Reason, RolloutPhase, RolloutStatus};
 use crate::watch::{
-    ArgoDetail, ArgoPhase, ArgoStep, Pause, ReplicaSetEntry, Strategy, TemplateContainer, Truth,
+    ArgoDetail, ArgoPhase, ArgoStep, Pause, ReplicaSetEntry, Strategy, TemplateContainer,
     WorkloadEntry,
 };
 
@@ -29,7 +29,14 @@ pub(super) fn status(look: &Look<'_>, detail: &ArgoDetail) -> RolloutStatus {
     let revision = new.and_then(|new| answer(workload, detail.revision, new));
     let previous = previous(workload, new, revision);
     let phase = phase(workload, detail, new, revision);
-    let counts = Counts::new(workload, detail, new, phase);
+    let is = Counted {
+        replicas: detail.replicas,
+        updated: detail.updated,
+        ready: detail.ready,
+        available: detail.available,
+    };
+    // One whose specification is invalid was not rolled out, though it was looked at.
+    let counts = Counts::new(workload, is, new, phase, detail.invalid.is_none());
     let finished = finished(detail, new, phase);
     let Words { reasons, message } = words(look, detail, new, phase);
     RolloutStatus {
@@ -115,7 +122,11 @@ fn phase(
     if known && (complete(detail) || remembered(detail, new)) {
         return done;
     }
-    if is_late(detail, new) { RolloutPhase::Stalled } else { RolloutPhase::Progressing }
+    if is_late(workload, detail.progressing.as_ref(), new) {
+        RolloutPhase::Stalled
+    } else {
+        RolloutPhase::Progressing
+    }
 }
 
 /// Whether the template was promoted to all pods.
@@ -141,52 +152,6 @@ fn remembered(detail: &ArgoDetail, new: Option<&Arc<ReplicaSetEntry>>) -> bool {
     let alone =
         matches!(detail.strategy, Strategy::BlueGreen { .. }) || detail.replicas == detail.updated;
     condition.holds() && THERE.contains(&reason) && is_promoted(detail) && about_it && alone
-}
-
-fn is_late(detail: &ArgoDetail, new: Option<&Arc<ReplicaSetEntry>>) -> bool {
-    let Some(condition) = &detail.progressing else { return false };
-    let reason = condition.reason().map(|reason| &**reason);
-    let about_it = match (named(condition), new) {
-        (Some(named), Some(new)) => *named == *new.name,
-        _ => true,
-    };
-    condition.status == Truth::False && reason == Some("ProgressDeadlineExceeded") && about_it
-}
-
-struct Counts {
-    updated: u32,
-    ready: u32,
-    available: u32,
-    old: u32,
-}
-
-impl Counts {
-    /// As for Deployments: from the status where that is about what is asked for, and of what it does
-    /// not say of the new pods alone from their ReplicaSet, within what the status allows.
-    fn new(
-        workload: &WorkloadEntry,
-        detail: &ArgoDetail,
-        new: Option<&Arc<ReplicaSetEntry>>,
-        phase: RolloutPhase,
-    ) -> Counts {
-        let sets = || workload.replica_sets();
-        let (updated, old) = if phase.is_over() || (observed(workload) && detail.invalid.is_none())
-        {
-            (detail.updated, detail.replicas.saturating_sub(detail.updated))
-        } else {
-            let others = sets().filter(|set| new.is_none_or(|new| new.uid != set.uid));
-            let old = others.fold(0u32, |sum, set| sum.saturating_add(set.replicas));
-            (new.map_or(0, |set| set.replicas), old)
-        };
-        let (ready, available) = match new {
-            _ if phase.is_over() => (detail.ready, detail.available),
-            Some(set) => (set.ready, set.available),
-            None if sets().next().is_some() => (0, 0),
-            None => (detail.ready, detail.available),
-        };
-        let ready = ready.min(updated);
-        Counts { updated, ready, available: available.min(ready), old }
-    }
 }
 
 /// When it was done: the controller writes the time when it first saw everything there.
@@ -241,19 +206,7 @@ fn words(
     if !of_pods.message.is_empty() {
         return of_pods;
     }
-    let failure = new.and_then(|set| set.failure.as_ref()).filter(|failure| failure.holds());
-    if let Some(failure) = failure {
-        let said = failure.message().map_or("", |message| message);
-        return message::cannot_create(said, failure.since);
-    }
-    match (phase, detail.deadline_seconds) {
-        (RolloutPhase::Stalled, Some(seconds)) => {
-            let message = format!("no progress within the deadline of {seconds} seconds");
-            let since = detail.progressing.as_ref().and_then(|condition| condition.since);
-            Words::of(Reason::ProgressDeadline, message, since)
-        }
-        _ => Words::default(),
-    }
+    of_the_set(new, phase, detail.deadline_seconds, detail.progressing.as_ref())
 }
 
 /// That it was aborted, and why, if the controller tells.

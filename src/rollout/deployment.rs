@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::message::{self, Words};
 use super::model::Look;
 use super::revision::{new_replica_set, observed, text};
-use super::sets::{answer, images, named, previous, started};
-use crate::ids::{Reason, RolloutPhase, RolloutStatus};
-use crate::watch::{DeploymentDetail, ReplicaSetEntry, Truth, WorkloadEntry};
+use super::sets::{Counted, Counts, answer, images, is_late, named, of_the_set, previous, started};
+use crate::ids::{RolloutPhase, RolloutStatus};
+use crate::watch::{DeploymentDetail, ReplicaSetEntry, WorkloadEntry};
 
 /// The state of a Deployment's newest rollout.
 pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatus {
@@ -21,7 +21,13 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
     let revision = new.and_then(|new| answer(workload, detail.revision, new));
     let previous = previous(workload, new, revision);
     let phase = phase(workload, detail, new, revision);
-    let counts = Counts::new(workload, detail, new, phase);
+    let is = Counted {
+        replicas: detail.replicas,
+        updated: detail.updated,
+        ready: detail.ready,
+        available: detail.available,
+    };
+    let counts = Counts::new(workload, is, new, phase, true);
     let finished = finished(detail, new, phase);
     let Words { reasons, message } = words(look, detail, new, phase);
     RolloutStatus {
@@ -73,16 +79,7 @@ fn phase(
     if known && (complete(detail) || remembered(detail, new)) {
         return done;
     }
-    let late = detail.progressing.as_ref().is_some_and(|condition| {
-        let reason = condition.reason().map(|reason| &**reason);
-        // The controller is slow to take back what it said of the rollout before.
-        let about_it = match (named(condition), new) {
-            (Some(named), Some(new)) => *named == *new.name,
-            (Some(_), None) => workload.replica_sets().next().is_none(),
-            (None, _) => true,
-        };
-        condition.status == Truth::False && reason == Some("ProgressDeadlineExceeded") && about_it
-    });
+    let late = is_late(workload, detail.progressing.as_ref(), new);
     if late { RolloutPhase::Stalled } else { RolloutPhase::Progressing }
 }
 
@@ -111,47 +108,6 @@ fn remembered(detail: &DeploymentDetail, new: Option<&Arc<ReplicaSetEntry>>) -> 
         && detail.replicas == detail.updated
 }
 
-struct Counts {
-    updated: u32,
-    ready: u32,
-    available: u32,
-    old: u32,
-}
-
-impl Counts {
-    /// Numbers of one picture: those of the Deployment's status where it has been observed. What it
-    /// does not say of the new revision alone comes from the ReplicaSet, which is another watch and
-    /// may be ahead or behind, so it is kept within what the status allows.
-    fn new(
-        workload: &WorkloadEntry,
-        detail: &DeploymentDetail,
-        new: Option<&Arc<ReplicaSetEntry>>,
-        phase: RolloutPhase,
-    ) -> Counts {
-        if phase.is_over() {
-            // All pods are new, whether they are ready at present or not.
-            let ready = detail.ready.min(detail.updated);
-            let available = detail.available.min(ready);
-            return Counts { updated: detail.updated, ready, available, old: 0 };
-        }
-        let sets = || workload.replica_sets();
-        let (updated, old) = if observed(workload) {
-            (detail.updated, detail.replicas.saturating_sub(detail.updated))
-        } else {
-            let others = sets().filter(|set| new.is_none_or(|new| new.uid != set.uid));
-            let old = others.fold(0u32, |sum, set| sum.saturating_add(set.replicas));
-            (new.map_or(0, |set| set.replicas), old)
-        };
-        let (ready, available) = match new {
-            Some(set) => (set.ready, set.available),
-            None if sets().next().is_some() => (0, 0),
-            None => (detail.ready, detail.available),
-        };
-        let ready = ready.min(updated);
-        Counts { updated, ready, available: available.min(ready), old }
-    }
-}
-
 /// When it was done: the controller writes the time when it first saw everything available, and
 /// leaves it alone afterwards.
 fn finished(
@@ -178,17 +134,5 @@ fn words(
         return of_pods;
     }
     // The Deployment's own ReplicaFailure may be an old ReplicaSet's.
-    let failure = new.and_then(|set| set.failure.as_ref()).filter(|failure| failure.holds());
-    if let Some(failure) = failure {
-        let said = failure.message().map_or("", |message| message);
-        return message::cannot_create(said, failure.since);
-    }
-    match (phase, detail.deadline_seconds) {
-        (RolloutPhase::Stalled, Some(seconds)) => {
-            let message = format!("no progress within the deadline of {seconds} seconds");
-            let since = detail.progressing.as_ref().and_then(|condition| condition.since);
-            Words::of(Reason::ProgressDeadline, message, since)
-        }
-        _ => Words::default(),
-    }
+    of_the_set(new, phase, detail.deadline_seconds, detail.progressing.as_ref())
 }

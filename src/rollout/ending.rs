@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::argo;
 use super::course::{About, Asked};
+use super::message;
 use super::model::{Model, Records, Seat};
 use super::proof::{Decision, Proof};
 use super::revision::side;
@@ -402,6 +403,11 @@ pub(super) fn draft(
     };
     let took = status.started.map(|started| until.saturating_sub(started).max(0) / MILLISECOND);
     let message = match outcome {
+        // Our own clock may be faster than the controller's, which would say so, too.
+        Outcome::TimedOut if status.message.is_empty() => match status.deadline_ms {
+            Some(ms) => message::late(ms / 1000),
+            None => "no progress within the time that a rollout may take".to_owned(),
+        },
         Outcome::Failed | Outcome::TimedOut | Outcome::Unknown => status.message.clone(),
         Outcome::Superseded => "a newer change began before this one was over".to_owned(),
         Outcome::Succeeded | Outcome::Deleted => String::new(),

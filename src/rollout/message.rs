@@ -110,6 +110,11 @@ pub(super) fn cannot_create(said: &str, since: Option<i64>) -> Words {
     Words::of(code, message, since)
 }
 
+/// That nothing came on within so many seconds.
+pub(super) fn late(seconds: u64) -> String {
+    format!("no progress within the deadline of {seconds} seconds")
+}
+
 /// Pods that are replaced only when somebody deletes them (`OnDelete`, `truths.md` 21).
 pub(super) fn waits_for_delete(look: &Look<'_>) -> Words {
     let message = match old_pods(look) {
@@ -144,7 +149,9 @@ impl Group {
     /// more often may run again, and it is that one for which the rollout fails.
     fn count_restarts(&mut self, crashes: &[Crash]) {
         let trouble = &mut self.trouble;
-        let same = |crash: &&Crash| crash.code == trouble.code && trouble.is_of(&crash.container);
+        let same = |crash: &&Crash| {
+            crash.code == trouble.code && trouble.container.as_ref() == Some(&crash.container)
+        };
         let most = crashes.iter().filter(same).map(|crash| crash.restarts).max();
         trouble.restarts = trouble.restarts.max(most);
     }

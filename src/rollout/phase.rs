@@ -109,7 +109,7 @@ fn unmade(signs: &Signs) -> Option<Trouble> {
     };
     let text = format!("{what}: {}", super::trouble::first_line(&sign.said));
     let since = Some(sign.since);
-    Some(Trouble { code, reason: reason.into(), text, restarts: None, since })
+    Some(Trouble { code, reason: reason.into(), text, restarts: None, container: None, since })
 }
 
 /// What its readiness probe found. An application that has just started is not ready either, so this
@@ -122,6 +122,7 @@ fn unready(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
         reason: "Unhealthy".into(),
         text: format!("its readiness probe fails: {}", super::trouble::first_line(said)),
         restarts: None,
+        container: None,
         since: pod.ready.since.or(Some(pod.created)),
     })
 }
@@ -177,7 +178,7 @@ fn unscheduled(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
         since = None;
     }
     let (code, reason) = (Reason::Unschedulable, Arc::clone(reason));
-    Some(Trouble { code, reason, text, restarts: None, since })
+    Some(Trouble { code, reason, text, restarts: None, container: None, since })
 }
 
 /// The node controller marks pods of a silent node as not ready, while their containers still count
@@ -194,6 +195,7 @@ pub(super) fn node_lost(pod: &PodEntry) -> Option<Trouble> {
         reason: "NodeLost".into(),
         text: format!("node {node} does not answer"),
         restarts: None,
+        container: None,
     })
 }
 
@@ -206,7 +208,7 @@ fn failed(pod: &PodEntry) -> Trouble {
         let away = ["Evicted", "Preempting", "Shutdown", "Terminated", "NodeShutdown"];
         let code = if away.contains(&&**reason) { Reason::Evicted } else { Reason::PodFailed };
         let (reason, since) = (Arc::clone(reason), pod.ready.since);
-        return Trouble { code, reason, text, restarts: None, since };
+        return Trouble { code, reason, text, restarts: None, container: None, since };
     }
     let trouble = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of);
     trouble.unwrap_or_else(|| Trouble {
@@ -215,6 +217,7 @@ fn failed(pod: &PodEntry) -> Trouble {
         reason: "Failed".into(),
         text: "the pod failed".to_owned(),
         restarts: None,
+        container: None,
     })
 }
 

@@ -29,7 +29,8 @@ pub struct Decision {
     pub draft: RolloutResult,
     /// Whose lines are wanted: for each pod of the draft its identity, if a container of it ran.
     pub sources: Vec<Option<Arc<str>>>,
-    /// The pods that it rests on; none where a controller has said it.
+    /// The new pods as they were known then, whose states it rests on. None of a Job, whose controller has
+    /// said it, and none that have ended.
     pub proof: Vec<Proof>,
     /// A failure was said of it before.
     pub recovers: bool,
@@ -42,7 +43,7 @@ pub struct Proof {
     pub pod: Arc<str>,
     /// Its identity: the object's uid.
     pub uid: Arc<str>,
-    /// `pod-template-hash` or `controller-revision-hash`.
+    /// The label that tells its revision, as [`PodEntry::hash`] has it; `None` of one that was read.
     pub hash: Option<Arc<str>>,
     /// Restarts of all its containers.
     pub restarts: u32,

@@ -18,6 +18,8 @@ pub(super) struct Trouble {
     pub(super) text: String,
     /// Restarts, for crashes.
     pub(super) restarts: Option<u32>,
+    /// The container that it is about, if about one.
+    pub(super) container: Option<Arc<str>>,
     /// Since when, if a time of the API tells.
     pub(super) since: Option<i64>,
 }
@@ -44,28 +46,15 @@ impl Trouble {
                     container.last.as_ref()?
                 }
             };
-            let mut trouble = crash(container, ended, None);
-            if let Some(said) = signs.and_then(|signs| signs.liveness.as_ref()) {
-                trouble.is_killed_for(said);
-            }
-            let counts = ended.exit_code != 0
-                && matches!(
-                    trouble.code,
-                    Reason::CrashLoop
-                        | Reason::OomKilled
-                        | Reason::InitFailed
-                        | Reason::LivenessFailed
-                );
-            let (code, restarts) = (trouble.code, container.restarts);
-            let container = Arc::clone(&container.name);
-            counts.then_some(Crash { code, container, restarts })
+            let probe = signs.and_then(|signs| killing_probe(signs.liveness.as_ref()?));
+            let code = match ended_code(container, ended) {
+                Reason::CrashLoop if probe.is_some() => Reason::LivenessFailed,
+                code @ (Reason::CrashLoop | Reason::OomKilled | Reason::InitFailed) => code,
+                _ => return None,
+            };
+            let (container, restarts) = (Arc::clone(&container.name), container.restarts);
+            (ended.exit_code != 0).then_some(Crash { code, container, restarts })
         })
-    }
-
-    /// Whether it is about this container: the sentence begins with its name then.
-    pub(super) fn is_of(&self, container: &str) -> bool {
-        let rest = self.text.strip_prefix("container ");
-        rest.and_then(|rest| rest.strip_prefix(container)).is_some_and(|it| it.starts_with(' '))
     }
 
     /// Takes in that the kubelet kills the container for what its probe found.
@@ -73,8 +62,7 @@ impl Trouble {
         if self.code != Reason::CrashLoop {
             return;
         }
-        let mut parts = said.splitn(2, " probe failed: ");
-        let (Some(probe), Some(found)) = (parts.next(), parts.next()) else { return };
+        let Some((probe, found)) = killing_probe(said) else { return };
         self.code = Reason::LivenessFailed;
         let (probe, found) = (probe.to_lowercase(), first_line(found));
         self.text = format!("{}, for its {probe} probe fails: {found}", self.text);
@@ -146,7 +134,8 @@ fn waiting(container: &ContainerEntry, reason: &Arc<str>, message: &str) -> Opti
         }
         _ => return None,
     };
-    Some(Trouble { code, reason: Arc::clone(reason), text, restarts: None, since: None })
+    let (reason, container) = (Arc::clone(reason), Some(Arc::clone(name)));
+    Some(Trouble { code, reason, text, restarts: None, container, since: None })
 }
 
 /// What a runtime's refusal means; its words are those of runc and of the kernel.
@@ -215,16 +204,24 @@ fn crash(container: &ContainerEntry, ended: &Ended, waits: Option<&Arc<str>>) ->
     let own = ended.reason.as_ref().filter(|_| memory).or(waits).or(ended.reason.as_ref());
     let reason = own.map_or_else(|| Arc::from("Error"), Arc::clone);
     let restarts = (container.restarts > 0).then_some(container.restarts);
-    let code = match container.kind {
-        _ if memory => Reason::OomKilled,
-        _ if ended.reason.as_deref() == Some("StartError")
-            || ended.reason.as_deref() == Some("ContainerCannotRun") =>
-        {
+    let (code, container) = (ended_code(container, ended), Some(Arc::clone(name)));
+    Trouble { code, reason, text, restarts, container, since: ended.finished }
+}
+
+/// What an end means.
+fn ended_code(container: &ContainerEntry, ended: &Ended) -> Reason {
+    match ended.reason.as_deref() {
+        Some("OOMKilled") => Reason::OomKilled,
+        Some("StartError" | "ContainerCannotRun") => {
             start_failure(ended.message.as_deref().unwrap_or_default())
         }
         _ => crash_code(container),
-    };
-    Trouble { code, reason, text, restarts, since: ended.finished }
+    }
+}
+
+/// The probe for which the kubelet kills a container, and what it found, in the words of its event.
+fn killing_probe(said: &str) -> Option<(&str, &str)> {
+    said.split_once(" probe failed: ")
 }
 
 /// How long after, in words: `two seconds after`. The kubelet's times are whole seconds.
