@@ -1,5 +1,6 @@
 //! What a stream until a result waits for.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,11 +95,11 @@ impl Awaited {
         }
         self.version = demand.version();
         let mut course = self.course.lock();
-        for workload in demand.workloads() {
-            let is = |waiter: &Waiter| waiter.workload == workload;
-            if course.waiters.len() < MAX_WORKLOADS && !course.waiters.iter().any(is) {
-                course.waiters.push(Waiter::new(workload, self.pin.clone()));
-            }
+        let known: HashSet<_> =
+            course.waiters.iter().map(|waiter| Arc::clone(&waiter.workload)).collect();
+        let new = demand.workloads().into_iter().filter(|workload| !known.contains(workload));
+        for workload in new.take(MAX_WORKLOADS.saturating_sub(known.len())) {
+            course.waiters.push(Waiter::new(workload, self.pin.clone()));
         }
     }
 

@@ -104,7 +104,8 @@ impl Waits {
         let waiters = |wait: &Wait| wait.course.lock().waiters.len();
         let mut all: usize = known.iter().map(waiters).sum();
         while known.len() >= REMEMBERED || (all > WAITERS && !known.is_empty()) {
-            all -= known.pop_front().as_ref().map_or(0, waiters);
+            // One that is open may have grown since.
+            all = all.saturating_sub(known.pop_front().as_ref().map_or(0, waiters));
         }
         known.push_back(Wait { asked, began, course });
     }
