@@ -98,14 +98,15 @@ impl Lag {
     }
 
     /// A machine's word for a clock that differs from ours by so much that lines of two nodes do not
-    /// stand in the order in which they were written; `None` if it does not, or that is not known.
-    pub(super) fn skew(&self) -> Option<&'static str> {
+    /// stand in the order in which they were written, or none if it does not; `None` while that is not
+    /// known.
+    pub(super) fn skew(&self) -> Option<Option<&'static str>> {
         let least = self.least()?;
         let long = self.last_came.saturating_sub(self.first_came) >= LATE_FOR;
         match least {
-            least if least <= -AHEAD => Some("clock_ahead"),
-            least if least >= LATE && long => Some("clock_behind"),
-            _ => None,
+            least if least <= -AHEAD => Some(Some("clock_ahead")),
+            _ if !long => None,
+            least => Some((least >= LATE).then_some("clock_behind")),
         }
     }
 
@@ -175,7 +176,7 @@ mod tests {
             for at in 0..40 {
                 lag.jumps((at + late) * SECOND, at * SECOND);
             }
-            assert_eq!(lag.skew(), word, "{late}");
+            assert_eq!(lag.skew(), Some(word), "{late}");
         }
     }
 
@@ -204,7 +205,7 @@ mod tests {
         for at in 0..100 {
             lag.jumps((100 + at) * SECOND, 90 * SECOND);
         }
-        assert_eq!(lag.skew(), None, "one came in time");
+        assert_eq!(lag.skew(), Some(None), "one came in time");
     }
 
     #[test]

@@ -237,8 +237,8 @@ impl Reading {
         self.lag.is_present()
     }
 
-    /// A machine's word for a clock of its node that differs much from ours.
-    pub(super) fn skew(&self) -> Option<&'static str> {
+    /// A machine's word for a clock of its node that differs much from ours; see [`Lag::skew`].
+    pub(super) fn skew(&self) -> Option<Option<&'static str>> {
         self.lag.skew()
     }
 

@@ -233,11 +233,12 @@ impl Follower {
         }
     }
 
-    /// Says, once, that the clock of its node differs from ours: the order of lines between two nodes is
-    /// not that of events then.
+    /// Says, once, that the clock of its node differs from ours, for then the order of lines between two
+    /// nodes is not that of events; and that it does so no more.
     fn note_skew(&mut self, stream: &Stream) {
-        let skew = stream.reading.skew();
-        if skew.is_some() && skew != self.skew {
+        if let Some(skew) = stream.reading.skew()
+            && skew != self.skew
+        {
             self.skew = skew;
             self.tell(SourceState::Following, None, skew);
         }

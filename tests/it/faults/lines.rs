@@ -1,7 +1,10 @@
 //! Odd lines, odd clocks, many lines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use rollcast::sim::{
     Container, Deployment, Line, Numbers, Output, Pipe, Program, SimOptions, Template,
@@ -76,6 +79,19 @@ fn clocks_of_nodes_that_differ_by_ten_minutes_cost_nothing() {
                 });
                 assert!(told > 0, "seed {seed}: {word} was not said");
             }
+            // Mended, it is taken back.
+            let before = viewer.look(|heard| heard.named("source").count());
+            for node in ["node-1", "node-2"] {
+                rig.sim.set_clock(node, 0);
+            }
+            rig.wait(70.0).await;
+            let last: BTreeMap<String, Value> = viewer.look(|heard| {
+                let said = heard.named("source").skip(before);
+                said.map(|event| (event.data["pod"].to_string(), event.data["reason"].clone()))
+                    .collect()
+            });
+            assert_eq!(last.len(), 2, "seed {seed}: {last:?}");
+            assert!(last.values().all(Value::is_null), "seed {seed}: {last:?}");
             viewer.stop().await;
         };
         story(rig, web(2, 20.0, None), rules, said).await;
