@@ -159,6 +159,25 @@ fn c1_takes_a_gap_only_in_its_place_and_with_its_bounds() {
 }
 
 #[test]
+fn c1_takes_gaps_with_nothing_between_them_by_the_sum_of_their_counts() {
+    let with = |counts: [u64; 2]| {
+        broken(&rotation(), |sessions| {
+            (4..8).for_each(|number| remove(sessions, number));
+            let (session, place) = place(sessions, 8);
+            for (at, count) in counts.into_iter().enumerate() {
+                let gap = gap(14 + at as u64, 3, 8, Some(count));
+                sessions[session].events.insert(place + at, gap);
+            }
+        })
+    };
+    assert!(with([3, 1]).is_empty());
+    assert!(with([1, 3]).is_empty());
+    assert_eq!(with([3, 2]), ["C1"], "one too many");
+    assert_eq!(with([2, 1]), ["C1"], "one too few");
+    assert_eq!(with([4, 0]), ["C1"], "the second says nothing");
+}
+
+#[test]
 fn c1_finds_a_gap_where_nothing_is_missing_or_that_was_not_needed() {
     let insert = |sessions: &mut Vec<Session>| sessions[1].events.insert(1, gap(20, 9, 10, None));
     assert!(broken(&rotation(), insert).contains(&"C1"));

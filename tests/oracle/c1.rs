@@ -19,6 +19,7 @@ const RACE: i64 = 100_000_000;
 pub fn c1(matched: &Matched<'_>, rules: &Rules, row: &mut Row) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut explained = vec![0u64; matched.marks.len()];
+    let mut shares = Shares::new(matched.marks.len());
     for (id, attempt) in &matched.truth.attempts {
         if !matched.wants(id) {
             continue;
@@ -32,6 +33,7 @@ pub fn c1(matched: &Matched<'_>, rules: &Rules, row: &mut Row) -> Vec<Fault> {
         for hole in holes(matched, id, attempt, hits, rules) {
             let withheld = withheld(attempt, &hole);
             let missing = hole.lines.len();
+            shares.join(&gaps_for(matched, id, attempt, &hole));
             if withheld == missing {
                 row.withheld += missing;
                 // The kubelet never gave them: a gap may say so, and need not.
@@ -52,7 +54,8 @@ pub fn c1(matched: &Matched<'_>, rules: &Rules, row: &mut Row) -> Vec<Fault> {
             }
         }
     }
-    for (mark, explained) in matched.marks.iter().zip(explained) {
+    for (at, mark) in matched.marks.iter().enumerate() {
+        let explained = explained_by(at, &matched.marks, &explained, &shares);
         // A gap of a log that the client does not read explains nothing to it.
         let mut about = matched.truth.attempts.keys().filter(|id| mark.is_about(id)).peekable();
         if about.peek().is_some() && about.all(|id| !matched.wants(id)) {
@@ -140,7 +143,42 @@ fn withheld(attempt: &Attempt, hole: &Hole) -> usize {
     lines.iter().filter(|withheld| **withheld).count()
 }
 
-/// The gap that explains a hole: about its attempt, in its place, and with bounds around it.
+/// Gaps that share holes: where an attempt brought nothing between two of them, nobody can tell which of
+/// its missing lines each one counts. Their counts are right if their sum is.
+struct Shares(Vec<usize>);
+
+impl Shares {
+    fn new(gaps: usize) -> Self {
+        Shares((0..gaps).collect())
+    }
+
+    fn join(&mut self, gaps: &[usize]) {
+        for pair in gaps.windows(2) {
+            let (one, other) = (self.root(pair[0]), self.root(pair[1]));
+            self.0[other] = one;
+        }
+    }
+
+    fn root(&self, mut at: usize) -> usize {
+        while self.0[at] != at {
+            at = self.0[at];
+        }
+        at
+    }
+}
+
+/// How many lines this gap explains: what was laid to it, or its own count where those that share holes
+/// with it count rightly in sum.
+fn explained_by(at: usize, marks: &[super::Mark], explained: &[u64], shares: &Shares) -> u64 {
+    let Some(own) = marks[at].count else { return explained[at] };
+    let root = shares.root(at);
+    let together = || (0..marks.len()).filter(|other| shares.root(*other) == root);
+    let told: Option<u64> = together().map(|other| marks[other].count).sum();
+    let lost: u64 = together().map(|other| explained[other]).sum();
+    if told == Some(lost) && own > 0 { own } else { explained[at] }
+}
+
+/// The gap that explains a hole. One that explains nothing yet is meant before one that already does.
 fn gap_for(
     matched: &Matched<'_>,
     id: &AttemptId,
@@ -148,6 +186,12 @@ fn gap_for(
     hole: &Hole,
     explained: &[u64],
 ) -> Option<usize> {
+    let fit = gaps_for(matched, id, attempt, hole);
+    fit.iter().find(|at| explained[**at] == 0).or(fit.first()).copied()
+}
+
+/// The gaps that may explain a hole: about its attempt, in its place, and with bounds around it.
+fn gaps_for(matched: &Matched<'_>, id: &AttemptId, attempt: &Attempt, hole: &Hole) -> Vec<usize> {
     let lines = &attempt.lines[hole.lines.clone()];
     let oldest = lines.iter().map(|line| line.stamp).min().unwrap_or(i64::MAX);
     let newest = lines.iter().map(|line| line.stamp).max().unwrap_or(i64::MIN);
@@ -160,10 +204,7 @@ fn gap_for(
             && mark.to.is_none_or(|to| to >= newest - RACE)
             && (mark.reason != "rotation_unproven" || is_close(attempt, hole, mark))
     };
-    let found = || matched.marks.iter().enumerate().filter(|(_, mark)| fits(mark));
-    // One that explains nothing yet is meant before one that already does.
-    let fresh = found().find(|(at, _)| explained[*at] == 0);
-    fresh.or_else(|| found().next()).map(|(at, _)| at)
+    (0..matched.marks.len()).filter(|at| fits(&matched.marks[*at])).collect()
 }
 
 /// Whether both bounds are told, and lie at the lines that were delivered around the hole.
