@@ -5,6 +5,7 @@
 
 mod demo;
 mod director;
+mod files;
 mod history;
 mod memory;
 mod recorder;

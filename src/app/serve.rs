@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::memory::Budget;
 use super::rooms::{Plan, Rooms};
-use super::{AppError, history, router};
+use super::{AppError, files, history, router};
 use crate::admin::Admin;
 use crate::cluster::{self, Cluster};
 use crate::config;
@@ -104,7 +104,7 @@ pub async fn serve(
     let (listen, admin) = addresses;
     tracing::info!(%listen, %admin, "serving");
     let bounds = Bounds {
-        connections: limits.max_connections,
+        connections: files::connections(limits.max_connections),
         per_source: limits.connections_per_source,
         streams: limits.streams_per_connection,
         stall: limits.stall,

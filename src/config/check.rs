@@ -60,10 +60,11 @@ fn serve(
     let logs = logs(&options, &effective)?;
     let history = history(&options, &effective)?;
     // A segment must hold the longest line with room to spare, or nothing could be kept of it.
-    if logs.max_line_bytes * 2 > history.journal_workload_bytes {
+    let workload = history.journal_workload_bytes as u64;
+    if logs.max_line_bytes as u64 * 2 > workload {
         return Err(ConfigError::Contradiction {
             first: format!("--max-line-bytes {}", options.max_line_bytes),
-            second: format!("--journal-workload-bytes {}", options.journal_workload_bytes),
+            second: format!("--journal-workload-bytes {}", Size(workload)),
             advice: "keep at least two of the longest lines for a workload",
         });
     }
@@ -163,7 +164,8 @@ fn history(options: &ServeOptions, effective: &Effective) -> Result<History, Con
     let journal_bytes = size("--journal-bytes", options.journal_bytes, 1 << 20, TERABYTE)?;
     let journal_workload_bytes =
         size("--journal-workload-bytes", options.journal_workload_bytes, 64 << 10, TERABYTE)?;
-    if journal_workload_bytes > journal_bytes {
+    // The default for a workload exceeds a small total; only a given value is a contradiction.
+    if journal_workload_bytes > journal_bytes && effective.is_set("journal-workload-bytes") {
         return Err(ConfigError::Contradiction {
             first: format!("--journal-workload-bytes {}", options.journal_workload_bytes),
             second: format!("--journal-bytes {}", options.journal_bytes),
@@ -173,7 +175,7 @@ fn history(options: &ServeOptions, effective: &Effective) -> Result<History, Con
     Ok(History {
         pod_grace: within("--pod-grace", options.pod_grace, 0, 86_400)?,
         journal_bytes,
-        journal_workload_bytes,
+        journal_workload_bytes: journal_workload_bytes.min(journal_bytes),
         journal_age: within("--journal-age", options.journal_age, 60, 720 * 3600)?,
         store: store(options, effective, journal_bytes as u64)?,
     })
@@ -398,6 +400,10 @@ mod tests {
                 &["--journal-workload-bytes", "--journal-bytes"],
             ),
             ("serve --max-line-bytes 4MiB --journal-workload-bytes 4MiB", &["--max-line-bytes"]),
+            (
+                "serve --max-line-bytes 1MiB --journal-bytes 1MiB",
+                &["--max-line-bytes 1MiB", "--journal-workload-bytes 1MiB"],
+            ),
             ("serve --max-followers 10 --max-followers-per-node 20", &["--max-followers-per-node"]),
             ("serve --max-connections 0", &["--max-connections"]),
             ("serve --auth none", &["--auth none", "--listen", "loopback"]),
@@ -452,6 +458,7 @@ mod tests {
     #[test]
     fn a_small_budget_takes_the_default_of_a_node_with_it() {
         assert_eq!(served("--max-followers 10").logs.max_followers_per_node, 10);
+        assert_eq!(served("--journal-bytes 1MiB").history.journal_workload_bytes, 1 << 20);
     }
 
     #[test]

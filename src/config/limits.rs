@@ -22,7 +22,8 @@ pub(super) struct LimitOptions {
     )]
     streams_per_user: u32,
 
-    /// Client connections served at a time; more are answered 503. 1 to 1000000.
+    /// Client connections served at a time; more are answered 503. 1 to 1000000, and no more than half
+    /// of the files that the process may open.
     #[arg(
         long,
         env = "ROLLCAST_MAX_CONNECTIONS",

@@ -300,7 +300,8 @@ pub(super) struct ServeOptions {
     )]
     pub(super) journal_bytes: Size,
 
-    /// Memory for the history of one workload. 64KiB to --journal-bytes.
+    /// Memory for the history of one workload. 64KiB, and twice --max-line-bytes, to --journal-bytes;
+    /// the default is no more than that.
     #[arg(
         long,
         env = "ROLLCAST_JOURNAL_WORKLOAD_BYTES",
