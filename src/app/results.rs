@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::types::label;
@@ -23,7 +23,7 @@ use crate::rollout::{Decision, Model, Proof};
 use crate::telemetry::events::TaskPanicked;
 use crate::telemetry::{Metrics, panic_words};
 use crate::time::{self, SECOND};
-use crate::watch::{containers_of, identity};
+use crate::watch::{self, containers_of, identity};
 
 /// A container that has just ended is read to its end within this time, mostly.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ const UNREAD: i64 = 10 * SECOND;
 /// Pods that are read one by one; of more, all of their revision are listed.
 const ONE_BY_ONE: usize = 8;
 
-/// What became of the pods that a decision rests on.
+/// What became of what a decision rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
     /// They are as they were known.
@@ -74,7 +74,7 @@ pub(super) struct Results {
     /// Something is due at another time.
     pub(super) due: Arc<Notify>,
     /// Grows with each result.
-    pub(super) news: Arc<watch::Sender<u64>>,
+    pub(super) news: Arc<tokio::sync::watch::Sender<u64>>,
 }
 
 // === impl Results ===
@@ -141,10 +141,16 @@ impl Results {
         (look, result)
     }
 
-    /// Whether the pods that a decision rests on are still as they were known: read from a quorum, for a
-    /// watch may be behind. While they cannot be read, nothing is said.
+    /// Whether the pods and the workload that a decision rests on are still as they were known: read from a
+    /// quorum, for a watch may be behind. While they cannot be read, nothing is said.
     async fn look(&self, decision: &Decision) -> Result<Look, cluster::Error> {
-        let Decision { workload, proof, .. } = decision;
+        let Decision { workload, proof, entry, .. } = decision;
+        if let Some(entry) = entry {
+            let now = watch::read(&self.cluster, workload).await?;
+            if !now.is_some_and(|now| now.agrees(entry)) {
+                return Ok(Look::Changed);
+            }
+        }
         let namespace = &*workload.namespace;
         let hash = proof.first().and_then(|first| first.hash.as_deref());
         let label = match workload.kind {

@@ -192,6 +192,22 @@ impl Cluster {
         self.asked("list jobs", look).await
     }
 
+    /// Reads one workload, from a quorum, never from a cache. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Any answer but the object and 404, or none within 10 s.
+    pub async fn get<K>(&self, workload: &WorkloadId) -> Result<Option<K>, Error>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.shared.watch.clone(), &workload.namespace);
+        self.asked(&format!("get {}", K::plural(&())), api.get_opt(&workload.name)).await
+    }
+
     async fn version_as<K>(&self, workload: &WorkloadId) -> Result<Option<Version>, Error>
     where
         K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>

@@ -23,7 +23,8 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
     let new_ready = on(Side::New).filter(|pod| pod.ready.holds()).count();
     let ready = if complete { detail.ready } else { model::count(new_ready) };
     let Words { reasons, message } = match (phase, message::of_pods_or_refusal(look)) {
-        (RolloutPhase::Complete, _) => Words::default(),
+        // A node that is marked as lost is not counted any more, so the rollout is done without it.
+        (RolloutPhase::Complete, _) => lost(look).unwrap_or_default(),
         (RolloutPhase::WaitingForDelete, words) if words.reasons.is_empty() => {
             message::waits_for_delete(look)
         }

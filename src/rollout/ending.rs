@@ -200,7 +200,7 @@ impl Model {
         let new = seat.new_pods();
         let new: Vec<&PodEntry> = new.iter().map(|pod| &**pod).collect();
         let seen = seat.seen(&status, &new).unwrap_or(now);
-        let Seat { courses, warnings, due, .. } = seat;
+        let Seat { entry, courses, warnings, due, .. } = seat;
         let Some(course) = courses.current_mut() else { return };
         course.status = Some(Arc::clone(&status));
         if course.succeeded() || course.is_decided() {
@@ -237,7 +237,9 @@ impl Model {
             true => new.iter().copied().filter(|pod| !pod.phase.is_over()).map(Proof::of).collect(),
             false => Vec::new(),
         };
+        let entry = entry.clone().filter(|_| asks && stays);
         let decision = |draft, sources, recovers| Decision {
+            entry: entry.filter(|_| Decision::rests_on_workload(&draft, &proof)),
             workload: Arc::clone(workload),
             number: course.number,
             draft,
@@ -410,6 +412,10 @@ pub(super) fn draft(
         },
         Outcome::Failed | Outcome::TimedOut | Outcome::Unknown => status.message.clone(),
         Outcome::Superseded => "a newer change began before this one was over".to_owned(),
+        // Done without the pods of a node that is not counted any more: somebody has to know.
+        Outcome::Succeeded if status.reasons.iter().any(|it| it.code == Reason::NodeLost) => {
+            status.message.clone()
+        }
         Outcome::Succeeded | Outcome::Deleted => String::new(),
     };
     RolloutResult {

@@ -2,9 +2,10 @@
 //! what is kept of what shows it.
 //!
 //! What holds here: the clock may decide that a rollout is over while a watch is behind: it is being taken
-//! up again, or hangs without a sign. Then a container that has crashed since still looks as if it ran. So
-//! where there is an API server to ask, what was decided is a [`Decision`] first, and is said only if the
-//! pods that it rests on are still as they were known.
+//! up again, or hangs without a sign. Then a container that has crashed since still looks as if it ran, and
+//! a quota that was raised as if it were full. So where there is an API server to ask, what was decided is a
+//! [`Decision`] first, and is said only if the pods, or the workload, that it rests on are still as they were
+//! known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::course::Course;
 use super::ending::draft;
 use super::model::Model;
 use crate::ids::{Entry, Outcome, RolloutPhase, RolloutResult, WorkloadId};
-use crate::watch::{PodEntry, Truth};
+use crate::watch::{PodEntry, Truth, WorkloadEntry};
 
 /// Bytes of lines and events that show how rollouts ended, of all workloads together; the oldest go first.
 const EVIDENCE: usize = 16 << 20;
@@ -32,6 +33,8 @@ pub struct Decision {
     /// The new pods as they were known then, whose states it rests on. None of a Job, whose controller has
     /// said it, and none that have ended.
     pub proof: Vec<Proof>,
+    /// The workload as it was known then, if it rests on that: on a deadline, or on no pod at all.
+    pub entry: Option<Arc<WorkloadEntry>>,
     /// A failure was said of it before.
     pub recovers: bool,
 }
@@ -80,6 +83,16 @@ impl Proof {
 // === impl Decision ===
 
 impl Decision {
+    /// Whether it rests on what its workload reports: a deadline does, and what no pod shows.
+    pub(super) fn rests_on_workload(draft: &RolloutResult, proof: &[Proof]) -> bool {
+        let named = |proof: &Proof| draft.pods.iter().any(|pod| pod.pod == proof.pod);
+        match draft.outcome {
+            Outcome::Succeeded => proof.is_empty(),
+            Outcome::TimedOut => true,
+            _ => !proof.iter().any(named),
+        }
+    }
+
     /// Whether it still stands when the pods are found like these. Of a failure it is enough that one of
     /// the pods that it names is as bad as it was: of many that crash some are up at any time.
     pub fn stands(&self, found: &[Proof]) -> bool {

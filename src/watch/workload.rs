@@ -401,6 +401,12 @@ impl WorkloadEntry {
         })
     }
 
+    /// Whether another reading of it asks for the same and reports the same, whoever owns what.
+    pub fn agrees(&self, other: &WorkloadEntry) -> bool {
+        let said = |entry: &WorkloadEntry| (entry.generation, entry.observed, entry.deletion);
+        self.uid == other.uid && said(self) == said(other) && self.detail == other.detail
+    }
+
     /// Whether it says the same as another entry, whenever that was seen.
     pub(super) fn same(&self, other: &WorkloadEntry) -> bool {
         WorkloadEntry { seen: other.seen, ..self.clone() } == *other

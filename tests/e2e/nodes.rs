@@ -1,4 +1,4 @@
-//! DaemonSets whose nodes take no new pods.
+//! DaemonSets whose nodes take no new pods, or do not answer.
 
 use serde_json::Value;
 
@@ -44,6 +44,16 @@ impl Drop for Cordoned {
     }
 }
 
+/// A node whose packets are dropped until this is dropped.
+struct CutOff(&'static str);
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        ctl(&["heal", self.0]);
+        ctl(&["wait"]);
+    }
+}
+
 /// A DaemonSet does not mind (`truths.md` 20).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cordoned_node_does_not_hold_up_a_daemon_set() {
@@ -63,4 +73,26 @@ async fn a_cordoned_node_does_not_hold_up_a_daemon_set() {
     drop(cordoned);
     eprintln!("{line}");
     keep("cordoned", &line);
+}
+
+/// The pod there can be neither replaced nor removed. This Kubernetes counts the node no more once it is
+/// marked, and then the rollout is done: whoever is told so is told of the pod, too (`truths.md` 20).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_is_named_by_whatever_a_daemon_set_comes_to() {
+    let Some(shop) = namespace("cutoff") else { return };
+    shop.apply(&daemon_set(good()));
+    shop.kubectl(&["rollout", "status", "daemonset/agent", "--timeout=90s"]);
+    // The node controller takes most of a minute to find out.
+    let options = ["--namespace", &*shop.name, "--rollout-deadline", "120s", "--settle", "6s"];
+    let service = Service::open("cutoff", &options).await;
+    if ctl(&["drop", "2"]).is_none() {
+        return;
+    }
+    let cut_off = CutOff("2");
+    let case = case("succeeded", None, "cannot be replaced: node node-2 does not answer");
+    let heard = play(service.address, &shop.name, &case).await;
+    let line = judge(service.address, &shop.name, &case, &heard, None).await;
+    drop(cut_off);
+    eprintln!("{line}");
+    keep("cutoff", &line);
 }

@@ -373,6 +373,28 @@ async fn who_crashes_while_the_watch_of_pods_hangs_is_no_success() {
     }
 }
 
+/// A quota that is raised unseen, because the watch of what it stopped hangs, has failed nothing.
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_raised_while_its_watches_hang_is_no_failure() {
+    let world = World::new(78);
+    world.sim.set_quota("shop", Some(0));
+    let app = Container::new("app", "shop/web:1", good(Ready::After(Duration::from_secs(1))));
+    world.sim.apply(Deployment::new("shop", "web", 2, Template::new([app])));
+    world.synced().await;
+    let mut client = world.stream(&format!("{STREAM}?until=result"), None).await;
+    let raise = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        for resource in [Resource::Deployments, Resource::ReplicaSets] {
+            assert!(world.sim.disturb(&Match::watch(resource), &Effect::Hang(0)) > 0);
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        world.sim.set_quota("shop", None);
+    };
+    let (events, ()) = tokio::join!(to_the_end(&mut client, Duration::from_secs(900)), raise);
+    let said = &result(&events).data;
+    assert_eq!(said["outcome"], "succeeded", "{said}");
+}
+
 /// What the new version does, and how that ends.
 fn fate(random: &mut fastrand::Rng) -> (Program, Option<Program>, &'static str) {
     let probed = Ready::After(Duration::from_millis(random.u64(100..3_000)));

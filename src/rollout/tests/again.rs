@@ -231,11 +231,14 @@ fn a_daemon_set_names_the_node_that_does_not_answer() {
     for number in [1, 2] {
         stage.apply(&revision(("DaemonSet", "log"), &format!("h{number}"), number));
     }
-    stage.apply(&json!({"kind": "DaemonSet", "metadata": {"namespace": "shop", "name": "log",
+    let set = |desired: u32, updated: u32| {
+        json!({"kind": "DaemonSet", "metadata": {"namespace": "shop", "name": "log",
             "uid": "uid-log", "generation": 2}, "spec": {"template": {}},
-        "status": {"observedGeneration": 2, "desiredNumberScheduled": 2,
-            "currentNumberScheduled": 2, "numberReady": 1,
-            "updatedNumberScheduled": 0, "numberAvailable": 1}}));
+        "status": {"observedGeneration": 2, "desiredNumberScheduled": desired,
+            "currentNumberScheduled": desired, "numberReady": 1,
+            "updatedNumberScheduled": updated, "numberAvailable": 1}})
+    };
+    stage.apply(&set(2, 0));
     let mut old = running(bare_pod("log-1", 3), true);
     old["metadata"]["labels"] = json!({"controller-revision-hash": "h1"});
     own(&mut old, "apps/v1", "DaemonSet", "log");
@@ -249,4 +252,9 @@ fn a_daemon_set_names_the_node_that_does_not_answer() {
     assert_eq!(codes(&log(&stage)), [Reason::NodeLost]);
     let words = "pod log-1 of the old revision cannot be replaced: node node-1 does not answer";
     assert_eq!(log(&stage).message, words);
+    // A node that is marked as lost is counted no more: the rollout is over without it, and says so.
+    stage.apply(&set(1, 1));
+    let done = log(&stage);
+    assert_eq!(done.phase, RolloutPhase::Complete);
+    assert_eq!((codes(&done), &*done.message), (vec![Reason::NodeLost], words));
 }
