@@ -24,6 +24,7 @@ mod owner;
 mod patience;
 mod pod;
 mod problem;
+mod recorded;
 mod reduce;
 mod run;
 mod tables;
@@ -40,6 +41,7 @@ pub use labels::Labels;
 pub use patience::Patience;
 pub use pod::{ApiPhase, ContainerEntry, ContainerRun, Ended, PodEntry, containers_of, identity};
 pub use problem::{Problem, Resource};
+pub use recorded::{BadLine, Gathered, Intake, Received, Templates, receive};
 pub use run::run;
 pub use workload::{
     ArgoDetail, ArgoPhase, ArgoStep, Child, DaemonSetDetail, DeploymentDetail, Detail, JobDetail,
