@@ -5,6 +5,7 @@
 
 mod demo;
 mod director;
+mod follow;
 mod history;
 mod memory;
 mod recorder;
@@ -14,6 +15,7 @@ mod serve;
 mod wishes;
 
 pub use demo::demo;
+pub use follow::{Direct, Unread, follow, listen};
 pub use history::History;
 pub use memory::{Budget, Used};
 pub use rooms::{Plan, Rooms};
@@ -21,6 +23,7 @@ pub use serve::serve;
 
 use axum::Router;
 
+use crate::client::ReachError;
 use crate::cluster;
 use crate::http::auth::NoRandomness;
 use crate::http::edge::{Doors, Edge};
@@ -49,6 +52,9 @@ pub enum AppError {
     /// Tokens cannot be hashed.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// There is no way to a server.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(#[from] std::io::Error),

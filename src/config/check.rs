@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::follow::follow;
 use super::graces::graces;
 use super::limits::limits;
 use super::options::{
@@ -32,6 +33,9 @@ pub(super) fn check(
             serve(*options, effective, otlp_fallback).map(|serve| Config::Serve(Box::new(serve)))
         }
         Command::Demo(options) => demo(options, effective).map(Config::Demo),
+        Command::Follow(options) => {
+            follow(*options, &effective).map(|follow| Config::Follow(Box::new(follow)))
+        }
     }
 }
 
@@ -223,7 +227,7 @@ fn store(
     Ok(Some(Store { path, bytes: bytes.max(least), sync }))
 }
 
-fn telemetry(
+pub(super) fn telemetry(
     options: LogOptions,
     otlp_endpoint: Option<String>,
     cluster_name: Option<String>,
@@ -282,7 +286,7 @@ fn namespaces(given: Vec<String>, effective: &Effective) -> Result<Vec<String>, 
 }
 
 /// Empty is absent: charts and shells set variables to nothing.
-fn given(value: Option<String>) -> Option<String> {
+pub(super) fn given(value: Option<String>) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 
