@@ -168,15 +168,16 @@ fn crash_code(container: &ContainerEntry) -> Reason {
 /// there is no code to go by.
 fn pull_failure(message: &str) -> (Reason, &'static str) {
     const NOT_FOUND: [&str; 4] = ["not found", "manifest unknown", "NotFound", "does not exist"];
-    const DENIED: [&str; 5] = ["denied", "unauthorized", "authorization failed", "403", "401"];
-    const LIMITED: [&str; 3] = ["toomanyrequests", "429", "rate limit"];
+    const DENIED: [&str; 3] = ["denied", "unauthorized", "authorization failed"];
+    const LIMITED: [&str; 2] = ["toomanyrequests", "rate limit"];
     const AWAY: [&str; 5] =
         ["no such host", "connection refused", "i/o timeout", "deadline exceeded", "no route"];
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let answers = |codes: &[&str]| codes.iter().any(|code| has_word(message, code));
     // Docker Hub says "denied ... may not exist" for what is missing or private: that is "denied".
-    if says(&LIMITED) {
+    if says(&LIMITED) || answers(&["429"]) {
         (Reason::RegistryLimited, "cannot be pulled: the registry limits requests")
-    } else if says(&DENIED) {
+    } else if says(&DENIED) || answers(&["401", "403"]) {
         (Reason::ImageDenied, "cannot be pulled: the registry denies access")
     } else if says(&NOT_FOUND) {
         (Reason::ImageNotFound, "not found")
@@ -185,6 +186,17 @@ fn pull_failure(message: &str) -> (Reason, &'static str) {
     } else {
         (Reason::ImagePull, "cannot be pulled")
     }
+}
+
+/// Whether a message has a code as a word of its own: digests, tags and ports have such digits, too, and
+/// stand behind a colon or inside a name.
+fn has_word(message: &str, code: &str) -> bool {
+    message.match_indices(code).any(|(at, _)| {
+        let before = message[..at].chars().next_back();
+        let after = message[at + code.len()..].chars().next();
+        before.is_none_or(|it| it.is_whitespace() || "=(".contains(it))
+            && after.is_none_or(|it| it.is_whitespace() || ",;:.)".contains(it))
+    })
 }
 
 fn crash(container: &ContainerEntry, ended: &Ended, waits: Option<&Arc<str>>) -> Trouble {
@@ -274,6 +286,35 @@ mod tests {
             ("Back-off pulling image \"x\"", "cannot be pulled"),
         ] {
             assert_eq!(pull_failure(message).1, words, "{message}");
+        }
+    }
+
+    /// A digest that happens to have a code's digits was called a limited registry, which is waited for.
+    #[test]
+    fn digits_of_a_digest_a_tag_or_a_port_are_no_answer_of_a_registry() {
+        let digest = "sha256:4290c0ffee403401beef";
+        for (message, code) in [
+            (
+                format!("failed to resolve reference \"shop/web@{digest}\": not found"),
+                Reason::ImageNotFound,
+            ),
+            (
+                "failed to resolve reference \"shop/web:403\": not found".into(),
+                Reason::ImageNotFound,
+            ),
+            ("dial tcp 10.4.29.1:429: connect: connection refused".into(), Reason::ImagePull),
+            (
+                format!("unexpected status code https://x/{digest}: 403 Forbidden"),
+                Reason::ImageDenied,
+            ),
+            (
+                format!("unexpected status code https://x/{digest}: 429 Too Many"),
+                Reason::RegistryLimited,
+            ),
+            ("initializing source: StatusCode: 401, \"\"".into(), Reason::ImageDenied),
+            ("received unexpected HTTP status=429".into(), Reason::RegistryLimited),
+        ] {
+            assert_eq!(pull_failure(&message).0, code, "{message}");
         }
     }
 
