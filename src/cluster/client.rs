@@ -47,6 +47,23 @@ pub struct Version {
     pub run: Option<String>,
 }
 
+/// A kind of object that stands in a namespace and can be read.
+pub trait Object:
+    kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + std::fmt::Debug
+    + serde::de::DeserializeOwned
+{
+}
+
+impl<K> Object for K where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+{
+}
+
 impl Cluster {
     /// Finds the configuration and prepares the connections: the given kubeconfig, `KUBECONFIG`,
     /// the pod's service account, then the default kubeconfig. Nothing is sent yet; ask for
@@ -197,24 +214,12 @@ impl Cluster {
     /// # Errors
     ///
     /// Any answer but the object and 404, or none within 10 s.
-    pub async fn get<K>(&self, workload: &WorkloadId) -> Result<Option<K>, Error>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
+    pub async fn get<K: Object>(&self, workload: &WorkloadId) -> Result<Option<K>, Error> {
         let api: Api<K> = Api::namespaced(self.shared.watch.clone(), &workload.namespace);
         self.asked(&format!("get {}", K::plural(&())), api.get_opt(&workload.name)).await
     }
 
-    async fn version_as<K>(&self, workload: &WorkloadId) -> Result<Option<Version>, Error>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
+    async fn version_as<K: Object>(&self, workload: &WorkloadId) -> Result<Option<Version>, Error> {
         let api: Api<K> = Api::namespaced(self.shared.watch.clone(), &workload.namespace);
         let action = format!("get {}", K::plural(&()));
         let object = self.asked(&action, api.get_metadata_opt(&workload.name)).await?;

@@ -22,7 +22,7 @@ mod review;
 pub mod types;
 mod watch;
 
-pub use client::{Cluster, Version};
+pub use client::{Cluster, Object, Version};
 pub use connect::ClusterOptions;
 pub use error::Error;
 pub(crate) use guard::Answers;

@@ -2,8 +2,7 @@
 
 use super::intern::Words;
 use super::workload::WorkloadEntry;
-use crate::cluster::types::{CronJob, DaemonSet, Deployment, Job, Rollout, StatefulSet};
-use crate::cluster::{Cluster, Error};
+use crate::cluster::{Cluster, Error, Object};
 use crate::ids::{Kind, WorkloadId};
 
 /// A workload as the API server has it now, without its children; `None` if there is none, and of a pod.
@@ -11,33 +10,23 @@ use crate::ids::{Kind, WorkloadId};
 /// # Errors
 /// Any answer but the object and 404, or none within 10 s.
 pub async fn read(cluster: &Cluster, id: &WorkloadId) -> Result<Option<WorkloadEntry>, Error> {
+    match id.kind {
+        Kind::Deployment => reduced(cluster, id, WorkloadEntry::deployment).await,
+        Kind::StatefulSet => reduced(cluster, id, WorkloadEntry::stateful_set).await,
+        Kind::DaemonSet => reduced(cluster, id, WorkloadEntry::daemon_set).await,
+        Kind::Job => reduced(cluster, id, WorkloadEntry::job).await,
+        Kind::CronJob => reduced(cluster, id, WorkloadEntry::cron_job).await,
+        Kind::Rollout => reduced(cluster, id, WorkloadEntry::rollout).await,
+        Kind::Pod => Ok(None),
+    }
+}
+
+async fn reduced<K: Object>(
+    cluster: &Cluster,
+    id: &WorkloadId,
+    reduce: fn(&K, &mut Words) -> WorkloadEntry,
+) -> Result<Option<WorkloadEntry>, Error> {
+    let object: Option<K> = cluster.get(id).await?;
     // One object shares no words with others.
-    let words = &mut Words::new();
-    Ok(match id.kind {
-        Kind::Deployment => {
-            let object: Option<Deployment> = cluster.get(id).await?;
-            object.map(|object| WorkloadEntry::deployment(&object, words))
-        }
-        Kind::StatefulSet => {
-            let object: Option<StatefulSet> = cluster.get(id).await?;
-            object.map(|object| WorkloadEntry::stateful_set(&object, words))
-        }
-        Kind::DaemonSet => {
-            let object: Option<DaemonSet> = cluster.get(id).await?;
-            object.map(|object| WorkloadEntry::daemon_set(&object, words))
-        }
-        Kind::Job => {
-            let object: Option<Job> = cluster.get(id).await?;
-            object.map(|object| WorkloadEntry::job(&object, words))
-        }
-        Kind::CronJob => {
-            let object: Option<CronJob> = cluster.get(id).await?;
-            object.map(|object| WorkloadEntry::cron_job(&object, words))
-        }
-        Kind::Rollout => {
-            let object: Option<Rollout> = cluster.get(id).await?;
-            object.map(|object| WorkloadEntry::rollout(&object, words))
-        }
-        Kind::Pod => None,
-    })
+    Ok(object.map(|object| reduce(&object, &mut Words::new())))
 }
