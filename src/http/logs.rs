@@ -171,7 +171,8 @@ fn forgotten(cursor: &mut Cursor) -> Option<Missed> {
 }
 
 fn id(epoch: crate::journal::Epoch, seq: u64, time: i64) -> String {
-    EventId { epoch, seq, unix_ms: (time.max(0) / (SECOND / 1000)) as u64 }.to_string()
+    let unix_ms = (time.max(0) / (SECOND / 1000)) as u64;
+    EventId { epoch, seq, unix_ms, again_ms: None }.to_string()
 }
 
 fn answer(
@@ -182,7 +183,8 @@ fn answer(
     before: Option<String>,
 ) -> Response {
     let format = if shape == Shape::Text { Format::Text } else { Format::Ndjson };
-    let encoder = Encoder { format, epoch: service.journal.epoch(), named: false };
+    let epoch = service.journal.epoch();
+    let encoder = Encoder { format, epoch, named: false, again: None };
     let mut body = Vec::new();
     let now = time::now();
     if let Some(missed) = &missed {

@@ -126,7 +126,7 @@ impl Views {
         let stop = CancellationToken::new();
         let view = Arc::new(View {
             selection: selection.clone(),
-            encoder: Encoder { format: key.format, epoch: journal.epoch(), named },
+            encoder: Encoder { format: key.format, epoch: journal.epoch(), named, again: None },
             journal: journal.clone(),
             index: index.clone(),
             metrics: self.inner.metrics.clone(),

@@ -9,7 +9,7 @@ use super::piece::{Behind, OWN_BYTES, Piece};
 use super::shared::View;
 use crate::ids::GapReason;
 use crate::subscribe::Cursor;
-use crate::wire::Position;
+use crate::wire::{Encoder, Position};
 
 /// Reads a view from a position on.
 pub struct Viewer {
@@ -23,6 +23,9 @@ pub struct Viewer {
     since: Option<i64>,
     /// Up to this time it had read when it came back.
     read: Option<i64>,
+    /// It may be told again what it knows, from this time on. Its ids say so, so that no shared piece is
+    /// its own.
+    again: Option<i64>,
     /// What lies before this was history when the viewer came.
     history: Option<u64>,
 }
@@ -36,6 +39,8 @@ pub struct Begin {
     pub since: Option<i64>,
     /// Up to this time it has read all that there was, if it comes back: what a gap misses is younger.
     pub read: Option<i64>,
+    /// What comes may repeat what another process told it, from this time on.
+    pub again: Option<i64>,
 }
 
 /// What comes next.
@@ -51,16 +56,26 @@ pub enum Next {
 
 impl Viewer {
     pub(super) fn new(view: Arc<View>, from: Begin) -> Self {
-        let Begin { after, since, read } = from;
+        let Begin { after, since, read, again } = from;
         let progress = view.progress();
         let until = *progress.borrow();
         let history = (after < until).then_some(until);
-        Viewer { view, progress, after, own: None, since, read, history }
+        Viewer { view, progress, after, own: None, since, read, again, history }
     }
 
     /// The last sequence number that was handed out.
     pub fn after(&self) -> u64 {
         self.after
+    }
+
+    /// From when on it may be told again what it knows.
+    pub fn again(&self) -> Option<i64> {
+        self.again
+    }
+
+    /// Nothing is repeated from here on.
+    pub fn settle(&mut self) {
+        self.again = None;
     }
 
     /// Hands out what comes next without waiting.
@@ -71,7 +86,8 @@ impl Viewer {
             return Next::CaughtUp;
         }
         let since = self.since;
-        if let Some(piece) = self.view.piece(self.after).filter(|piece| piece.suits(since)) {
+        let shared = || self.view.piece(self.after).filter(|piece| piece.suits(since));
+        if let Some(piece) = self.again.is_none().then(shared).flatten() {
             self.view.metrics.view_pieces.add(1, "hit");
             let bytes = piece.behind(self.after);
             self.after = piece.through;
@@ -89,7 +105,8 @@ impl Viewer {
             None => GapReason::ViewerTooSlow,
         };
         let behind = Behind { reason, read: self.read };
-        let Some(piece) = Piece::cut(cursor, *encoder, OWN_BYTES, since, behind, metrics) else {
+        let encoder = Encoder { again: self.again, ..*encoder };
+        let Some(piece) = Piece::cut(cursor, encoder, OWN_BYTES, since, behind, metrics) else {
             // The cursor saw at least as far as the shared pieces go, and there was nothing.
             self.after = self.after.max(through);
             self.leave_history();

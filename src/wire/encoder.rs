@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::escape::push_json_string;
+use super::id::EventId;
 use super::json;
 use super::result;
 use super::stamp::{push_number, push_rfc3339_nanos};
@@ -135,6 +136,8 @@ pub struct Encoder {
     pub epoch: Epoch,
     /// Each event names its workload: the stream is about several.
     pub named: bool,
+    /// What it writes may repeat what another process told, from this time on: ids say so.
+    pub again: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -488,10 +491,10 @@ impl Encoder {
     }
 
     fn id(&self, out: &mut Vec<u8>, position: Position) {
-        out.extend_from_slice(self.epoch.as_str().as_bytes());
-        out.push(b'-');
-        push_number(out, position.seq);
-        out.push(b'-');
-        push_number(out, (position.time.max(0) / MILLISECOND) as u64);
+        let ms = |time: i64| (time.max(0) / MILLISECOND) as u64;
+        let (seq, again_ms) = (position.seq, self.again.map(ms));
+        // Nothing older is wanted, should this journal be gone, too.
+        let unix_ms = ms(position.time).max(again_ms.unwrap_or(0));
+        EventId { epoch: self.epoch, seq, unix_ms, again_ms }.push(out);
     }
 }

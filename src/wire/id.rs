@@ -1,8 +1,9 @@
-//! The event id: `<epoch>-<sequence>-<unix ms>`.
+//! The event id: `<epoch>-<sequence>-<unix ms>`, and `-<unix ms>` once more in a stream that repeats.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::stamp::push_number;
 use crate::journal::Epoch;
 
 /// Ids are at most this long; `Last-Event-ID` beyond it is refused before it is looked at.
@@ -19,6 +20,9 @@ pub struct EventId {
     /// Wall time of the position in milliseconds since 1970: from when to read again if the journal
     /// itself is gone.
     pub unix_ms: u64,
+    /// What comes behind it may repeat what another process has told, from this time on, in milliseconds
+    /// since 1970; nothing older is wanted. `None` if nothing is repeated.
+    pub again_ms: Option<u64>,
 }
 
 /// An id that was never issued by any rollcast.
@@ -39,10 +43,25 @@ impl FromStr for EventId {
         let epoch = parts.next().and_then(Epoch::parse).ok_or(BadId)?;
         let seq = parts.next().and_then(number).ok_or(BadId)?;
         let unix_ms = parts.next().and_then(number).ok_or(BadId)?;
+        let again_ms = match parts.next() {
+            Some(part) => Some(number(part).ok_or(BadId)?),
+            None => None,
+        };
         if parts.next().is_some() {
             return Err(BadId);
         }
-        Ok(EventId { epoch, seq, unix_ms })
+        Ok(EventId { epoch, seq, unix_ms, again_ms })
+    }
+}
+
+impl EventId {
+    /// Writes it.
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.epoch.as_str().as_bytes());
+        for number in [Some(self.seq), Some(self.unix_ms), self.again_ms].into_iter().flatten() {
+            out.push(b'-');
+            push_number(out, number);
+        }
     }
 }
 
@@ -53,7 +72,8 @@ fn number(text: &str) -> Option<u64> {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.epoch, self.seq, self.unix_ms)
+        write!(f, "{}-{}-{}", self.epoch, self.seq, self.unix_ms)?;
+        self.again_ms.map_or(Ok(()), |again_ms| write!(f, "-{again_ms}"))
     }
 }
 
@@ -65,10 +85,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_issued_is_read_back(seq in any::<u64>(), unix_ms in any::<u64>()) {
+        fn what_is_issued_is_read_back(
+            seq in any::<u64>(),
+            unix_ms in any::<u64>(),
+            again_ms in any::<Option<u64>>(),
+        ) {
             let epoch = Epoch::draw(&mut fastrand::Rng::with_seed(seq));
-            let id = EventId { epoch, seq, unix_ms };
+            let id = EventId { epoch, seq, unix_ms, again_ms };
             let text = id.to_string();
+            let mut pushed = Vec::new();
+            id.push(&mut pushed);
+            prop_assert_eq!(pushed, text.as_bytes());
             prop_assert!(text.len() <= MAX_ID_BYTES);
             prop_assert_eq!(text.parse::<EventId>(), Ok(id));
         }
@@ -85,7 +112,9 @@ mod tests {
             "",
             "7k2m9q",
             "7k2m9q-1",
-            "7k2m9q-1-2-3",
+            "7k2m9q-1-2-3-4",
+            "7k2m9q-1-2-",
+            "7k2m9q-1-2-x",
             "7k2m9q-+1-2",
             "7k2m9q-1-99999999999999999999",
             "7K2M9Q-1-2",

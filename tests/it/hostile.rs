@@ -207,7 +207,7 @@ async fn paths_queries_and_methods_that_make_no_sense_are_refused() {
                 "a-1-2",
                 "aaaaaa-1",
                 "aaaaaa--1-2",
-                "aaaaaa-1-2-3",
+                "aaaaaa-1-2-3-4",
                 "AAAAAA-1-2",
                 "aaaaaa-18446744073709551616-0",
                 "aaaaaa-1-x",

@@ -85,6 +85,73 @@ async fn what_a_restart_repeats_is_little_and_known_by_its_key() {
     }
 }
 
+/// A client that is cut again and again while it is told what it may know: each connection says that it
+/// repeats, none goes back further than the first, and once all has passed they are exact again.
+#[tokio::test(start_paused = true)]
+async fn who_is_cut_in_the_middle_of_a_repetition_is_told_that_it_goes_on() {
+    for seed in 750..770 {
+        let (sim, world) = running(seed).await;
+        let (mut events, id) = before(&world, 300 + seed as usize % 50 * 10).await;
+        world.shutdown.stop();
+        drop(world);
+        let ms: i64 = id.split('-').nth(2).unwrap().parse().unwrap();
+        let world = World::around(sim, seed + 1_000, |_| {});
+        world.synced().await;
+        // Somebody else has all of it read, from the beginning.
+        let mut other = world.stream(&format!("{STREAM}?since=1h"), None).await;
+        other.drain(Duration::from_secs(1)).await;
+        let mut known: HashSet<String> =
+            logs(&events).map(|event| event.data["key"].to_string()).collect();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut id, mut repeated, mut cuts) = (id, 0, 0);
+        loop {
+            let mut client = world.stream(STREAM, Some(&id)).await;
+            let mut left = random.usize(1..60);
+            let (mut approximate, mut live) = (false, false);
+            while left > 0 && !live {
+                let event = client.next().await.unwrap();
+                match &*event.name {
+                    "hello" => approximate = event.data["resumed"] == "approximate",
+                    "live" => live = true,
+                    "log" => {
+                        let oldest = ms * 1_000_000 - 2 * SECOND;
+                        assert!(
+                            stamp(&event) >= oldest,
+                            "seed {seed}: repeats too much: {event:?}"
+                        );
+                        if known.insert(event.data["key"].to_string()) {
+                            events.push(event);
+                        } else {
+                            assert!(approximate, "seed {seed}: repeated unsaid: {event:?}");
+                            repeated += 1;
+                        }
+                    }
+                    _ => {}
+                }
+                left -= 1;
+            }
+            id = client.last_id.clone().unwrap();
+            if live {
+                break;
+            }
+            cuts += 1;
+        }
+        assert!(repeated > 20 && cuts > 1, "seed {seed}: {repeated} lines, {cuts} cuts");
+        let mut client = world.stream(STREAM, Some(&id)).await;
+        let rest = client.drain(QUIET).await;
+        let id = client.last_id.clone().unwrap();
+        events
+            .extend(rest.into_iter().filter(|event| {
+                event.name != "log" || known.insert(event.data["key"].to_string())
+            }));
+        let heards = hear(&events);
+        assert!(heards.values().all(|heard| heard.numbers.len() == 1_000), "seed {seed}");
+        complete(&heards);
+        let last = world.stream(STREAM, Some(&id)).await.drain(Duration::from_secs(15)).await;
+        assert_eq!(last[0].data["resumed"], "exact", "seed {seed}: {id}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_not_read_back_far_enough_has_its_gap() {
     let (sim, world) = running(730).await;

@@ -83,6 +83,7 @@ impl Rig {
                         format: Format::Text,
                         epoch: Epoch::parse("test00").unwrap(),
                         named: false,
+                        again: None,
                     };
                     let mut line = Vec::new();
                     let position = Position { seq: 1, time: 0 };

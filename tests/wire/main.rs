@@ -194,7 +194,8 @@ fn change(state: SourceState) -> SourceChange {
 
 /// A whole stream with each event once, about one workload or about several.
 fn stream(format: Format, named: bool) -> Vec<u8> {
-    let encoder = Encoder { format, epoch: Epoch::parse("7k2m9q").unwrap(), named };
+    let epoch = Epoch::parse("7k2m9q").unwrap();
+    let encoder = Encoder { format, epoch, named, again: None };
     let mut out = encoder.preamble(Duration::from_millis(2150));
     let start = time("2026-11-22T14:02:11Z");
     let status = rollout();
@@ -310,8 +311,12 @@ fn every_line_of_ndjson_and_every_data_is_one_object() {
 /// The API's times are whole seconds, ours are finer.
 #[test]
 fn elapsed_time_goes_neither_back_nor_on_after_the_end() {
-    let encoder =
-        Encoder { format: Format::Ndjson, epoch: Epoch::parse("7k2m9q").unwrap(), named: false };
+    let encoder = Encoder {
+        format: Format::Ndjson,
+        epoch: Epoch::parse("7k2m9q").unwrap(),
+        named: false,
+        again: None,
+    };
     let elapsed = |phase, seen: &str, finished: Option<&str>| {
         let mut out = Vec::new();
         let started = Some(time("2026-11-22T14:02:11Z"));

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::again::Again;
+use super::backlog::{backlog, is_read};
 use super::demand::Demand;
 use super::query::Query;
 use super::results::Awaited;
@@ -21,16 +23,11 @@ use crate::http::Service;
 use crate::http::auth::Standing;
 use crate::http::limits::Place;
 use crate::ids::{Entry, Gap, GapReason, RolloutStatus, WorkloadId};
-use crate::journal::Epoch;
 use crate::subscribe::{Item, Selection, Shelves};
-use crate::tail::Tail;
 use crate::time::{self, SECOND};
 use crate::view::{Begin, Key, Next, Viewer};
 use crate::watch::PodEntry;
 use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
-
-/// How often the first viewer looks whether the backlog has come.
-const BACKLOG_LOOK: Duration = Duration::from_millis(10);
 
 /// How often a stream whose reader's rights are not known looks whether they are known again.
 const STALE_LOOK: Duration = Duration::from_secs(1);
@@ -92,9 +89,10 @@ struct Follow {
     viewer: Viewer,
     /// The last id that was sent.
     last: Position,
-    /// Its journal: another one than ours for as long as a client whose journal is gone was given
-    /// nothing but the state.
-    epoch: Epoch,
+    /// What wrote it: for another journal than ours for as long as a client whose journal is gone was
+    /// given nothing but the state.
+    told: Encoder,
+    again: Again,
     live: bool,
     /// The position moved over records that the selection leaves out.
     moved: bool,
@@ -108,7 +106,7 @@ impl Flow {
         let service = &opening.service;
         let scope = &opening.selection.scope;
         let (format, epoch) = (opening.query.format, service.journal.epoch());
-        let encoder = Encoder { format, epoch, named: scope.single().is_none() };
+        let encoder = Encoder { format, epoch, named: scope.single().is_none(), again: None };
         let demand = Some(Demand::new(service, scope));
         let (stage, awaited) = (Stage::Preamble, None);
         Flow { opening, encoder, demand, stage, awaited, last_sent: Instant::now() }
@@ -253,10 +251,10 @@ impl Flow {
         // Logs are merged within a second, so a younger line may stand before an older one.
         let exact = start.resumed == Resumed::Exact;
         let read = exact.then(|| start.time.saturating_sub(SECOND));
-        let from = Begin { after: start.after, since: start.since, read };
+        let from = Begin { after: start.after, since: start.since, read, again: start.again };
         let viewer = service.views.viewer(key, from);
-        let epoch = encoder.epoch;
-        let follow = Follow { viewer, last: position, epoch, live: false, moved: false };
+        let (last, told, again) = (position, encoder, Again::begin());
+        let follow = Follow { viewer, last, told, again, live: false, moved: false };
         self.stage = Stage::Follow(follow);
         Bytes::from(out)
     }
@@ -284,9 +282,13 @@ impl Flow {
         match self.opening.query.resume {
             Some(id) if start.lost_since.is_some() => {
                 let position = Position { seq: id.seq, time: millis(id.unix_ms) };
-                (Encoder { epoch: id.epoch, ..self.encoder }, position)
+                let again = id.again_ms.map(millis);
+                (Encoder { epoch: id.epoch, again, ..self.encoder }, position)
             }
-            _ => (self.encoder, Position { seq: start.after, time: start.time }),
+            _ => (
+                Encoder { again: start.again, ..self.encoder },
+                Position { seq: start.after, time: start.time },
+            ),
         }
     }
 
@@ -369,17 +371,21 @@ impl Flow {
                     self.opening.place.at(follow.viewer.after());
                     follow.moved = false;
                     if let Some(last) = last {
-                        (follow.last, follow.epoch) = (last, self.encoder.epoch);
+                        let again = follow.viewer.again();
+                        (follow.last, follow.told) = (last, Encoder { again, ..self.encoder });
                     }
                     return bytes;
                 }
                 Next::CaughtUp => {}
             }
+            let (tail, demand) = (&self.opening.service.tail, &self.demand);
+            // A client of a quiet log is given an id that says so no more, too.
+            let is_read = || is_read(tail, demand.as_ref());
+            follow.moved |= follow.again.passes(&mut follow.viewer, is_read);
             if !follow.live && !stale {
                 follow.live = true;
                 let mut out = Vec::new();
-                let encoder = Encoder { epoch: follow.epoch, ..self.encoder };
-                encoder.live(&mut out, follow.last, time::now());
+                follow.told.live(&mut out, follow.last, time::now());
                 return Bytes::from(out);
             }
             if !stale && let Some(bytes) = self.results() {
@@ -413,7 +419,7 @@ impl Flow {
         let (mut out, reached) = (Vec::new(), follow.viewer.after());
         let last = awaited.write(&self.encoder, reached, &mut out);
         if let Some(last) = last {
-            (follow.last, follow.epoch) = (last, self.encoder.epoch);
+            (follow.last, follow.told) = (last, self.encoder);
             follow.moved = false;
         }
         if awaited.is_over() {
@@ -437,8 +443,7 @@ impl Flow {
         let reason = GapReason::LimitReached;
         let gap = Gap { time: now, reason, source: None, from: None, to: None, count: None };
         if let Stage::Follow(follow) = &self.stage {
-            let encoder = Encoder { epoch: follow.epoch, ..self.encoder };
-            encoder.gap(&mut out, follow.last, None, &gap);
+            follow.told.gap(&mut out, follow.last, None, &gap);
         }
         Bytes::from(out)
     }
@@ -464,28 +469,11 @@ impl Flow {
             && std::mem::take(&mut follow.moved)
         {
             follow.last = Position { seq: follow.viewer.after(), time: now.min(read) };
-            follow.epoch = self.encoder.epoch;
-            self.encoder.cursor(&mut out, follow.last);
+            follow.told = Encoder { again: follow.viewer.again(), ..self.encoder };
+            follow.told.cursor(&mut out, follow.last);
         }
         let rollout = self.rollout();
         self.encoder.heartbeat(&mut out, rollout.as_deref(), now);
         Bytes::from(out)
     }
-}
-
-/// Waits until what the logs hold has come, so that a tail can be cut from it.
-pub(in crate::http) async fn backlog(
-    tail: &Tail,
-    workloads: &[Arc<WorkloadId>],
-    patience: Duration,
-) {
-    let comes = async {
-        for workload in workloads {
-            while !tail.caught_up(workload) {
-                sleep(BACKLOG_LOOK).await;
-            }
-        }
-    };
-    // Running out of time is no error: the stream begins with what has come.
-    let _ = tokio::time::timeout(patience, comes).await;
 }

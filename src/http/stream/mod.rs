@@ -3,6 +3,8 @@
 //! `query` reads what was asked for, `start` decides where the stream begins, `flow` is the
 //! body: preamble, hello, the state as it stands, history, `live`, and then what comes.
 
+mod again;
+mod backlog;
 mod demand;
 mod flow;
 mod query;
@@ -10,7 +12,7 @@ mod results;
 mod start;
 mod waits;
 
-pub(super) use flow::backlog;
+pub(super) use backlog::backlog;
 pub use flow::{Flow, Opening};
 pub use query::{Query, Since, Until};
 pub use start::{BACKLOG, Start, check_position};

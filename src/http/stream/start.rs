@@ -29,6 +29,8 @@ pub struct Start {
     pub time: i64,
     /// History leaves out lines that are older.
     pub since: Option<i64>,
+    /// What comes may repeat what another process told the client, from this time on.
+    pub again: Option<i64>,
     /// Lines that were asked for by their time and are no longer kept.
     pub missed: Vec<(Arc<WorkloadId>, Missed)>,
     /// What the client is told.
@@ -97,28 +99,25 @@ impl Start {
         now: i64,
     ) -> Start {
         if let Some(id) = query.resume {
-            if id.epoch == journal.epoch() && !journal.lost(id.seq) {
-                let resumed = Resumed::Exact;
-                let time = millis(id.unix_ms);
-                let after = id.seq;
-                return Start {
-                    after,
-                    time,
-                    since: None,
-                    missed: Vec::new(),
-                    resumed,
-                    lost_since: None,
-                };
+            let (after, time, again) = (id.seq, millis(id.unix_ms), id.again_ms.map(millis));
+            let ours = id.epoch == journal.epoch();
+            if ours && !journal.lost(id.seq) {
+                let resumed = again.map_or(Resumed::Exact, |_| Resumed::Approximate);
+                let (since, missed, lost_since) = (again, Vec::new(), None);
+                return Start { after, time, since, again, missed, resumed, lost_since };
             }
             // Another journal, or a record that this one lost with its process: its time is all that is
             // left. The milliseconds were cut, and another replica may have seen the lines in another
             // order; its clock may have been ahead.
-            let since = millis(id.unix_ms).min(now).saturating_sub(SECOND);
-            let (after, missed) = shelves.position_at(since);
+            let since = time.min(now).saturating_sub(SECOND).max(again.unwrap_or(i64::MIN));
+            // What was lost with the process and is read again has its place behind all that was told.
+            let (after, missed) =
+                if ours { (after, Vec::new()) } else { shelves.position_at(since) };
             return Start {
                 after,
                 time: since.min(now),
                 since: Some(since),
+                again: Some(since),
                 missed,
                 resumed: Resumed::Approximate,
                 lost_since: Some(since),
@@ -141,7 +140,8 @@ impl Start {
             }
         };
         let time = shelves.oldest_behind(after).map_or(now, |oldest| oldest.min(now));
-        Start { after, time, since, missed, resumed: Resumed::None, lost_since: None }
+        let resumed = Resumed::None;
+        Start { after, time, since, again: None, missed, resumed, lost_since: None }
     }
 }
 
