@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use rollcast::time::MILLISECOND;
+
+use super::heard::{Event, epoch_of, times_of};
 use super::table::Row;
-use super::{Fault, Matched, fault};
+use super::{Fault, Matched, Session, fault};
 
 /// How far before the time of its id a stream that resumes approximately may repeat lines.
 const OVERLAP: i64 = 2 * rollcast::time::SECOND;
@@ -19,7 +22,9 @@ pub fn c2(matched: &Matched<'_>, row: &mut Row) -> Vec<Fault> {
         let repeats = earlier < *session && overlaps(matched, *session, event.time("time"));
         if !repeats {
             row.doubled += 1;
-            faults.push(fault("C2", what));
+            let session = &matched.transcript.sessions[*session];
+            let (after, hello) = (&session.after, hello(session).map(|hello| &hello.data));
+            faults.push(fault("C2", format!("{what}; resumed behind {after:?}: {hello:?}")));
         } else if known != key || key.is_empty() {
             faults.push(fault("C2", format!("{what}, and under another key than {known:?}")));
         } else {
@@ -30,12 +35,22 @@ pub fn c2(matched: &Matched<'_>, row: &mut Row) -> Vec<Fault> {
 }
 
 /// Whether a line may come again in this connection: it resumed approximately, and the line lies in
-/// the overlap that is allowed then.
+/// the overlap that is allowed then. An id of a stream that repeats says itself where that begins; to
+/// another journal than its own it says only that it does not begin before.
 fn overlaps(matched: &Matched<'_>, session: usize, stamp: Option<i64>) -> bool {
     let session = &matched.transcript.sessions[session];
-    let hello = session.events.iter().find(|event| event.name == "hello");
-    let approximate = hello.is_some_and(|hello| hello.word("resumed") == Some("approximate"));
-    let millis = session.after.as_deref().and_then(|id| id.split('-').nth(2)?.parse::<i64>().ok());
-    let from = millis.map(|millis| millis * rollcast::time::MILLISECOND - OVERLAP);
+    let (Some(hello), Some(after)) = (hello(session), session.after.as_deref()) else {
+        return false;
+    };
+    let (position, again) = times_of(after);
+    let position = position.map(|millis| millis * MILLISECOND - OVERLAP);
+    let again = again.map(|millis| millis * MILLISECOND);
+    let own = hello.word("epoch") == epoch_of(after);
+    let from = if own { again.or(position) } else { position.max(again) };
+    let approximate = hello.word("resumed") == Some("approximate");
     approximate && from.zip(stamp).is_some_and(|(from, stamp)| stamp >= from)
+}
+
+fn hello(session: &Session) -> Option<&Event> {
+    session.events.iter().find(|event| event.name == "hello")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::heard::{epoch_of, seq_of};
+use super::heard::{epoch_of, seq_of, times_of};
 use super::{AttemptId, Fault, Matched, Rules, Session, fault};
 
 pub fn c5(matched: &Matched<'_>, rules: &Rules) -> Vec<Fault> {
@@ -42,7 +42,10 @@ fn wrong(session: &Session, rules: &Rules) -> Option<String> {
         if rules.killed && kept {
             return None;
         }
-        let same = resumed == Some("exact") && id.and_then(seq_of) == seq_of(after);
+        // In the middle of what a process before may have told, it says so again.
+        let repeats = times_of(after).1.is_some();
+        let right = if repeats { "approximate" } else { "exact" };
+        let same = resumed == Some(right) && id.and_then(seq_of) == seq_of(after);
         return (!same).then(|| format!("{after:?} was resumed {resumed:?} at {id:?}"));
     }
     (!kept).then(|| format!("{after:?} of another journal was resumed {resumed:?} at {id:?}"))
@@ -55,8 +58,8 @@ pub fn agree(all: &[Matched<'_>]) -> Vec<Fault> {
     for matched in all {
         for (_, event, place) in &matched.logs {
             let (Some(id), Some(place)) = (event.id.as_deref(), place) else { continue };
-            // The milliseconds are a mark of time and may be told anew; the position is not.
-            let position = id.rsplit_once('-').map_or(id, |(position, _)| position);
+            // The milliseconds are marks of time and may be told anew; the position is not.
+            let position = id.match_indices('-').nth(1).map_or(id, |(end, _)| &id[..end]);
             let earlier = known.insert(position, *place);
             if earlier.is_some_and(|earlier| earlier != *place) {
                 let what = format!("{}: {id} was another line for somebody else", matched.name());

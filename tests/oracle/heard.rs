@@ -112,3 +112,9 @@ pub fn seq_of(id: &str) -> Option<u64> {
 pub fn epoch_of(id: &str) -> Option<&str> {
     id.split('-').next()
 }
+
+/// The milliseconds in an id: of its position, and of the oldest that may be repeated behind it.
+pub fn times_of(id: &str) -> (Option<i64>, Option<i64>) {
+    let mut parts = id.split('-').skip(2).map(|part| part.parse().ok());
+    (parts.next().flatten(), parts.next().flatten())
+}

@@ -110,9 +110,11 @@ impl Start {
             // left. The milliseconds were cut, and another replica may have seen the lines in another
             // order; its clock may have been ahead.
             let since = time.min(now).saturating_sub(SECOND).max(again.unwrap_or(i64::MIN));
-            // What was lost with the process and is read again has its place behind all that was told.
+            // What was lost with the process and is read again has its place behind all that was told; what
+            // is older than that, the client has.
+            let (at, missed) = shelves.position_at(since);
             let (after, missed) =
-                if ours { (after, Vec::new()) } else { shelves.position_at(since) };
+                if ours && at < after { (after, Vec::new()) } else { (at, missed) };
             return Start {
                 after,
                 time: since.min(now),
