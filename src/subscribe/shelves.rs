@@ -71,6 +71,11 @@ impl Shelves {
         }
     }
 
+    /// The highest sequence number on the shelves; 0 before the first record.
+    pub fn last(&self) -> u64 {
+        self.list.iter().map(|shelf| shelf.head()).max().unwrap_or(0)
+    }
+
     /// Wakes when there may be more on the shelves.
     pub fn changes(&self) -> watch::Receiver<u64> {
         match self.alone() {

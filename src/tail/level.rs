@@ -12,6 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::lag::CLOCK_AHEAD;
+use super::passed::Passed;
 use crate::ids::{SourceState, WorkloadId};
 use crate::time;
 
@@ -150,6 +152,16 @@ impl Level {
         self.last.store(last, Ordering::Relaxed);
     }
 
+    /// How surely all has been appended that it held at `time`. The lines of a node whose clock is ahead
+    /// say nothing about that.
+    pub(super) fn passed(&self, time: i64) -> Passed {
+        if !self.caught_up() || !self.reading.load(Ordering::Acquire) {
+            return Passed::No;
+        }
+        let tells = self.seen().reason != Some(CLOCK_AHEAD);
+        if tells && self.last() >= time { Passed::Surely } else { Passed::Quiet }
+    }
+
     /// How far it was read.
     pub(super) fn last(&self) -> i64 {
         self.last.load(Ordering::Relaxed)
@@ -227,6 +239,19 @@ mod tests {
         behind.catch_up();
         behind.set_reading(true);
         assert!(water.low() >= Some(now), "behind it nobody reads any more");
+    }
+
+    #[test]
+    fn a_log_has_passed_a_time_when_it_is_read_and_a_younger_line_came() {
+        let level = Level::new(&Arc::default(), 5, None);
+        level.delivered(30);
+        level.catch_up();
+        assert_eq!(level.passed(20), Passed::No, "it is not open");
+        level.set_reading(true);
+        assert_eq!(level.passed(20), Passed::Surely);
+        assert_eq!(level.passed(40), Passed::Quiet);
+        level.see(|seen| seen.reason = Some(CLOCK_AHEAD));
+        assert_eq!(level.passed(20), Passed::Quiet, "its times are not ours");
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod memory;
 mod merge;
 mod nodes;
 mod pace;
+mod passed;
 mod probe;
 mod proof;
 mod reading;
@@ -52,6 +53,7 @@ use std::time::Duration;
 
 pub use demand::Lease;
 pub use level::Waters;
+pub use passed::Passed;
 pub use restored::{Left, Restored};
 pub use status::{SourceStatus, TailStatus};
 pub use supervisor::{Tail, Wiring};

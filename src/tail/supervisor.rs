@@ -208,26 +208,6 @@ impl Tail {
         }
     }
 
-    /// Whether what the logs of a workload held when they were opened has been handed on, or waits
-    /// for something that may take long. Looks no further than the first that has not.
-    pub fn caught_up(&self, workload: &WorkloadId) -> bool {
-        let index = &self.inner.wiring.index;
-        let pods = index.pods_of(workload);
-        let now = time::now();
-        let state = self.inner.state.lock();
-        let begun = |key: &AttemptKey| state.memories.get(key).is_some_and(Memory::is_begun);
-        // Of what the process before knew, nothing can be said before the pods are known.
-        let settled = state.left.is_settled(|| index.has_settled(&workload.namespace));
-        let sources = pods.iter().flat_map(|pod| attempts::of(pod, now, begun));
-        settled
-            && sources.map(|attempt| attempt.source).all(|source| {
-                let running = state.followers.get(&source.key);
-                running.is_some_and(|running| running.level.caught_up())
-                    || state.memories.get(&source.key).is_some_and(|memory| memory.ended)
-                    || state.starved.contains_key(&source.key)
-            })
-    }
-
     /// Followers that run now.
     pub fn followers(&self) -> usize {
         self.inner.state.lock().followers.len()

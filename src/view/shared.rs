@@ -184,6 +184,11 @@ impl View {
         self.through.subscribe()
     }
 
+    /// The last sequence number of what it shows, encoded or not.
+    pub(super) fn last(&self) -> u64 {
+        Shelves::new(&self.journal, &self.index, &self.selection.scope).last()
+    }
+
     /// The shared piece that holds the record behind `after`, if one does.
     pub(super) fn piece(&self, after: u64) -> Option<Arc<Piece>> {
         let pieces = self.pieces.lock();

@@ -68,6 +68,11 @@ impl Viewer {
         self.after
     }
 
+    /// The last sequence number of what it reads.
+    pub fn last(&self) -> u64 {
+        self.view.last()
+    }
+
     /// From when on it may be told again what it knows.
     pub fn again(&self) -> Option<i64> {
         self.again

@@ -492,9 +492,7 @@ impl Encoder {
 
     fn id(&self, out: &mut Vec<u8>, position: Position) {
         let ms = |time: i64| (time.max(0) / MILLISECOND) as u64;
-        let (seq, again_ms) = (position.seq, self.again.map(ms));
-        // Nothing older is wanted, should this journal be gone, too.
-        let unix_ms = ms(position.time).max(again_ms.unwrap_or(0));
+        let (seq, unix_ms, again_ms) = (position.seq, ms(position.time), self.again.map(ms));
         EventId { epoch: self.epoch, seq, unix_ms, again_ms }.push(out);
     }
 }

@@ -152,6 +152,43 @@ async fn who_is_cut_in_the_middle_of_a_repetition_is_told_that_it_goes_on() {
     }
 }
 
+/// A node that cannot be reached when the client comes back repeats later what it may know, however often
+/// the client was cut until then.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_read_at_first_is_repeated_as_said() {
+    for seed in 770..780 {
+        let (sim, world) = running(seed).await;
+        let (mut events, id) = before(&world, 500).await;
+        world.shutdown.stop();
+        drop(world);
+        let node = sim.pods("shop", "web")[0].node.clone().unwrap();
+        sim.partition(&node, Duration::from_secs(30));
+        let world = World::around(sim, seed + 1_000, |_| {});
+        world.synced().await;
+        let mut known: HashSet<String> =
+            logs(&events).map(|event| event.data["key"].to_string()).collect();
+        let (mut id, mut repeated) = (id, Vec::new());
+        for turn in 0..4 {
+            let mut client = world.stream(STREAM, Some(&id)).await;
+            let came = client.drain(QUIET).await;
+            id = client.last_id.clone().unwrap();
+            let said = came[0].data["resumed"] == "approximate";
+            let count = known.len();
+            let lines = logs(&came).count();
+            events.extend(came.into_iter().filter(|event| {
+                event.name != "log" || known.insert(event.data["key"].to_string())
+            }));
+            repeated.push(lines - (known.len() - count));
+            assert!(said || repeated[turn] == 0, "seed {seed}: turn {turn}: {repeated:?} unsaid");
+            assert!(if turn < 2 { said } else { turn == 2 || !said }, "seed {seed}: turn {turn}");
+        }
+        assert!(repeated[0] > 0 && repeated[1..].iter().any(|lines| *lines > 0), "{repeated:?}");
+        let heards = hear(&events);
+        assert!(heards.values().all(|heard| heard.numbers.len() == 1_000), "seed {seed}");
+        complete(&heards);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_not_read_back_far_enough_has_its_gap() {
     let (sim, world) = running(730).await;

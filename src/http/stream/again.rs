@@ -3,48 +3,75 @@
 //! Who comes back from a process that is gone is told again what that one may have told, from a time on.
 //! Until all of it has passed, the ids of the stream say so themselves: a client that is cut meanwhile goes
 //! on behind its last line, and is told that what comes may be known to it, with the same bound.
+//!
+//! It has passed when every log of the stream said something younger, or was silent for long, and when the
+//! viewer has all that was appended by then. As long as a log cannot be read, it has not.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::start::PROOF;
+use crate::tail::Passed;
 use crate::view::Viewer;
 
-/// What was read when all logs were read is shared by then.
-const PASSED: Duration = Duration::from_secs(1);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(250);
+/// Logs that are silent for so long hold nothing back: a node or an API server without room to breathe
+/// stops in the middle of an answer for some seconds.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// How long a stream repeats.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Again {
-    began: Instant,
-    /// When its logs were read up to their ends first.
-    caught_up: Option<Instant>,
+    /// When it began, wall time.
+    began: i64,
+    look: Instant,
+    /// Since when all logs have been read, as it seems.
+    quiet: Option<Instant>,
+    /// All has passed, and stands up to this sequence number.
+    through: Option<u64>,
 }
 
 // === impl Again ===
 
 impl Again {
-    pub(super) fn begin() -> Self {
-        Again { began: Instant::now(), caught_up: None }
+    pub(super) fn begin(began: i64) -> Self {
+        Again { began, look: Instant::now(), quiet: None, through: None }
     }
 
-    /// A viewer has taken all that there is: once its logs have been read to their ends, nothing that comes
-    /// is a repetition; gives whether that has just come to be so. One whose log cannot be read is not
-    /// waited for longer than its proof is.
-    pub(super) fn passes(&mut self, viewer: &mut Viewer, is_read: impl FnOnce() -> bool) -> bool {
+    /// Whether nothing that comes is a repetition any more, and this has just come to be so. `passed` tells
+    /// it of what the logs held at a time.
+    pub(super) fn is_over(
+        &mut self,
+        viewer: &mut Viewer,
+        passed: impl FnOnce(i64) -> Passed,
+    ) -> bool {
         if viewer.again().is_none() {
             return false;
         }
-        let now = Instant::now();
-        if self.caught_up.is_none() && is_read() {
-            self.caught_up = Some(now);
+        if self.through.is_none() && self.have_passed(passed) {
+            self.through = Some(viewer.last());
         }
-        let read = self.caught_up.is_some_and(|since| now - since >= PASSED);
-        let passed = read || now - self.began >= PROOF;
-        if passed {
+        let over = self.through.is_some_and(|through| viewer.after() >= through);
+        if over {
             viewer.settle();
         }
-        passed
+        over
+    }
+
+    fn have_passed(&mut self, passed: impl FnOnce(i64) -> Passed) -> bool {
+        let now = Instant::now();
+        if now < self.look {
+            return false;
+        }
+        self.look = now + LOOK;
+        match passed(self.began) {
+            Passed::Surely => true,
+            Passed::Quiet => now - *self.quiet.get_or_insert(now) >= QUIET,
+            Passed::No => {
+                self.quiet = None;
+                false
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::demand::Demand;
 use crate::ids::WorkloadId;
-use crate::tail::Tail;
+use crate::tail::{Passed, Tail};
 
 /// How often the first viewer looks whether the backlog has come.
 const BACKLOG_LOOK: Duration = Duration::from_millis(10);
@@ -29,7 +29,9 @@ pub(in crate::http) async fn backlog(
     let _ = tokio::time::timeout(patience, comes).await;
 }
 
-/// Whether all logs of a stream were read up to where they end now.
-pub(super) fn is_read(tail: &Tail, demand: Option<&Demand>) -> bool {
-    demand.is_none_or(|demand| demand.workloads().iter().all(|workload| tail.caught_up(workload)))
+/// How surely all has been read that the logs of a stream held at `time`, wall time.
+pub(super) fn passed(tail: &Tail, demand: Option<&Demand>, time: i64) -> Passed {
+    let workloads = demand.map_or_else(Vec::new, Demand::workloads);
+    let passed = workloads.iter().map(|workload| tail.passed(workload, time));
+    passed.min().unwrap_or(Passed::Surely)
 }

@@ -13,7 +13,7 @@ use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::again::Again;
-use super::backlog::{backlog, is_read};
+use super::backlog::{backlog, passed};
 use super::demand::Demand;
 use super::query::Query;
 use super::results::Awaited;
@@ -253,7 +253,7 @@ impl Flow {
         let read = exact.then(|| start.time.saturating_sub(SECOND));
         let from = Begin { after: start.after, since: start.since, read, again: start.again };
         let viewer = service.views.viewer(key, from);
-        let (last, told, again) = (position, encoder, Again::begin());
+        let (last, told, again) = (position, encoder, Again::begin(now));
         let follow = Follow { viewer, last, told, again, live: false, moved: false };
         self.stage = Stage::Follow(follow);
         Bytes::from(out)
@@ -378,10 +378,8 @@ impl Flow {
                 }
                 Next::CaughtUp => {}
             }
-            let (tail, demand) = (&self.opening.service.tail, &self.demand);
-            // A client of a quiet log is given an id that says so no more, too.
-            let is_read = || is_read(tail, demand.as_ref());
-            follow.moved |= follow.again.passes(&mut follow.viewer, is_read);
+            self.settle();
+            let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             if !follow.live && !stale {
                 follow.live = true;
                 let mut out = Vec::new();
@@ -412,14 +410,24 @@ impl Flow {
         }
     }
 
+    /// Says so no more when nothing is repeated any more; to a client of a quiet log by an id alone.
+    fn settle(&mut self) {
+        let (tail, demand) = (&self.opening.service.tail, self.demand.as_ref());
+        if let Stage::Follow(follow) = &mut self.stage {
+            let passed = |time| passed(tail, demand, time);
+            follow.moved |= follow.again.is_over(&mut follow.viewer, passed);
+        }
+    }
+
     /// What there is by now of the results that it waits for. With the last of them it ends.
     fn results(&mut self) -> Option<Bytes> {
         let Stage::Follow(follow) = &mut self.stage else { return None };
         let awaited = self.awaited.as_mut()?;
         let (mut out, reached) = (Vec::new(), follow.viewer.after());
-        let last = awaited.write(&self.encoder, reached, &mut out);
+        let encoder = Encoder { again: follow.viewer.again(), ..self.encoder };
+        let last = awaited.write(&encoder, reached, &mut out);
         if let Some(last) = last {
-            (follow.last, follow.told) = (last, self.encoder);
+            (follow.last, follow.told) = (last, encoder);
             follow.moved = false;
         }
         if awaited.is_over() {
@@ -464,6 +472,7 @@ impl Flow {
     }
 
     fn heartbeat(&mut self) -> Bytes {
+        self.settle();
         let (mut out, now, read) = (Vec::new(), time::now(), self.surely_read());
         if let Stage::Follow(follow) = &mut self.stage
             && std::mem::take(&mut follow.moved)
