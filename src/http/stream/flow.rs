@@ -74,7 +74,7 @@ pub struct Flow {
 enum Stage {
     Preamble,
     Hello,
-    Follow(Follow),
+    Follow(Box<Follow>),
     /// The connection is to be broken.
     Abort,
     Over,
@@ -255,7 +255,7 @@ impl Flow {
         let viewer = service.views.viewer(key, from);
         let (last, told, again) = (position, encoder, Again::begin(now));
         let follow = Follow { viewer, last, told, again, live: false, moved: false };
-        self.stage = Stage::Follow(follow);
+        self.stage = Stage::Follow(Box::new(follow));
         Bytes::from(out)
     }
 
