@@ -23,8 +23,6 @@ const USUAL: i64 = 16;
 /// A node's clock is ahead of ours if a line comes so long before the time that it says. Less does not
 /// change the order in which people read two logs.
 pub(super) const AHEAD: i64 = 2 * SECOND;
-/// The word for that.
-pub(super) const CLOCK_AHEAD: &str = "clock_ahead";
 /// It is behind ours, or the lines take as long to reach us, if none of so many came sooner after its
 /// time, ...
 const LATE: i64 = 5 * SECOND;
@@ -106,7 +104,7 @@ impl Lag {
         let least = self.least()?;
         let long = self.last_came.saturating_sub(self.first_came) >= LATE_FOR;
         match least {
-            least if least <= -AHEAD => Some(Some(CLOCK_AHEAD)),
+            least if least <= -AHEAD => Some(Some("clock_ahead")),
             _ if !long => None,
             least => Some((least >= LATE).then_some("clock_behind")),
         }

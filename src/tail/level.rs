@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::lag::CLOCK_AHEAD;
-use super::passed::Passed;
+use super::lag::AHEAD;
 use crate::ids::{SourceState, WorkloadId};
 use crate::time;
 
@@ -46,8 +46,16 @@ pub(super) struct Level {
     caught_up: AtomicBool,
     /// It is open and has shown what it held.
     reading: AtomicBool,
+    made: Instant,
+    /// When a line came, or it was opened, in milliseconds since it was made.
+    heard: AtomicU64,
+    skew: AtomicI64,
     seen: Mutex<Seen>,
 }
+
+/// A log that is read and silent for so long has said all that it held: a node or an API server without
+/// room to breathe may stop in the middle of an answer for some seconds.
+const SILENT: Duration = Duration::from_secs(10);
 
 /// What is known about a source, for those who ask.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +123,9 @@ impl Level {
             last: Arc::new(AtomicI64::new(last)),
             caught_up: AtomicBool::new(false),
             reading: AtomicBool::new(false),
+            made: Instant::now(),
+            heard: AtomicU64::new(0),
+            skew: AtomicI64::new(0),
             seen: Mutex::new(Seen {
                 state: SourceState::Waiting,
                 reason,
@@ -143,28 +154,44 @@ impl Level {
     /// It is open and shows the present, or is so no longer.
     pub(super) fn set_reading(&self, reading: bool) {
         if self.reading.swap(reading, Ordering::AcqRel) != reading {
+            self.hear();
             self.weigh();
         }
     }
 
     /// Lines up to this stamp have been appended.
     pub(super) fn delivered(&self, last: i64) {
-        self.last.store(last, Ordering::Relaxed);
+        self.last.store(last, Ordering::Release);
+        self.hear();
     }
 
-    /// How surely all has been appended that it held at `time`. The lines of a node whose clock is ahead
-    /// say nothing about that.
-    pub(super) fn passed(&self, time: i64) -> Passed {
+    /// So much later than its stamp, at best, a line comes: the clock of its node differs.
+    pub(super) fn set_skew(&self, skew: i64) {
+        self.skew.store(skew, Ordering::Relaxed);
+    }
+
+    /// Whether all has been appended that it held at `time`: it is read, and what it said last is younger,
+    /// by our clock, or nothing came for long.
+    pub(super) fn has_passed(&self, time: i64) -> bool {
         if !self.caught_up() || !self.reading.load(Ordering::Acquire) {
-            return Passed::No;
+            return false;
         }
-        let tells = self.seen().reason != Some(CLOCK_AHEAD);
-        if tells && self.last() >= time { Passed::Surely } else { Passed::Quiet }
+        let last = self.last().saturating_add(self.skew.load(Ordering::Relaxed));
+        // As far as the clock may differ before that is measured; what lies in the future is measured soon.
+        let younger = (time.saturating_add(AHEAD)..=time::now()).contains(&last);
+        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
+        younger || self.made.elapsed().saturating_sub(heard) >= SILENT
+    }
+
+    /// Something came.
+    fn hear(&self) {
+        let heard = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(heard, Ordering::Relaxed);
     }
 
     /// How far it was read.
     pub(super) fn last(&self) -> i64 {
-        self.last.load(Ordering::Relaxed)
+        self.last.load(Ordering::Acquire)
     }
 
     /// What is known about it.
@@ -241,17 +268,25 @@ mod tests {
         assert!(water.low() >= Some(now), "behind it nobody reads any more");
     }
 
-    #[test]
-    fn a_log_has_passed_a_time_when_it_is_read_and_a_younger_line_came() {
+    #[tokio::test(start_paused = true)]
+    async fn a_log_has_passed_a_time_when_it_says_something_younger_or_nothing_for_long() {
         let level = Level::new(&Arc::default(), 5, None);
-        level.delivered(30);
+        let before = time::now();
         level.catch_up();
-        assert_eq!(level.passed(20), Passed::No, "it is not open");
+        level.delivered(before + AHEAD);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(!level.has_passed(before), "it is not open");
         level.set_reading(true);
-        assert_eq!(level.passed(20), Passed::Surely);
-        assert_eq!(level.passed(40), Passed::Quiet);
-        level.see(|seen| seen.reason = Some(CLOCK_AHEAD));
-        assert_eq!(level.passed(20), Passed::Quiet, "its times are not ours");
+        assert!(level.has_passed(before) && !level.has_passed(before + 1));
+        level.set_skew(-1);
+        assert!(!level.has_passed(before), "its clock is ahead");
+        level.set_skew(0);
+        level.delivered(before + 60 * AHEAD);
+        assert!(!level.has_passed(before), "so is this one's");
+        tokio::time::sleep(SILENT).await;
+        assert!(level.has_passed(before), "whatever it says, it is silent");
+        level.delivered(before);
+        assert!(!level.has_passed(before), "not any more");
     }
 
     #[test]

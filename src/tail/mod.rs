@@ -53,7 +53,6 @@ use std::time::Duration;
 
 pub use demand::Lease;
 pub use level::Waters;
-pub use passed::Passed;
 pub use restored::{Left, Restored};
 pub use status::{SourceStatus, TailStatus};
 pub use supervisor::{Tail, Wiring};

@@ -242,6 +242,11 @@ impl Reading {
         self.lag.skew()
     }
 
+    /// How much later than its stamp the promptest line came that came as it was written.
+    pub(super) fn least_lag(&self) -> Option<i64> {
+        self.lag.least()
+    }
+
     /// Lines are held until their owner has an answer to this.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         self.doubt

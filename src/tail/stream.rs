@@ -240,6 +240,7 @@ impl Follower {
             && skew != self.skew
         {
             self.skew = skew;
+            self.level.set_skew(stream.reading.least_lag().filter(|_| skew.is_some()).unwrap_or(0));
             self.tell(SourceState::Following, None, skew);
         }
     }

@@ -79,7 +79,7 @@ impl Viewer {
     }
 
     /// Nothing is repeated from here on.
-    pub fn settle(&mut self) {
+    pub fn repeat_no_more(&mut self) {
         self.again = None;
     }
 

@@ -51,7 +51,8 @@ pub struct Position {
 pub enum Resumed {
     /// Exactly behind the id that the client held.
     Exact,
-    /// From the time of the id that the client held; lines may repeat, with equal keys.
+    /// From the time of the id that the client held, or, in the middle of what that repeats, behind it;
+    /// lines may repeat, with equal keys.
     Approximate,
     /// The client held no id.
     None,

@@ -27,7 +27,9 @@ pub struct EventId {
 
 /// An id that was never issued by any rollcast.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("not an event id: expected <epoch>-<sequence>-<unix ms> of at most {MAX_ID_BYTES} bytes")]
+#[error(
+    "not an event id: expected <epoch>-<sequence>-<unix ms>[-<unix ms>] of at most {MAX_ID_BYTES} bytes"
+)]
 pub struct BadId;
 
 // === impl EventId ===

@@ -285,6 +285,22 @@ fn c5_finds_a_silent_restart_and_ids_that_are_none() {
 }
 
 #[test]
+fn c5_finds_a_stream_that_says_for_ever_that_it_repeats() {
+    let calm = Rules { calm: Some(BEGIN), ..Rules::whole() };
+    for (seconds, is_found) in [(19, false), (40, true)] {
+        let found = broken(&calm, |sessions| {
+            let from = sessions[1].from.max(BEGIN);
+            let last = sessions[1].events.last_mut().unwrap();
+            last.at = from + seconds * SECOND;
+            last.id = last.id.as_ref().map(|id| format!("{id}-1"));
+            sessions[1].to += 40 * SECOND;
+            sessions[1].beats.extend((1..5).map(|beat| from + beat * 10 * SECOND));
+        });
+        assert_eq!(found.contains(&"C5"), is_found, "{seconds} s: {found:?}");
+    }
+}
+
+#[test]
 fn c5_finds_one_id_that_is_two_lines() {
     let mut one = Transcript::new("one");
     one.sessions = honest();

@@ -7,10 +7,25 @@ use super::{AttemptId, Fault, Matched, Rules, Session, fault};
 
 pub fn c5(matched: &Matched<'_>, rules: &Rules) -> Vec<Fault> {
     let sessions = matched.transcript.sessions.iter().enumerate();
-    let wrong = sessions.filter_map(|(at, session)| Some((at, wrong(session, rules)?)));
+    let wrong = sessions.filter_map(|(at, session)| {
+        let why = wrong(session, rules).or_else(|| never_exact(session, rules))?;
+        Some((at, why))
+    });
     wrong
         .map(|(at, why)| fault("C5", format!("{}: connection {at}: {why}", matched.name())))
         .collect()
+}
+
+/// So long after it began, and without faults meanwhile, a stream repeats nothing any more.
+const REPEATED: i64 = 20 * rollcast::time::SECOND;
+
+/// An id that says that lines may be repeated when that is over.
+fn never_exact(session: &Session, rules: &Rules) -> Option<String> {
+    let over = session.from.max(rules.calm?) + REPEATED;
+    let late = session.events.iter().filter(|event| event.at > over);
+    let ids = late.filter_map(|event| event.id.as_deref());
+    let id = ids.into_iter().find(|id| times_of(id).1.is_some())?;
+    Some(format!("{id:?} long after it began"))
 }
 
 /// What is wrong with how a connection begins.

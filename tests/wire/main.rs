@@ -308,6 +308,18 @@ fn every_line_of_ndjson_and_every_data_is_one_object() {
     }
 }
 
+/// From when on it may, stands behind the position.
+#[test]
+fn ids_of_a_stream_that_repeats_say_so() {
+    let epoch = Epoch::parse("7k2m9q").unwrap();
+    let again = Some(time("2026-11-22T14:02:10.5Z"));
+    let encoder = Encoder { format: Format::Sse, epoch, named: false, again };
+    let mut out = Vec::new();
+    encoder.cursor(&mut out, Position { seq: 7, time: time("2026-11-22T14:02:11Z") });
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text, "id: 7k2m9q-7-1795356131000-1795356130500\n\n");
+}
+
 /// The API's times are whole seconds, ours are finer.
 #[test]
 fn elapsed_time_goes_neither_back_nor_on_after_the_end() {

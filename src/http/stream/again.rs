@@ -4,30 +4,33 @@
 //! Until all of it has passed, the ids of the stream say so themselves: a client that is cut meanwhile goes
 //! on behind its last line, and is told that what comes may be known to it, with the same bound.
 //!
-//! It has passed when every log of the stream said something younger, or was silent for long, and when the
-//! viewer has all that was appended by then. As long as a log cannot be read, it has not.
+//! It has passed when each log that there was when the stream began said something younger or was silent
+//! for long, and when the viewer has all that was appended by then.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::tail::Passed;
+use super::demand::Demand;
+use crate::ids::AttemptKey;
+use crate::subscribe::Selection;
+use crate::tail::Tail;
 use crate::view::Viewer;
 
-/// How often it is looked.
-const LOOK: Duration = Duration::from_millis(250);
-/// Logs that are silent for so long hold nothing back: a node or an API server without room to breathe
-/// stops in the middle of an answer for some seconds.
-const QUIET: Duration = Duration::from_secs(10);
+/// How often it is looked whether logs have passed.
+const LOOK: Duration = Duration::from_secs(1);
+/// A log that cannot be read holds its readers back no longer than this, for none of them shares what is
+/// encoded: its node is gone, or we may not read it.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// How long a stream repeats.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Again {
-    /// When it began, wall time.
-    began: i64,
+    /// When it began: by the wall, and by the steady clock.
+    began: (i64, Instant),
     look: Instant,
-    /// Since when all logs have been read, as it seems.
-    quiet: Option<Instant>,
+    /// What has not passed, once that is known.
+    logs: Option<Vec<AttemptKey>>,
     /// All has passed, and stands up to this sequence number.
     through: Option<u64>,
 }
@@ -35,43 +38,57 @@ pub(super) struct Again {
 // === impl Again ===
 
 impl Again {
-    pub(super) fn begin(began: i64) -> Self {
-        Again { began, look: Instant::now(), quiet: None, through: None }
+    /// From now on, `wall` by the wall clock.
+    pub(super) fn begin(wall: i64) -> Self {
+        let now = Instant::now();
+        Again { began: (wall, now), look: now, logs: None, through: None }
     }
 
-    /// Whether nothing that comes is a repetition any more, and this has just come to be so. `passed` tells
-    /// it of what the logs held at a time.
-    pub(super) fn is_over(
+    /// Has a viewer repeat no more once all has passed; gives whether that has just come to be so. Cheap
+    /// for one that does not repeat.
+    pub(super) fn end(
         &mut self,
         viewer: &mut Viewer,
-        passed: impl FnOnce(i64) -> Passed,
+        tail: &Tail,
+        demand: &Demand,
+        selection: &Selection,
     ) -> bool {
         if viewer.again().is_none() {
             return false;
         }
-        if self.through.is_none() && self.have_passed(passed) {
+        if self.through.is_none() && self.have_passed(tail, demand, selection) {
             self.through = Some(viewer.last());
         }
         let over = self.through.is_some_and(|through| viewer.after() >= through);
         if over {
-            viewer.settle();
+            viewer.repeat_no_more();
         }
         over
     }
 
-    fn have_passed(&mut self, passed: impl FnOnce(i64) -> Passed) -> bool {
+    fn have_passed(&mut self, tail: &Tail, demand: &Demand, selection: &Selection) -> bool {
         let now = Instant::now();
         if now < self.look {
             return false;
         }
         self.look = now + LOOK;
-        match passed(self.began) {
-            Passed::Surely => true,
-            Passed::Quiet => now - *self.quiet.get_or_insert(now) >= QUIET,
-            Passed::No => {
-                self.quiet = None;
-                false
-            }
+        let (wall, began) = self.began;
+        if now - began >= LONGEST {
+            return true;
         }
+        if self.logs.is_none()
+            && let Some(logs) = tail.unfinished(&demand.workloads())
+        {
+            let wanted = logs.iter().filter(|log| selection.wants_source(log));
+            self.logs = Some(wanted.map(|log| log.key.clone()).collect());
+        }
+        let Some(logs) = &mut self.logs else { return false };
+        while let Some(log) = logs.last() {
+            if !tail.has_passed(log, wall) {
+                return false;
+            }
+            logs.pop();
+        }
+        true
     }
 }

@@ -13,7 +13,7 @@ use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::again::Again;
-use super::backlog::{backlog, passed};
+use super::backlog::backlog;
 use super::demand::Demand;
 use super::query::Query;
 use super::results::Awaited;
@@ -96,6 +96,8 @@ struct Follow {
     live: bool,
     /// The position moved over records that the selection leaves out.
     moved: bool,
+    /// Nothing is repeated any more, and no id has said that yet.
+    settled: bool,
 }
 
 // === impl Flow ===
@@ -222,7 +224,7 @@ impl Flow {
         let start = Start::decide(query, &service.journal, &shelves, selection, &rollouts, now);
         let (encoder, position) = self.told(&start);
         if let Some(awaited) = &self.awaited {
-            awaited.remember(position.seq);
+            awaited.remember(start.after);
         }
         let mut out = Vec::new();
         if encoder.format != Format::Text {
@@ -251,10 +253,13 @@ impl Flow {
         // Logs are merged within a second, so a younger line may stand before an older one.
         let exact = start.resumed == Resumed::Exact;
         let read = exact.then(|| start.time.saturating_sub(SECOND));
-        let from = Begin { after: start.after, since: start.since, read, again: start.again };
+        // Text has no ids that could say it.
+        let again = start.again.filter(|_| query.format != Format::Text);
+        let from = Begin { after: start.after, since: start.since, read, again };
         let viewer = service.views.viewer(key, from);
         let (last, told, again) = (position, encoder, Again::begin(now));
-        let follow = Follow { viewer, last, told, again, live: false, moved: false };
+        let (live, moved, settled) = (false, false, false);
+        let follow = Follow { viewer, last, told, again, live, moved, settled };
         self.stage = Stage::Follow(Box::new(follow));
         Bytes::from(out)
     }
@@ -358,6 +363,7 @@ impl Flow {
             if let (Some(awaited), Some(demand)) = (&mut self.awaited, &self.demand) {
                 awaited.join(demand);
             }
+            self.end_repetition();
             let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             let stale = self.opening.standing.is_stale();
             match if stale { Next::CaughtUp } else { follow.viewer.take() } {
@@ -373,13 +379,12 @@ impl Flow {
                     if let Some(last) = last {
                         let again = follow.viewer.again();
                         (follow.last, follow.told) = (last, Encoder { again, ..self.encoder });
+                        follow.settled = false;
                     }
                     return bytes;
                 }
                 Next::CaughtUp => {}
             }
-            self.settle();
-            let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             if !follow.live && !stale {
                 follow.live = true;
                 let mut out = Vec::new();
@@ -410,12 +415,12 @@ impl Flow {
         }
     }
 
-    /// Says so no more when nothing is repeated any more; to a client of a quiet log by an id alone.
-    fn settle(&mut self) {
-        let (tail, demand) = (&self.opening.service.tail, self.demand.as_ref());
-        if let Stage::Follow(follow) = &mut self.stage {
-            let passed = |time| passed(tail, demand, time);
-            follow.moved |= follow.again.is_over(&mut follow.viewer, passed);
+    /// Once nothing is repeated any more, ids say so: to a client of a quiet log by an id alone.
+    fn end_repetition(&mut self) {
+        let Opening { service, selection, .. } = &self.opening;
+        if let (Stage::Follow(follow), Some(demand)) = (&mut self.stage, &self.demand) {
+            let Follow { viewer, again, .. } = &mut **follow;
+            follow.settled |= again.end(viewer, &service.tail, demand, selection);
         }
     }
 
@@ -472,14 +477,19 @@ impl Flow {
     }
 
     fn heartbeat(&mut self) -> Bytes {
-        self.settle();
+        self.end_repetition();
         let (mut out, now, read) = (Vec::new(), time::now(), self.surely_read());
-        if let Stage::Follow(follow) = &mut self.stage
-            && std::mem::take(&mut follow.moved)
-        {
-            follow.last = Position { seq: follow.viewer.after(), time: now.min(read) };
-            follow.told = Encoder { again: follow.viewer.again(), ..self.encoder };
-            follow.told.cursor(&mut out, follow.last);
+        if let Stage::Follow(follow) = &mut self.stage {
+            let settled = std::mem::take(&mut follow.settled);
+            let foreign = follow.told.epoch != self.encoder.epoch;
+            let moved = std::mem::take(&mut follow.moved) || settled && foreign;
+            if moved {
+                follow.last = Position { seq: follow.viewer.after(), time: now.min(read) };
+            }
+            if moved || settled {
+                follow.told = Encoder { again: follow.viewer.again(), ..self.encoder };
+                follow.told.cursor(&mut out, follow.last);
+            }
         }
         let rollout = self.rollout();
         self.encoder.heartbeat(&mut out, rollout.as_deref(), now);

@@ -56,7 +56,9 @@ export class Decoder {
     if (resuming && hello.resumed !== 'exact') this.#seen.overlap();
     if (resuming && this.#began) {
       const at = now + (this.#ahead ?? 0);
-      if (hello.resumed === 'approximate') {
+      // In the middle of what a restart repeats: that was told when it began.
+      const goesOn = event.id.startsWith(`${hello.epoch}-`) && event.id.split('-').length > 3;
+      if (hello.resumed === 'approximate' && !goesOn) {
         // What it could not read again it says itself, with gaps.
         this.batch.add(NOTE, at, 0, 0, NO_SOURCE, '◆ the server was restarted or another replica answers: it reads again from a little before here, and what is above is not repeated', null);
       } else if (hello.resumed === 'none') {

@@ -153,6 +153,22 @@ test('a restart tells thousands of lines again: each is shown once, and the rest
   assert.equal(stage.rows(GAP).length, 0);
 });
 
+test('a page that is cut in the middle of what a restart repeats is told of the restart once', async () => {
+  const { stage } = await started();
+  stage.last.write(hello('d-0-1', 'none') + line(1) + line(2) + line(3));
+  await stage.settle();
+  stage.last.end();
+  await stage.pass(1_100);
+  stage.last.write(hello('d-3-1', 'approximate') + line(1, 'e-1-1-1') + line(2, 'e-2-1-1'));
+  await stage.settle();
+  stage.last.end();
+  await stage.pass(1_100);
+  stage.last.write(hello('e-2-1-1', 'approximate') + line(3, 'e-3-1-1') + line(4, 'e-4-1'));
+  await stage.pass(100);
+  assert.deepEqual(stage.texts(), ['line 1', 'line 2', 'line 3', 'line 4']);
+  assert.deepEqual(stage.rows(NOTE).filter((text) => text.includes('restarted')).length, 1);
+});
+
 test('equal texts at equal times with keys of their own are all kept', async () => {
   const { stage } = await started();
   stage.last.write(hello('e-0-1', 'none') + said('tick', 1, 'k.1.0', 'e-1-1') + said('tick', 1, 'k.1.1', 'e-2-1'));
