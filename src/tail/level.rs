@@ -47,9 +47,9 @@ pub(super) struct Level {
     /// It is open and has shown what it held.
     reading: AtomicBool,
     made: Instant,
-    /// When a line came, or it was opened, in milliseconds since it was made.
+    /// When something came, or it was opened, in milliseconds since it was made.
     heard: AtomicU64,
-    skew: AtomicI64,
+    ahead: AtomicI64,
     seen: Mutex<Seen>,
 }
 
@@ -125,7 +125,7 @@ impl Level {
             reading: AtomicBool::new(false),
             made: Instant::now(),
             heard: AtomicU64::new(0),
-            skew: AtomicI64::new(0),
+            ahead: AtomicI64::new(0),
             seen: Mutex::new(Seen {
                 state: SourceState::Waiting,
                 reason,
@@ -165,9 +165,10 @@ impl Level {
         self.hear();
     }
 
-    /// So much later than its stamp, at best, a line comes: the clock of its node differs.
-    pub(super) fn set_skew(&self, skew: i64) {
-        self.skew.store(skew, Ordering::Relaxed);
+    /// So far the clock of its node is ahead of ours, as a line showed that came before its time; a
+    /// number below 0, or 0. That one is behind cannot be told from a backlog that comes slowly.
+    pub(super) fn set_ahead(&self, ahead: i64) {
+        self.ahead.store(ahead, Ordering::Relaxed);
     }
 
     /// Whether all has been appended that it held at `time`: it is read, and what it said last is younger,
@@ -176,15 +177,16 @@ impl Level {
         if !self.caught_up() || !self.reading.load(Ordering::Acquire) {
             return false;
         }
-        let last = self.last().saturating_add(self.skew.load(Ordering::Relaxed));
-        // As far as the clock may differ before that is measured; what lies in the future is measured soon.
-        let younger = (time.saturating_add(AHEAD)..=time::now()).contains(&last);
+        let last = self.last().saturating_add(self.ahead.load(Ordering::Relaxed));
+        // What lies further in the future than clocks usually differ is measured soon.
+        let latest = time::now().saturating_add(AHEAD);
+        let younger = (time.saturating_add(AHEAD)..=latest).contains(&last);
         let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
         younger || self.made.elapsed().saturating_sub(heard) >= SILENT
     }
 
-    /// Something came.
-    fn hear(&self) {
+    /// Something came, of whatever use.
+    pub(super) fn hear(&self) {
         let heard = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heard.store(heard, Ordering::Relaxed);
     }
@@ -274,13 +276,12 @@ mod tests {
         let before = time::now();
         level.catch_up();
         level.delivered(before + AHEAD);
-        tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(!level.has_passed(before), "it is not open");
         level.set_reading(true);
         assert!(level.has_passed(before) && !level.has_passed(before + 1));
-        level.set_skew(-1);
+        level.set_ahead(-1);
         assert!(!level.has_passed(before), "its clock is ahead");
-        level.set_skew(0);
+        level.set_ahead(0);
         level.delivered(before + 60 * AHEAD);
         assert!(!level.has_passed(before), "so is this one's");
         tokio::time::sleep(SILENT).await;

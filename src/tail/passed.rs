@@ -31,8 +31,8 @@ impl Tail {
             })
     }
 
-    /// The logs of these workloads that may have more to say, those of pods that went meanwhile included.
-    /// `None` while not all pods are known.
+    /// The logs of these workloads, sorted, that may have more to say, those of pods that went meanwhile
+    /// included. `None` while not all pods are known.
     pub fn unfinished(&self, workloads: &[Arc<WorkloadId>]) -> Option<Vec<Arc<Source>>> {
         let index = &self.inner.wiring.index;
         let settled = |workload: &Arc<WorkloadId>| index.has_settled(&workload.namespace);
@@ -49,12 +49,15 @@ impl Tail {
         let idle = idle.filter(|source| !state.followers.contains_key(&source.key));
         let mut logs: Vec<_> = idle.filter(|source| !ended(&source.key)).map(Arc::new).collect();
         let followed = state.followers.values().map(|running| &running.source);
-        logs.extend(followed.filter(|source| workloads.contains(&source.workload)).cloned());
+        logs.extend(
+            followed.filter(|source| workloads.binary_search(&source.workload).is_ok()).cloned(),
+        );
         Some(logs)
     }
 
     /// Whether all has been handed on that a log held at `time`, wall time: it said something that is
-    /// younger, was silent for long, ended, or is gone. One that cannot be read at present has not.
+    /// younger, was silent for long, ended, is gone, or nobody needs it any more. One that cannot be read at
+    /// present has not.
     pub fn has_passed(&self, log: &AttemptKey, time: i64) -> bool {
         let pod = self.inner.wiring.index.pod(&log.uid).filter(|pod| pod.gone.is_none());
         let now = time::now();
@@ -65,7 +68,8 @@ impl Tail {
         let begun = |key: &AttemptKey| state.memories.get(key).is_some_and(Memory::is_begun);
         state.memories.get(log).is_some_and(|memory| memory.ended)
             || pod.is_none_or(|pod| {
-                attempts::of(&pod, now, begun).all(|attempt| attempt.source.key != *log)
+                !state.leases.contains_key(&pod.workload)
+                    || attempts::of(&pod, now, begun).all(|attempt| attempt.source.key != *log)
             })
     }
 }

@@ -95,6 +95,7 @@ impl Follower {
                         self.memory.cadence.came(came.elapsed());
                     }
                     (came, doubted) = (Instant::now(), false);
+                    self.level.hear();
                     self.take(&mut stream, &chunk, &mut batch);
                 }
                 Next::CaughtUp => self.go_live(&mut stream),
@@ -236,11 +237,11 @@ impl Follower {
     /// Says, once, that the clock of its node differs from ours, for then the order of lines between two
     /// nodes is not that of events; and that it does so no more.
     fn note_skew(&mut self, stream: &Stream) {
+        self.level.set_ahead(stream.reading.least_lag().map_or(0, |lag| lag.min(0)));
         if let Some(skew) = stream.reading.skew()
             && skew != self.skew
         {
             self.skew = skew;
-            self.level.set_skew(stream.reading.least_lag().filter(|_| skew.is_some()).unwrap_or(0));
             self.tell(SourceState::Following, None, skew);
         }
     }

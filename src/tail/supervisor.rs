@@ -72,7 +72,7 @@ pub(super) struct Inner {
 
 #[derive(Default)]
 pub(super) struct State {
-    leases: HashMap<Arc<WorkloadId>, Need>,
+    pub(super) leases: HashMap<Arc<WorkloadId>, Need>,
     pub(super) followers: HashMap<AttemptKey, Running>,
     pub(super) memories: HashMap<AttemptKey, Memory>,
     sides: HashMap<Arc<str>, Side>,

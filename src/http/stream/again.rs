@@ -45,19 +45,20 @@ impl Again {
     }
 
     /// Has a viewer repeat no more once all has passed; gives whether that has just come to be so. Cheap
-    /// for one that does not repeat.
+    /// for one that does not repeat. `is_known`: the demand was looked up when all workloads were known.
     pub(super) fn end(
         &mut self,
         viewer: &mut Viewer,
         tail: &Tail,
-        demand: &Demand,
+        (demand, is_known): (&Demand, bool),
         selection: &Selection,
     ) -> bool {
         if viewer.again().is_none() {
             return false;
         }
-        if self.through.is_none() && self.have_passed(tail, demand, selection) {
+        if self.through.is_none() && self.have_passed(tail, (demand, is_known), selection) {
             self.through = Some(viewer.last());
+            self.logs = None;
         }
         let over = self.through.is_some_and(|through| viewer.after() >= through);
         if over {
@@ -66,7 +67,12 @@ impl Again {
         over
     }
 
-    fn have_passed(&mut self, tail: &Tail, demand: &Demand, selection: &Selection) -> bool {
+    fn have_passed(
+        &mut self,
+        tail: &Tail,
+        (demand, is_known): (&Demand, bool),
+        selection: &Selection,
+    ) -> bool {
         let now = Instant::now();
         if now < self.look {
             return false;
@@ -77,6 +83,7 @@ impl Again {
             return true;
         }
         if self.logs.is_none()
+            && is_known
             && let Some(logs) = tail.unfinished(&demand.workloads())
         {
             let wanted = logs.iter().filter(|log| selection.wants_source(log));

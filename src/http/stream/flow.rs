@@ -357,13 +357,14 @@ impl Flow {
             if let Some(bye) = self.ended() {
                 return self.bye(bye);
             }
+            let is_known = self.opening.service.index.synced();
             if self.demand.as_mut().is_some_and(Demand::refresh) {
                 return self.outgrown();
             }
             if let (Some(awaited), Some(demand)) = (&mut self.awaited, &self.demand) {
                 awaited.join(demand);
             }
-            self.end_repetition();
+            self.end_repetition(is_known);
             let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             let stale = self.opening.standing.is_stale();
             match if stale { Next::CaughtUp } else { follow.viewer.take() } {
@@ -416,11 +417,11 @@ impl Flow {
     }
 
     /// Once nothing is repeated any more, ids say so: to a client of a quiet log by an id alone.
-    fn end_repetition(&mut self) {
+    fn end_repetition(&mut self, is_known: bool) {
         let Opening { service, selection, .. } = &self.opening;
         if let (Stage::Follow(follow), Some(demand)) = (&mut self.stage, &self.demand) {
             let Follow { viewer, again, .. } = &mut **follow;
-            follow.settled |= again.end(viewer, &service.tail, demand, selection);
+            follow.settled |= again.end(viewer, &service.tail, (demand, is_known), selection);
         }
     }
 
@@ -477,7 +478,7 @@ impl Flow {
     }
 
     fn heartbeat(&mut self) -> Bytes {
-        self.end_repetition();
+        self.end_repetition(false);
         let (mut out, now, read) = (Vec::new(), time::now(), self.surely_read());
         if let Stage::Follow(follow) = &mut self.stage {
             let settled = std::mem::take(&mut follow.settled);
