@@ -70,12 +70,18 @@ impl Disk {
         let mut truth = Truth::default();
         for (id, mut parts) in parts {
             parts.sort_by_key(|(first, _)| *first);
-            let mut served = Vec::new();
+            let (mut served, mut torn) = (Vec::new(), Vec::new());
             for (_, bytes) in &parts {
+                if served.last().is_some_and(|last| *last != b'\n') {
+                    torn.push((memchr::memchr_iter(b'\n', &served).count(), bytes));
+                }
                 cri_text(bytes, &mut served);
             }
             let ended = !running.contains(&id);
             truth.add(id.clone(), &served, ended);
+            for (at, rest) in torn {
+                truth.tear(&id, at, rest);
+            }
             if let Some(given) = given
                 && let Some(attempt) = truth.attempts.get_mut(&id)
             {

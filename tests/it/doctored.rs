@@ -268,6 +268,32 @@ fn c4_finds_an_altered_line_a_wrong_stamp_and_a_flag_that_lies() {
     assert!(alter(|data| data["pod"] = json!("other")).contains(&"C4"));
 }
 
+/// The beginning of a line that was being written when its file was rotated may stand at the end of the
+/// file that the kubelet has left.
+#[test]
+fn c4_takes_the_rest_of_a_line_that_a_rotation_tore_and_nothing_else() {
+    let given = honest()[0].events[4].data["text"].as_str().unwrap().to_owned();
+    let number = (0..LINES).find(|number| text(*number) == given).unwrap();
+    let later = rfc3339(stamp(number) + 1_000);
+    let rest = &given[25..];
+    let faults = |is_torn: bool, heard: &str| {
+        let mut truth = truth();
+        let id = truth.attempts.keys().next().unwrap().clone();
+        if is_torn {
+            let file = format!("{later} stdout F {rest}\n{later} stdout F more\n");
+            truth.tear(&id, number as usize, file.as_bytes());
+        }
+        let mut transcript = Transcript::new("doctored");
+        transcript.sessions = honest();
+        let data = &mut transcript.sessions[0].events[4].data;
+        (data["text"], data["time"]) = (json!(heard), json!(later));
+        judge(&truth, &[transcript], &Rules::whole())
+    };
+    assert!(faults(true, rest).faults.is_empty(), "{:?}", faults(true, rest).faults);
+    assert!(faults(false, rest).broke("C4") && faults(false, rest).broke("C1"));
+    assert!(faults(true, &rest[1..]).broke("C4") && faults(true, "more").broke("C4"));
+}
+
 #[test]
 fn c5_finds_a_silent_restart_and_ids_that_are_none() {
     let restarted = broken(&Rules::whole(), |sessions| {

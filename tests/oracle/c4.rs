@@ -14,8 +14,10 @@ pub fn c4(matched: &Matched<'_>, row: &mut Row) -> Vec<Fault> {
     }
     for (_, event, place) in &matched.logs {
         let Some((id, at)) = place else { continue };
-        let line = &matched.truth.attempts[*id].lines[*at];
-        if let Err(why) = faithful(event, line) {
+        let attempt = &matched.truth.attempts[*id];
+        let (stamp, text) = (event.time("time").unwrap_or(i64::MIN), event.word("text"));
+        let torn = attempt.is_torn(*at, stamp, text.unwrap_or_default().as_bytes());
+        if !torn && let Err(why) = faithful(event, &attempt.lines[*at]) {
             row.damaged += 1;
             faults.push(fault("C4", format!("{}: {id}: {why}: {}", matched.name(), event.data)));
         }

@@ -48,9 +48,20 @@ pub struct Attempt {
     pub ended: bool,
     /// Lines that the kubelet never gave to anybody who asked; counted apart.
     pub withheld: Vec<bool>,
+    /// Lines of which the kubelet may withhold the beginning.
+    torn: Vec<Torn>,
     /// What its numbered lines call it.
     source: String,
     index: HashMap<Ident, Vec<u32>>,
+}
+
+/// A line that was being written when its file was rotated. The runtime adds what it had of it to the old
+/// file, and the kubelet may have left that one by then: it serves the rest under the rest's own stamp.
+#[derive(Clone, Debug)]
+struct Torn {
+    at: [u32; 1],
+    stamp: i64,
+    text: Box<[u8]>,
 }
 
 /// Everything that was written in a run.
@@ -84,6 +95,19 @@ impl Truth {
             attempt.push(stamp, text, end.is_none());
         }
         self.attempts.insert(id, attempt);
+    }
+
+    /// A line was torn by a rotation: what follows of it begins this file.
+    pub fn tear(&mut self, id: &AttemptId, at: usize, file: &[u8]) {
+        let mut served = Vec::new();
+        cri_text(file, &mut served);
+        let rest = served.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let (Some((stamp, length)), Some(attempt)) = (parse_stamp(rest), self.attempts.get_mut(id))
+        else {
+            return;
+        };
+        let text = rest[length..].strip_prefix(b" ").unwrap_or(&rest[length..]).into();
+        attempt.torn.push(Torn { at: [at as u32], stamp, text });
     }
 
     /// Lines in all.
@@ -151,7 +175,14 @@ impl Attempt {
 
     /// Where lines stand that are known by this stamp and text, in order. The text may be cut.
     pub fn find(&self, stamp: i64, text: &[u8]) -> &[u32] {
-        self.index.get(&ident(stamp, text)).map_or(&[], Vec::as_slice)
+        let known = self.index.get(&ident(stamp, text)).map_or(&[][..], Vec::as_slice);
+        let torn = self.torn.iter().find(|torn| known.is_empty() && torn.is(stamp, text));
+        torn.map_or(known, |torn| &torn.at)
+    }
+
+    /// Whether this is the rest of the line that stands there, which a rotation tore.
+    pub fn is_torn(&self, at: usize, stamp: i64, text: &[u8]) -> bool {
+        self.torn.iter().any(|torn| torn.at == [at as u32] && torn.is(stamp, text))
     }
 
     /// The number of the line, where it is a numbered one. For messages.
@@ -161,6 +192,14 @@ impl Attempt {
             Some((Ident::Numbered(stream, number), _)) => format!("{stream}{number}"),
             _ => format!("line {at}"),
         }
+    }
+}
+
+// === impl Torn ===
+
+impl Torn {
+    fn is(&self, stamp: i64, text: &[u8]) -> bool {
+        self.stamp == stamp && *self.text == *text
     }
 }
 
