@@ -217,7 +217,10 @@ impl Results {
                 (seen, since) = (found, Instant::now());
             }
             let wanted = decision.sources.iter().any(Option::is_some);
-            let settled = found > 0 && since.elapsed() >= SETTLED;
+            // One that crashed a moment ago has said what is not read yet, however much others said.
+            let mut pods = result.pods.iter().zip(&decision.sources);
+            let heard = pods.all(|(pod, uid)| uid.is_none() || !pod.lines.is_empty());
+            let settled = heard && since.elapsed() >= SETTLED;
             if !wanted || settled || Instant::now() >= until {
                 return result;
             }
