@@ -154,7 +154,7 @@ impl Level {
     /// It is open and shows the present, or is so no longer.
     pub(super) fn set_reading(&self, reading: bool) {
         if self.reading.swap(reading, Ordering::AcqRel) != reading {
-            self.hear();
+            self.hear(Instant::now());
             self.weigh();
         }
     }
@@ -162,7 +162,6 @@ impl Level {
     /// Lines up to this stamp have been appended.
     pub(super) fn delivered(&self, last: i64) {
         self.last.store(last, Ordering::Release);
-        self.hear();
     }
 
     /// So far the clock of its node is ahead of ours, as a line showed that came before its time; a
@@ -185,10 +184,10 @@ impl Level {
         younger || self.made.elapsed().saturating_sub(heard) >= SILENT
     }
 
-    /// Something came, of whatever use.
-    pub(super) fn hear(&self) {
-        let heard = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.store(heard, Ordering::Relaxed);
+    /// Something came then, of whatever use.
+    pub(super) fn hear(&self, at: Instant) {
+        let heard = at.saturating_duration_since(self.made).as_millis();
+        self.heard.store(u64::try_from(heard).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// How far it was read.
@@ -286,7 +285,7 @@ mod tests {
         assert!(!level.has_passed(before), "so is this one's");
         tokio::time::sleep(SILENT).await;
         assert!(level.has_passed(before), "whatever it says, it is silent");
-        level.delivered(before);
+        level.hear(Instant::now());
         assert!(!level.has_passed(before), "not any more");
     }
 

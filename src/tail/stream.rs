@@ -95,7 +95,7 @@ impl Follower {
                         self.memory.cadence.came(came.elapsed());
                     }
                     (came, doubted) = (Instant::now(), false);
-                    self.level.hear();
+                    self.level.hear(came);
                     self.take(&mut stream, &chunk, &mut batch);
                 }
                 Next::CaughtUp => self.go_live(&mut stream),

@@ -44,6 +44,38 @@ fn stamp(event: &Event) -> i64 {
     parse_stamp(event.data["time"].as_str().unwrap().as_bytes()).unwrap().0
 }
 
+/// The keys of what a client knows.
+fn keys(events: &[Event]) -> HashSet<String> {
+    logs(events).map(|event| event.data["key"].to_string()).collect()
+}
+
+/// Adds what came and is not known yet; gives how many lines were.
+fn add(events: &mut Vec<Event>, known: &mut HashSet<String>, came: Vec<Event>) -> usize {
+    let (before, lines) = (known.len(), logs(&came).count());
+    events.extend(
+        came.into_iter()
+            .filter(|event| event.name != "log" || known.insert(event.data["key"].to_string())),
+    );
+    lines - (known.len() - before)
+}
+
+/// What a server told that went away in the middle of a running stream, the last id with its milliseconds,
+/// and the simulation.
+async fn gone(seed: u64) -> (Vec<Event>, String, i64, Sim) {
+    let (sim, world) = running(seed).await;
+    let (events, id) = before(&world, 300 + seed as usize % 50 * 10).await;
+    world.shutdown.stop();
+    let ms = id.split('-').nth(2).unwrap().parse().unwrap();
+    (events, id, ms, sim)
+}
+
+/// The next server around it.
+async fn next(sim: Sim, seed: u64) -> World {
+    let world = World::around(sim, seed + 1_000, |_| {});
+    world.synced().await;
+    world
+}
+
 fn restarts(events: &[Event]) -> Vec<&Event> {
     events.iter().filter(|event| event.data["reason"] == "server_restart").collect()
 }
@@ -60,26 +92,16 @@ async fn running(seed: u64) -> (Sim, World) {
 #[tokio::test(start_paused = true)]
 async fn what_a_restart_repeats_is_little_and_known_by_its_key() {
     for seed in 700..720 {
-        let (sim, world) = running(seed).await;
-        let (mut events, id) = before(&world, 300 + seed as usize % 50 * 10).await;
-        world.shutdown.stop();
-        drop(world);
-        let ms: i64 = id.split('-').nth(2).unwrap().parse().unwrap();
-        let world = World::around(sim, seed + 1_000, |_| {});
-        world.synced().await;
+        let (mut events, id, ms, sim) = gone(seed).await;
+        let world = next(sim, seed).await;
         let mut client = world.stream(STREAM, Some(&id)).await;
         let again = client.drain(QUIET).await;
         assert_eq!(again[0].data["resumed"], "approximate");
         assert!(restarts(&again).is_empty(), "seed {seed}: {:?}", restarts(&again));
         let oldest = logs(&again).map(stamp).min().unwrap();
         assert!(oldest >= ms * 1_000_000 - 2 * SECOND, "seed {seed}: repeats too much");
-        let mut known: HashSet<String> =
-            logs(&events).map(|event| event.data["key"].to_string()).collect();
-        events.extend(
-            again
-                .into_iter()
-                .filter(|event| event.name != "log" || known.insert(event.data["key"].to_string())),
-        );
+        let mut known = keys(&events);
+        add(&mut events, &mut known, again);
         let heards = hear(&events);
         assert_eq!(heards.len(), 4);
         assert!(heards.values().all(|heard| heard.numbers.len() == 1_000), "seed {seed}");
@@ -92,18 +114,12 @@ async fn what_a_restart_repeats_is_little_and_known_by_its_key() {
 #[tokio::test(start_paused = true)]
 async fn who_is_cut_in_the_middle_of_a_repetition_is_told_that_it_goes_on() {
     for seed in 750..770 {
-        let (sim, world) = running(seed).await;
-        let (mut events, id) = before(&world, 300 + seed as usize % 50 * 10).await;
-        world.shutdown.stop();
-        drop(world);
-        let ms: i64 = id.split('-').nth(2).unwrap().parse().unwrap();
-        let world = World::around(sim, seed + 1_000, |_| {});
-        world.synced().await;
+        let (mut events, id, ms, sim) = gone(seed).await;
+        let world = next(sim, seed).await;
         // Somebody else has all of it read, from the beginning.
         let mut other = world.stream(&format!("{STREAM}?since=1h"), None).await;
         other.drain(Duration::from_secs(1)).await;
-        let mut known: HashSet<String> =
-            logs(&events).map(|event| event.data["key"].to_string()).collect();
+        let mut known = keys(&events);
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut id, mut repeated, mut cuts) = (id, 0, 0);
         loop {
@@ -142,10 +158,7 @@ async fn who_is_cut_in_the_middle_of_a_repetition_is_told_that_it_goes_on() {
         let mut client = world.stream(STREAM, Some(&id)).await;
         let rest = client.drain(QUIET).await;
         let id = client.last_id.clone().unwrap();
-        events
-            .extend(rest.into_iter().filter(|event| {
-                event.name != "log" || known.insert(event.data["key"].to_string())
-            }));
+        add(&mut events, &mut known, rest);
         let heards = hear(&events);
         assert!(heards.values().all(|heard| heard.numbers.len() == 1_000), "seed {seed}");
         complete(&heards);
@@ -159,10 +172,7 @@ async fn who_is_cut_in_the_middle_of_a_repetition_is_told_that_it_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_log_that_comes_late_is_repeated_as_said() {
     for seed in 770..790 {
-        let (sim, world) = running(seed).await;
-        let (mut events, id) = before(&world, 500).await;
-        world.shutdown.stop();
-        drop(world);
+        let (mut events, id, _, sim) = gone(seed).await;
         let pod = sim.pods("shop", "web").swap_remove(0);
         if seed % 2 == 0 {
             sim.partition(&pod.node.unwrap(), Duration::from_secs(30));
@@ -170,21 +180,15 @@ async fn a_log_that_comes_late_is_repeated_as_said() {
             let drip = Effect::Drip(2_000, Duration::from_millis(250));
             sim.add_fault(Fault::new(Match::follow(&pod.name), drip));
         }
-        let world = World::around(sim, seed + 1_000, |_| {});
-        world.synced().await;
-        let mut known: HashSet<String> =
-            logs(&events).map(|event| event.data["key"].to_string()).collect();
+        let world = next(sim, seed).await;
+        let mut known = keys(&events);
         let (mut id, mut repeated, mut said) = (id, Vec::new(), Vec::new());
         for turn in 0..6 {
             let mut client = world.stream(STREAM, Some(&id)).await;
             let came = client.drain_for(if turn == 0 { SECONDS } else { QUIET }).await;
             id = client.last_id.clone().unwrap();
             said.push(came[0].data["resumed"] == "approximate");
-            let (before, lines) = (known.len(), logs(&came).count());
-            events.extend(came.into_iter().filter(|event| {
-                event.name != "log" || known.insert(event.data["key"].to_string())
-            }));
-            repeated.push(lines - (known.len() - before));
+            repeated.push(add(&mut events, &mut known, came));
             let is_right = said[turn] || repeated[turn] == 0;
             assert!(is_right, "seed {seed}: {said:?}: {repeated:?} lines");
         }
