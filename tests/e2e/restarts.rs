@@ -49,6 +49,9 @@ async fn restarted(name: &str, signal: &str, is_stored: bool, rules: Rules) {
     let service = Service::open(name, &options).await;
     let mut scene = Scene::open(name, &namespace, service).await;
     scene.write(4, STEADY).await;
+    // What a killed process had not stored yet may be all that was known of a pod that is as young: who
+    // comes back is told so. These are older.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     for turn in 0..if long() { 8 } else { 2 } {
         scene.service.again(signal, Duration::from_millis(700 * turn)).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
