@@ -64,6 +64,7 @@ fn run(config: Config) -> anyhow::Result<Ending> {
         let options = match &config {
             Config::Serve(serve) => &serve.telemetry,
             Config::Demo(demo) => &demo.telemetry,
+            Config::Record(recording) => &recording.telemetry,
         };
         let telemetry = Telemetry::install(options)?;
         let metrics = telemetry.metrics();
@@ -73,6 +74,7 @@ fn run(config: Config) -> anyhow::Result<Ending> {
                 app::serve(*serve, metrics, telemetry.exposition()).await
             }
             Config::Demo(demo) => app::demo(demo, metrics).await,
+            Config::Record(recording) => app::record(*recording).await,
         };
         if !matches!(ended, Ok(Ending::Aborted(_))) {
             telemetry.shutdown(FAREWELL).await;

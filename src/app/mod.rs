@@ -9,6 +9,7 @@ mod files;
 mod history;
 mod memory;
 mod recorder;
+mod recording;
 mod results;
 mod rooms;
 mod serve;
@@ -17,6 +18,7 @@ mod wishes;
 pub use demo::demo;
 pub use history::History;
 pub use memory::{Budget, Used};
+pub use recording::{BadRecording, Head, Play, Recorded, Told, Wish, gather, record, replay};
 pub use rooms::{Plan, Rooms};
 pub use serve::serve;
 
@@ -47,6 +49,9 @@ pub enum AppError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// A recording cannot be written.
+    #[error("cannot write the recording: {0}")]
+    Recording(std::io::Error),
     /// Tokens cannot be hashed.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),

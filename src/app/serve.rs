@@ -212,7 +212,7 @@ const REVIEW_PAUSE: Duration = Duration::from_secs(2);
 /// Probes and scrapers; more is a mistake.
 const ADMIN_CONNECTIONS: usize = 64;
 
-fn graces(config: &config::Graces) -> Graces {
+pub(super) fn graces(config: &config::Graces) -> Graces {
     let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
     Graces {
         settle: nanos(config.settle),

@@ -7,6 +7,7 @@ use super::limits::limits;
 use super::options::{
     AuthMode, Command, DemoOptions, LogOptions, Options, RecordMode, ServeOptions, StoreKind,
 };
+use super::recording::recording;
 use super::units::{Size, Span};
 use super::{
     Auth, Cluster, Config, ConfigError, Demo, Effective, History, Logs, Record, Serve, Store,
@@ -32,6 +33,9 @@ pub(super) fn check(
             serve(*options, effective, otlp_fallback).map(|serve| Config::Serve(Box::new(serve)))
         }
         Command::Demo(options) => demo(options, effective).map(Config::Demo),
+        Command::Record(options) => {
+            recording(*options).map(|recording| Config::Record(Box::new(recording)))
+        }
     }
 }
 
@@ -225,7 +229,7 @@ fn store(
     Ok(Some(Store { path, bytes: bytes.max(least), sync }))
 }
 
-fn telemetry(
+pub(super) fn telemetry(
     options: LogOptions,
     otlp_endpoint: Option<String>,
     cluster_name: Option<String>,
@@ -284,7 +288,7 @@ fn namespaces(given: Vec<String>, effective: &Effective) -> Result<Vec<String>, 
 }
 
 /// Empty is absent: charts and shells set variables to nothing.
-fn given(value: Option<String>) -> Option<String> {
+pub(super) fn given(value: Option<String>) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 

@@ -19,6 +19,7 @@ mod effective;
 mod graces;
 mod limits;
 mod options;
+mod recording;
 mod reference;
 mod refused;
 mod units;
@@ -34,6 +35,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 pub use address::Address;
 pub use effective::{Effective, Setting};
 pub use graces::Graces;
+pub use recording::Recording;
 pub use reference::reference;
 pub use units::{Size, Span};
 
@@ -49,6 +51,8 @@ pub enum Config {
     Serve(Box<Serve>),
     /// Serve the simulated shop.
     Demo(Demo),
+    /// Record what happens to one workload.
+    Record(Box<Recording>),
 }
 
 /// What `serve` needs.

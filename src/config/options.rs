@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::address::Address;
 use super::graces::GraceOptions;
 use super::limits::LimitOptions;
+use super::recording::RecordOptions;
 use super::units::{Size, Span, whole};
 use crate::telemetry::LogFormat;
 
@@ -25,6 +26,9 @@ pub(super) enum Command {
     Serve(Box<ServeOptions>),
     /// Serves a simulated shop: no cluster, no login, no configuration.
     Demo(DemoOptions),
+    /// Records what the cluster says of one rollout, for tests and reports of bugs: one JSON object a
+    /// line, without values of variables, without commands and without logs.
+    Record(Box<RecordOptions>),
 }
 
 /// What is followed although nobody watches.

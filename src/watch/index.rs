@@ -151,8 +151,13 @@ impl Index {
 
     /// A watch failed: gives the problem if it is to be told now, which is once, when it lasts.
     /// `answers` is how often this watch was answered so far.
-    pub(super) fn fail(&self, scope: &Scope, problem: Problem, answers: u64) -> Option<Problem> {
-        let now = Instant::now();
+    pub(super) fn fail(
+        &self,
+        scope: &Scope,
+        problem: Problem,
+        answers: u64,
+        now: Instant,
+    ) -> Option<Problem> {
         let mut watches = self.shared.watches.lock();
         let watches = &mut *watches;
         let trouble = watches.troubles.entry(scope.clone()).or_insert_with(|| Trouble {

@@ -25,6 +25,7 @@ mod patience;
 mod pod;
 mod problem;
 mod read;
+mod recorded;
 mod reduce;
 mod run;
 mod tables;
@@ -42,6 +43,7 @@ pub use patience::Patience;
 pub use pod::{ApiPhase, ContainerEntry, ContainerRun, Ended, PodEntry, containers_of, identity};
 pub use problem::{Problem, Resource};
 pub use read::read;
+pub use recorded::{BadLine, Gathered, Intake, Received, Templates, receive};
 pub use run::run;
 pub use workload::{
     ArgoDetail, ArgoPhase, ArgoStep, Child, DaemonSetDetail, DeploymentDetail, Detail, JobDetail,

@@ -43,26 +43,16 @@ pub async fn run(
     index.configure(&options);
     let synced = index.synced();
     let (mut steps, watches) = start(&cluster, &options);
-    let mut applier = Applier {
-        index,
-        metrics,
-        listing: watches.iter().map(|_| None).collect(),
-        ended: watches.iter().map(|_| None).collect(),
-        scopes: watches.iter().map(|watch| watch.0.clone()).collect(),
-        answers: watches.into_iter().map(|watch| watch.1).collect(),
-        held: Some(Vec::new()),
-        hold_until: Instant::now() + HOLD_LIMIT,
-        // After a panic this task is started again with the same index: what was listed before counts,
-        // so the snapshot comes at once, and what is gone meanwhile follows as after any relist.
-        synced,
-    };
+    // After a panic this task is started again with the same index: what was listed before counts,
+    // so the snapshot comes at once, and what is gone meanwhile follows as after any relist.
+    let mut applier = Applier { synced, ..Applier::new(index, metrics, watches, Instant::now()) };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let out = tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = tick.tick() => applier.tick(),
-            Some((watch, step)) = steps.next() => applier.take(watch, step),
+            _ = tick.tick() => applier.tick(Now::read()),
+            Some((watch, step)) = steps.next() => applier.take(watch, step, Now::read()),
         };
         for change in out {
             tokio::select! {
@@ -95,7 +85,7 @@ fn start(cluster: &Cluster, options: &WatchOptions) -> (SelectAll<Steps>, Vec<(S
     (steps, watches)
 }
 
-fn begin(
+pub(super) fn begin(
     cluster: &Cluster,
     resource: Resource,
     namespace: Option<&str>,
@@ -128,8 +118,8 @@ fn watch<K: Watched>(
     (steps.map(move |step| step.map(|item| object(Box::new(item)))).boxed(), answers)
 }
 
-/// Brings steps into the index and gives the changes to be sent.
-struct Applier {
+/// Brings steps into the index and gives the changes to be sent. It reads no clock.
+pub(super) struct Applier {
     index: Index,
     metrics: Arc<Metrics>,
     scopes: Vec<Scope>,
@@ -146,8 +136,27 @@ struct Applier {
 }
 
 impl Applier {
-    fn take(&mut self, watch: usize, step: Step<Object>) -> Vec<Change> {
-        let now = Now::read();
+    pub(super) fn new(
+        index: Index,
+        metrics: Arc<Metrics>,
+        watches: Vec<(Scope, Answers)>,
+        began: Instant,
+    ) -> Applier {
+        let (scopes, answers): (Vec<Scope>, Vec<Answers>) = watches.into_iter().unzip();
+        Applier {
+            index,
+            metrics,
+            listing: scopes.iter().map(|_| None).collect(),
+            ended: scopes.iter().map(|_| None).collect(),
+            scopes,
+            answers,
+            held: Some(Vec::new()),
+            hold_until: began + HOLD_LIMIT,
+            synced: false,
+        }
+    }
+
+    pub(super) fn take(&mut self, watch: usize, step: Step<Object>, now: Now) -> Vec<Change> {
         let mut out = Vec::new();
         match step {
             Step::Began => {
@@ -179,7 +188,7 @@ impl Applier {
             Step::Deleted(object) => {
                 self.index.change(|tables| tables.delete(&object, now, &mut out));
             }
-            Step::Failed(failure) => self.failed(watch, &failure, now.wall),
+            Step::Failed(failure) => self.failed(watch, &failure, now),
             Step::Absent => {
                 let (resource, namespace) = &self.scopes[watch];
                 (self.listing[watch], self.ended[watch]) = (None, None);
@@ -191,26 +200,26 @@ impl Applier {
                 tracing::debug!(resource = %resource, namespace, "the cluster has no such kind");
             }
         }
-        self.pass(out)
+        self.pass(out, now)
     }
 
-    fn tick(&mut self) -> Vec<Change> {
+    pub(super) fn tick(&mut self, now: Now) -> Vec<Change> {
         let mut out = Vec::new();
-        self.index.change(|tables| tables.sweep(Now::read(), &mut out));
+        self.index.change(|tables| tables.sweep(now, &mut out));
         for watch in 0..self.scopes.len() {
             self.recovered(watch);
         }
-        self.pass(out)
+        self.pass(out, now)
     }
 
-    fn failed(&mut self, watch: usize, failure: &Failure, now: i64) {
+    fn failed(&mut self, watch: usize, failure: &Failure, now: Now) {
         let scope = &self.scopes[watch];
-        let problem = Problem::new(scope.0, scope.1.as_deref(), failure, now);
+        let problem = Problem::new(scope.0, scope.1.as_deref(), failure, now.wall);
         if failure.verb == "watch" {
             self.ended[watch] = Some(failure.message.clone());
         }
         tracing::debug!(resource = %scope.0, namespace = scope.1, error = failure.message, "a watch broke");
-        let told = self.index.fail(scope, problem, self.answers[watch].count());
+        let told = self.index.fail(scope, problem, self.answers[watch].count(), now.steady);
         // A missing right needs somebody to act; a failing server mends itself.
         match told {
             Some(problem) if problem.refused => tracing::error!(
@@ -241,14 +250,14 @@ impl Applier {
     }
 
     /// Holds changes back while the first lists are read, then lets them through.
-    fn pass(&mut self, mut out: Vec<Change>) -> Vec<Change> {
+    fn pass(&mut self, mut out: Vec<Change>, now: Now) -> Vec<Change> {
         let complete = self.index.all_settled(&self.scopes);
         if let Some(held) = &mut self.held {
             held.extend(out.drain(..).filter(|change| matches!(change, Change::Event { .. })));
             if held.len() > 2 * FIRST_EVENTS {
                 newest(held);
             }
-            if !complete && Instant::now() < self.hold_until {
+            if !complete && now.steady < self.hold_until {
                 return Vec::new();
             }
             let held = self.held.take().unwrap_or_default();

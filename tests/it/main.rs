@@ -25,6 +25,7 @@ mod nodes;
 mod pins;
 mod program;
 mod proxy;
+mod recorded;
 mod recorder;
 mod reopen;
 mod requests;

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     ManagedFieldsEntry, ObjectMeta, OwnerReference, Time,
 };
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap as _, Serializer};
 
 use crate::time;
 
@@ -96,12 +97,16 @@ pub(super) fn slim<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D:
 }
 
 /// The same, but for the one managed-fields entry that tells who changed the specification last; of
-/// that only the manager is kept.
+/// that only the manager is kept, as an entry that is read as the same again.
 pub(super) fn managed<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D::Error> {
     let mut slim = SlimMeta::<Changer>::deserialize(input)?;
     let manager = std::mem::take(&mut slim.managed_fields).manager;
     let kept = |manager| {
-        vec![ManagedFieldsEntry { manager: Some(manager), ..ManagedFieldsEntry::default() }]
+        vec![ManagedFieldsEntry {
+            manager: Some(manager),
+            operation: Some("Update".to_owned()),
+            ..ManagedFieldsEntry::default()
+        }]
     };
     Ok(ObjectMeta { managed_fields: manager.map(kept), ..slim.into_meta() })
 }
@@ -249,7 +254,7 @@ impl<'de> Visitor<'de> for Picked {
 }
 
 /// A condition of any kind of object.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
     /// Such as `Ready`.
@@ -258,14 +263,16 @@ pub struct Condition {
     /// `True`, `False`, `Unknown`.
     pub status: String,
     /// A machine's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// A sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// When the status changed last.
-    #[serde(deserialize_with = "time_or_none")]
+    #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
     /// When the controller looked last (Deployments).
-    #[serde(deserialize_with = "time_or_none")]
+    #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
     pub last_update_time: Option<Time>,
 }
 
@@ -286,6 +293,33 @@ fn time_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::
 pub(super) fn optional_nanos<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
     let text = Option::<String>::deserialize(input)?;
     Ok(text.and_then(|text| time::parse_stamp(text.as_bytes())).map(|(time, _)| time))
+}
+
+/// Writes a time of the API as it was read.
+pub(super) fn nanos_or_none<S: Serializer>(
+    time: &Option<i64>,
+    output: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => output.serialize_str(&time::rfc3339(*time)),
+        None => output.serialize_none(),
+    }
+}
+
+/// Writes that there is something that nobody here reads.
+pub(super) fn presence<S: Serializer>(
+    _: &Option<IgnoredAny>,
+    output: S,
+) -> Result<S::Ok, S::Error> {
+    output.serialize_map(Some(0))?.end()
+}
+
+/// Writes how many there are of what nobody here reads.
+pub(super) fn number<S: Serializer>(
+    items: &Option<Vec<IgnoredAny>>,
+    output: S,
+) -> Result<S::Ok, S::Error> {
+    output.collect_seq(items.iter().flatten().map(|_| ()))
 }
 
 #[cfg(test)]

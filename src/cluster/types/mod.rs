@@ -19,7 +19,7 @@ pub use pod::{
 };
 pub use rollout::{
     Canary, CanaryStep, Loose, Number, PauseCondition, Rollout, RolloutSpec, RolloutStatus,
-    RolloutStrategy, WorkloadRef,
+    RolloutStrategy, Something, WorkloadRef,
 };
 pub use template::{Template, TemplateContainer};
 pub use workload::{

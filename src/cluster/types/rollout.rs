@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Template;
@@ -26,93 +27,121 @@ pub struct Loose<T> {
 }
 
 /// A Rollout.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Rollout {
     /// Name, uid, owners, labels, the kept annotations, and who changed it last.
     #[serde(deserialize_with = "meta::managed")]
     pub metadata: ObjectMeta,
     /// What was asked for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Loose::is_nothing")]
     pub spec: Loose<RolloutSpec>,
     /// What its controller reports.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Loose::is_nothing")]
     pub status: Loose<RolloutStatus>,
 }
 
 /// What a Rollout asks for.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are those of Argo's API")]
 pub struct RolloutSpec {
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub replicas: Loose<i32>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub paused: Loose<bool>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub progress_deadline_seconds: Loose<i32>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub strategy: Loose<RolloutStrategy>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub template: Loose<Template>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub workload_ref: Loose<WorkloadRef>,
 }
 
 /// The workload whose template a Rollout uses instead of its own.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct WorkloadRef {
     /// Its name.
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub name: Loose<String>,
 }
 
 /// How new pods replace old ones.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RolloutStrategy {
     /// Step by step.
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub canary: Loose<Canary>,
     /// All at once, beside the old ones.
-    pub blue_green: Loose<Value>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
+    pub blue_green: Loose<Something>,
 }
 
 /// A canary's plan.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Canary {
     /// One after the other.
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub steps: Loose<Vec<Loose<CanaryStep>>>,
 }
 
 /// One step; exactly one field is set.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are those of Argo's API")]
 pub struct CanaryStep {
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub set_weight: Loose<i32>,
-    pub pause: Loose<Value>,
-    pub analysis: Loose<Value>,
-    pub experiment: Loose<Value>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
+    pub pause: Loose<Something>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
+    pub analysis: Loose<Something>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
+    pub experiment: Loose<Something>,
 }
 
 /// What the Rollout controller reports.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are those of Argo's API")]
 pub struct RolloutStatus {
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub phase: Loose<String>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub observed_generation: Loose<Number>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub workload_observed_generation: Loose<Number>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub current_pod_hash: Loose<String>,
-    #[serde(rename = "stableRS")]
+    #[serde(rename = "stableRS", skip_serializing_if = "Loose::is_nothing")]
     pub stable_rs: Loose<String>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub abort: Loose<bool>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub aborted_at: Loose<String>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub pause_conditions: Loose<Vec<PauseCondition>>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub current_step_index: Loose<i32>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub replicas: Loose<i32>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub updated_replicas: Loose<i32>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub ready_replicas: Loose<i32>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub available_replicas: Loose<i32>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub conditions: Loose<Vec<Condition>>,
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub blue_green: Loose<BlueGreenStatus>,
 }
 
 /// Why the controller waits.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct PauseCondition {
     /// Such as `CanaryPauseStep`.
@@ -120,12 +149,17 @@ pub struct PauseCondition {
 }
 
 /// Where the services of a blue-green rollout point to.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlueGreenStatus {
     /// The hash of the pods that get the traffic.
+    #[serde(skip_serializing_if = "Loose::is_nothing")]
     pub active_selector: Loose<String>,
 }
+
+/// A value that is there, and of which nothing more is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Something;
 
 /// A number that Argo writes as a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +184,40 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Loose<T> {
     }
 }
 
+/// Written for a field that holds something else than it should: no field's type takes it.
+const WRONG: f64 = 0.5;
+
+impl<T> Loose<T> {
+    fn is_nothing(&self) -> bool {
+        self.value.is_none() && !self.wrong
+    }
+}
+
+/// Reads as the same again. What was in a field that was wrong is lost.
+impl<T: Serialize> Serialize for Loose<T> {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Some(value) => value.serialize(output),
+            None if self.wrong => output.serialize_f64(WRONG),
+            None => output.serialize_unit(),
+        }
+    }
+}
+
+// === impl Something ===
+
+impl<'de> Deserialize<'de> for Something {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(input).map(|_| Something)
+    }
+}
+
+impl Serialize for Something {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.serialize_map(Some(0))?.end()
+    }
+}
+
 // === impl Number ===
 
 impl<'de> Deserialize<'de> for Number {
@@ -160,6 +228,12 @@ impl<'de> Deserialize<'de> for Number {
             _ => None,
         };
         number.map(Number).ok_or_else(|| serde::de::Error::custom("not a number"))
+    }
+}
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.collect_str(&self.0)
     }
 }
 
@@ -279,6 +353,29 @@ mod tests {
         }
         let upside_down = r#"{"metadata":{},"spec":true,"status":"Healthy"}"#;
         assert_eq!(read(upside_down).wrong().as_deref(), Some("spec, status"));
+    }
+
+    #[test]
+    fn what_is_written_reads_as_the_same() {
+        for text in [
+            r#"{"metadata":{"name":"web"}}"#,
+            r#"{"metadata":{},"spec":true,"status":"Healthy"}"#,
+            r#"{"metadata":{},"spec":{"replicas":2,"paused":true,"progressDeadlineSeconds":"9",
+            "strategy":{"canary":{"steps":[{"setWeight":20},{"pause":{"duration":"1h"}},
+            {"analysis":{"args":[{"name":"a","value":"hunter2"}]}},7,null]}},
+            "workloadRef":{"name":"web"}},
+            "status":{"phase":"Paused","observedGeneration":"3","workloadObservedGeneration":4,
+            "currentPodHash":"6c9f","stableRS":"7d","abort":"no","pauseConditions":
+            [{"reason":"CanaryPauseStep"}],"currentStepIndex":1,"replicas":2,
+            "conditions":[{"type":"Progressing","status":"True"}]}}"#,
+            r#"{"metadata":{},"spec":{"strategy":{"blueGreen":{"activeService":"hunter2"}}},
+            "status":{"blueGreen":{"activeSelector":"6c9f"},"conditions":"hunter2"}}"#,
+        ] {
+            let first = read(text);
+            let written = serde_json::to_string(&first).unwrap();
+            assert!(!written.contains("hunter2"), "{written}");
+            assert_eq!(format!("{:?}", read(&written)), format!("{first:?}"), "{written}");
+        }
     }
 
     #[test]

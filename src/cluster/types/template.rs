@@ -8,6 +8,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::meta::label;
@@ -41,6 +42,66 @@ impl<'de> Deserialize<'de> for Template {
             .deserialize(input)?
             .unwrap_or_default();
         Ok(Template { digest, containers })
+    }
+}
+
+/// Label of a template that was written by [`Template`]: what stands for all that was not kept of it.
+const STAND_IN: &str = "rollcast.dev/template";
+
+/// Writes a template that reads as the same containers, and that equals another one if that had the same
+/// digest. What else was in it, such as the values of variables, is lost.
+impl Serialize for Template {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        let labels = One(STAND_IN, self.digest.to_string());
+        let mut map = output.serialize_map(Some(2))?;
+        map.serialize_entry("metadata", &One("labels", labels))?;
+        map.serialize_entry("spec", &Containers(&self.containers))?;
+        map.end()
+    }
+}
+
+/// A map of one entry.
+struct One<T>(&'static str, T);
+
+impl<T: Serialize> Serialize for One<T> {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        let mut map = output.serialize_map(Some(1))?;
+        map.serialize_entry(self.0, &self.1)?;
+        map.end()
+    }
+}
+
+/// The containers in the order in which they were read.
+struct Containers<'a>(&'a [TemplateContainer]);
+
+impl Serialize for Containers<'_> {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        let first = self.0.first().is_some_and(|container| container.init);
+        let mut map = output.serialize_map(None)?;
+        for init in [first, !first] {
+            let of_kind: Vec<_> =
+                self.0.iter().filter(|it| it.init == init).map(Container).collect();
+            let key = if init { "initContainers" } else { "containers" };
+            if !of_kind.is_empty() {
+                map.serialize_entry(key, &of_kind)?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct Container<'a>(&'a TemplateContainer);
+
+impl Serialize for Container<'_> {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        let mut map = output.serialize_map(None)?;
+        map.serialize_entry("name", &self.0.name)?;
+        map.serialize_entry("image", &self.0.image)?;
+        if self.0.has_readiness {
+            // An empty one would count as absent.
+            map.serialize_entry("readinessProbe", &One("kept", true))?;
+        }
+        map.end()
     }
 }
 
@@ -225,6 +286,19 @@ mod tests {
             assert!(ONE.contains(from));
             assert_ne!(read(ONE).digest, read(&ONE.replace(from, to)).digest, "{from} -> {to}");
         }
+    }
+
+    #[test]
+    fn what_is_written_of_a_template_reads_as_the_same_and_tells_no_more() {
+        let other = ONE.replace(r#""value":"2""#, r#""value":"secret""#);
+        let again = |text: &str| {
+            let written = serde_json::to_string(&read(text)).unwrap();
+            assert!(!written.contains("env") && !written.contains("secret"), "{written}");
+            read(&written)
+        };
+        assert_eq!(again(ONE).containers, read(ONE).containers);
+        assert_eq!(again(ONE), again(ONE));
+        assert_ne!(again(ONE).digest, again(&other).digest);
     }
 
     #[test]

@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GONE_KEPT: usize = 10_000;
 
 /// One object of any watched kind, as it came.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize)]
+#[serde(untagged)]
 pub(super) enum Object {
     Pod(Box<types::Pod>),
     Deployment(Box<types::Deployment>),
