@@ -2,9 +2,12 @@
 
 mod again;
 mod argo;
+mod bad;
+mod cluster;
 mod flaps;
 mod order;
 mod pods;
+mod reference;
 mod runs;
 mod story;
 mod verdict;
