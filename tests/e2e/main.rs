@@ -36,6 +36,7 @@ mod lines;
 mod nodes;
 mod outcomes;
 mod recoveries;
+mod recordings;
 mod restarts;
 mod rights;
 mod rollout;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::client::Event;
 use crate::cluster::{Namespace, eventually, kubectl, namespace};
 use crate::evidence::Evidence;
+use crate::recordings::Recording;
 use crate::service::{Service, fetch, stream};
 use crate::writers::{container, pod};
 
@@ -56,7 +57,7 @@ pub(crate) struct Heard {
 }
 
 pub(crate) const STAYS: &str = "--rate 2 --hold";
-const CRASHES: &str = "--rate 50 --lines 5 --exit 1";
+pub(crate) const CRASHES: &str = "--rate 50 --lines 5 --exit 1";
 
 pub(crate) fn deployment(name: &str, replicas: u32, spec: Value) -> Value {
     json!({
@@ -106,7 +107,7 @@ fn stateful_set(spec: Value) -> Value {
     set
 }
 
-fn bad_image() -> Value {
+pub(crate) fn bad_image() -> Value {
     one(STAYS, |app| {
         app["image"] = "127.0.0.1/nothing:1".into();
         app["imagePullPolicy"] = "IfNotPresent".into();
@@ -272,6 +273,11 @@ pub(crate) async fn apply(namespace: &str, object: &Value) {
 
 /// Asks for it, and reads its stream until the result.
 pub(crate) async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
+    let row = match case.workload.split_once('/').unwrap().1 {
+        "web" | "db" => case.reason.unwrap_or("good"),
+        name => name,
+    };
+    let recording = Recording::begin(namespace, case.workload, row).await;
     let begun = time::now();
     let mut then = case.then.iter();
     apply(namespace, then.next().unwrap()).await;
@@ -293,6 +299,9 @@ pub(crate) async fn play(address: SocketAddr, namespace: &str, case: &Case) -> H
     let limit = Duration::from_secs(150);
     let (events, ()) = tokio::join!(tokio::time::timeout(limit, read), change);
     let events = events.unwrap_or_else(|_| panic!("{}: no result", case.workload));
+    if let Some(recording) = recording {
+        recording.end().await;
+    }
     Heard { events, begun }
 }
 
