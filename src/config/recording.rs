@@ -44,20 +44,14 @@ pub(super) struct RecordOptions {
     context: Option<String>,
 
     /// The file to write; one that is there is replaced. Standard output if absent.
-    #[arg(
-        long,
-        short,
-        env = "ROLLCAST_RECORD_OUT",
-        value_name = "FILE",
-        help_heading = "Recording"
-    )]
+    #[arg(long, short, env = "ROLLCAST_OUT", value_name = "FILE", help_heading = "Recording")]
     out: Option<PathBuf>,
 
     /// Longest time to record. What was recorded by then is written, as when the command is
     /// interrupted. 1s to 24h.
     #[arg(
         long,
-        env = "ROLLCAST_RECORD_LONGEST",
+        env = "ROLLCAST_LONGEST",
         value_name = "DURATION",
         default_value_t = Span::seconds(30 * 60),
         help_heading = "Recording"
@@ -67,7 +61,7 @@ pub(super) struct RecordOptions {
     /// How long to go on after the rollout's result: it may recover, or be replaced. 0s to 1h.
     #[arg(
         long,
-        env = "ROLLCAST_RECORD_AFTER",
+        env = "ROLLCAST_AFTER",
         value_name = "DURATION",
         default_value_t = Span::seconds(10),
         help_heading = "Recording"

@@ -104,10 +104,10 @@ impl Play {
     fn hear(&mut self, records: Vec<(Arc<WorkloadId>, Entry)>) {
         for (workload, entry) in records {
             match entry {
-                Entry::Rollout(status) if *workload == self.workload => {
-                    if self.states.len() < STATES {
-                        self.states.push(status);
-                    }
+                Entry::Rollout(status)
+                    if *workload == self.workload && self.states.len() < STATES =>
+                {
+                    self.states.push(status);
                 }
                 Entry::Result(result) => self.say(&workload, result),
                 _ => {}

@@ -64,6 +64,8 @@ pub(super) struct Cluster {
     made: usize,
     /// When the controller began with each version: it makes the object of its revision then.
     begun: Vec<Option<i64>>,
+    /// The version that a StatefulSet calls its current one: the last that was ready as a whole.
+    current: usize,
     /// Pods of a Job that failed, and when it ended and how.
     failed: i64,
     ended: Option<(i64, bool)>,
@@ -91,6 +93,7 @@ impl Cluster {
             observed: 0,
             made,
             begun,
+            current: 0,
             failed,
             ended,
             limit,
@@ -112,6 +115,11 @@ impl Cluster {
                 Kind::Deployment => self.surge(now),
                 Kind::Job => self.run(now),
                 _ => self.replace(now),
+            }
+            // As `completeRollingUpdate` has it.
+            let wanted = i64::try_from(self.replicas).unwrap();
+            if self.count(now, |pod| pod.version == version) == (wanted, wanted) {
+                self.current = version;
             }
         }
         let objects = self.objects(now);
@@ -323,9 +331,7 @@ impl Cluster {
             Kind::StatefulSet => {
                 value["spec"]["podManagementPolicy"] = json!("Parallel");
                 let newest = seen.unwrap_or(0);
-                let done = all == updated && all == i64::try_from(self.replicas).unwrap();
-                let current = if done { newest } else { newest.saturating_sub(1) };
-                value["status"]["currentRevision"] = json!(format!("web-h{current}"));
+                value["status"]["currentRevision"] = json!(format!("web-h{}", self.current));
                 value["status"]["updateRevision"] = json!(format!("web-h{newest}"));
             }
             Kind::DaemonSet => {

@@ -11,10 +11,10 @@ use crate::rollout::{Course, Graces};
 use crate::watch::Resource;
 
 /// Seconds without progress that a rollout may take.
-pub(super) const DEADLINE: i64 = 100;
+pub(super) const DEADLINE: i64 = 150;
 /// Longest lag of a watch, and longest time that one is broken.
 const LAG: i64 = 3;
-const BROKEN: i64 = 8;
+const BROKEN: i64 = 5;
 /// What is decided may be seen so much later than it was true.
 const LATE: i64 = LAG + BROKEN + 2;
 
@@ -57,8 +57,15 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     all.and_then(|all| all.iter().find(|it| it["type"] == kind)).unwrap_or(&Value::Null)
 }
 
+/// Whether a pod was restarted too often, and not without fault.
+fn loops(pod: &&Value) -> bool {
+    let container = &pod["status"]["containerStatuses"][0];
+    let ended = &container["lastState"]["terminated"]["exitCode"];
+    number(&container["restartCount"]) >= 3 && number(ended) != 0
+}
+
 /// What is wrong with a pod, and from which second on that is a failure.
-fn wrong(pod: &Value, job: bool) -> Option<(&'static str, i64)> {
+fn wrong(pod: &Value, looping: bool) -> Option<(&'static str, i64)> {
     let created = second(&pod["metadata"]["creationTimestamp"])?;
     let scheduled = condition(pod, "PodScheduled");
     if scheduled["status"] == "False" {
@@ -74,13 +81,8 @@ fn wrong(pod: &Value, job: bool) -> Option<(&'static str, i64)> {
         Some("CreateContainerConfigError") => return Some(("config_missing", node + 30)),
         _ => {}
     }
-    let crashed = &container["lastState"]["terminated"];
-    let waiting = waits.is_object();
-    (!job
-        && waiting
-        && number(&container["restartCount"]) >= 3
-        && number(&crashed["exitCode"]) != 0)
-        .then_some(("crash_loop", 0))
+    let due = if looping { 0 } else { NEVER };
+    (waits["reason"] == "CrashLoopBackOff").then_some(("crash_loop", due))
 }
 
 /// Whether all that is asked for is there and has held.
@@ -128,8 +130,9 @@ fn reference(history: &History, from: i64, until: i64) -> Option<End> {
         if condition(web, "Failed")["status"] == "True" {
             return end("failed", vec!["job_failed"]);
         }
-        let causes: Vec<_> =
-            pods(objects, true).into_iter().filter_map(|pod| wrong(pod, job)).collect();
+        let new = pods(objects, true);
+        let looping = !job && new.iter().any(loops);
+        let causes: Vec<_> = new.into_iter().filter_map(|pod| wrong(pod, looping)).collect();
         if causes.iter().any(|(_, due)| *due <= now) {
             return end("failed", causes.iter().map(|(code, _)| *code).collect());
         }
@@ -299,7 +302,7 @@ impl Behind {
 /// What may be asked for. What passes does so long before its grace is over, or long after.
 fn fate(random: &mut fastrand::Rng, job: bool) -> Fate {
     let mut until = |grace: i64| match random.u8(0..3) {
-        0 => random.i64(2..=grace - LATE - 4),
+        0 => random.i64(2..=(grace - LATE - 4).min(60)),
         1 => grace + 40,
         _ => NEVER,
     };
@@ -309,15 +312,16 @@ fn fate(random: &mut fastrand::Rng, job: bool) -> Fate {
         1 => Fate::Denied { until: ends[0] },
         2 => Fate::NoConfig { until: ends[1] },
         3 => Fate::Nowhere { until: ends[2] },
-        4 | 5 => Fate::Crashes { times: [1, 2, 5, NEVER][random.usize(0..4)] },
+        4 | 5 => Fate::Crashes { times: [1, 2, 8, NEVER][random.usize(0..4)] },
         6 if !job => Fate::NeverReady,
         _ => Fate::Good,
     }
 }
 
+/// One that crashes is not ready before it does.
 fn ask(random: &mut fastrand::Rng, at: i64, fate: Fate) -> Ask {
     let probe = (random.bool() || matches!(fate, Fate::NeverReady))
-        .then(|| if matches!(fate, Fate::Crashes { .. }) { 1 } else { random.i64(1..15) });
+        .then(|| if matches!(fate, Fate::Crashes { .. }) { 3 } else { random.i64(1..15) });
     Ask { at, fate, probe }
 }
 
@@ -330,7 +334,7 @@ fn asks(random: &mut fastrand::Rng, job: bool) -> Vec<Ask> {
     }
     let first = ask(random, 0, Fate::Good);
     let goes_on = fate(random, job);
-    let at = second.at + random.i64(5..150);
+    let at = second.at + random.i64(20..150);
     let third = ask(random, at, goes_on);
     if random.bool() { vec![first, second, third] } else { vec![first, second] }
 }
@@ -345,7 +349,8 @@ fn outcome(course: &Course) -> Option<(&'static str, Option<&'static str>, i64)>
     Some((result.outcome.as_str(), result.reason.map(Reason::as_str), at))
 }
 
-fn check(kind: Kind, seed: u64) {
+/// Plays one story, and gives what the model said that it must not.
+fn check(kind: Kind, seed: u64) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed ^ ((kind as u64) << 32));
     let asks = asks(&mut random, kind == Kind::Job);
     let (replicas, limit) = (random.usize(1..=3), random.i64(0..=2));
@@ -355,7 +360,7 @@ fn check(kind: Kind, seed: u64) {
     for (now, objects) in (0..).zip(&history) {
         behind.pass(before, objects, now);
         if now == BEGUN {
-            behind.at(now);
+            behind.at(now + 1);
             let entries = behind.stage.feed(&[Change::Synced]);
             behind.hear(entries);
         }
@@ -364,45 +369,74 @@ fn check(kind: Kind, seed: u64) {
     let story = format!("seed {seed}, {kind} of {replicas}, {asks:?}");
     let mut courses = behind.stage.model.rollouts(&id(kind, "web"));
     courses.reverse();
-    assert_eq!(courses.len(), asks.len(), "{story}");
+    let mut wrong = Vec::new();
+    if courses.len() != asks.len() {
+        wrong.push(format!("{story}: {} rollouts", courses.len()));
+    }
     let first = usize::from(kind != Kind::Job);
     for (at, course) in courses.iter().enumerate().skip(first) {
-        let from = asks[at].at;
         let next = asks.get(at + 1).map(|ask| ask.at);
+        let expected = reference(&history, asks[at].at, next.unwrap_or(SECONDS));
         let said = outcome(course);
-        let expected = reference(&history, from, next.unwrap_or(SECONDS));
-        let tale = format!("{story}\nrollout {at}: expected {expected:?}, told {said:?}");
-        let Some(expected) = expected else {
-            let wanted = next.map(|_| "superseded");
-            assert_eq!(said.map(|(outcome, _, _)| outcome), wanted, "{tale}");
-            continue;
-        };
-        // It ended so shortly before the next began, or before all ended, that it may not be seen.
-        let unseen = expected.at + LATE >= next.unwrap_or(SECONDS);
-        let superseded = said.is_none_or(|(outcome, _, _)| outcome == "superseded");
-        if unseen && superseded {
-            continue;
-        }
-        let (outcome, reason, when) = said.unwrap_or_else(|| panic!("{tale}"));
-        assert_eq!(outcome, expected.outcome, "{tale}");
-        assert!((expected.at - 1..=expected.at + LATE).contains(&when), "{tale}");
-        if outcome == "failed" {
-            assert!(reason.is_some_and(|reason| expected.codes.contains(&reason)), "{tale}");
+        if let Some(why) = disagree(expected.as_ref(), said, next, &asks[at]) {
+            wrong.push(format!("{story}\n rollout {at}: {why}: {expected:?}, told {said:?}"));
         }
         // What came good after all is said so.
-        let last = usize::try_from(next.unwrap_or(SECONDS) - 1).unwrap();
+        let last = next.unwrap_or(SECONDS) - 1;
         let good = |at: i64| done(&history[usize::try_from(at).unwrap()], at);
-        let last = i64::try_from(last).unwrap();
-        if good(last) && good(last - LATE) {
-            assert!(course.succeeded(), "{tale}");
+        if (last - LATE..=last).all(good) && !course.succeeded() {
+            wrong.push(format!("{story}\n rollout {at} is good in the end, told {said:?}"));
         }
     }
     for result in &behind.results {
-        let good = result.outcome == Outcome::Succeeded || !result.message.is_empty();
-        assert!(good, "nothing to say: {result:?}\n{story}");
+        if result.outcome != Outcome::Succeeded && result.message.is_empty() {
+            wrong.push(format!("{story}\n nothing to say: {result:?}"));
+        }
     }
-    // Each is told once.
-    assert!(behind.results.len() <= asks.len(), "{story}: {:?}", behind.results);
+    if behind.results.len() > asks.len() {
+        wrong.push(format!("{story}\n told more than once: {:?}", behind.results));
+    }
+    wrong
+}
+
+/// Why what was told is not what may be told.
+fn disagree(
+    expected: Option<&End>,
+    said: Option<(&'static str, Option<&'static str>, i64)>,
+    next: Option<i64>,
+    ask: &Ask,
+) -> Option<&'static str> {
+    let until = next.unwrap_or(SECONDS);
+    let Some(expected) = expected else {
+        // What fell due just after the next began may have been said before that was seen.
+        let before = said.is_some_and(|(_, _, when)| when >= until);
+        let wanted = next.map(|_| "superseded");
+        let agreed = before || said.map(|(outcome, _, _)| outcome) == wanted;
+        return (!agreed).then_some("it has no end");
+    };
+    let Some((outcome, reason, when)) = said else {
+        return (expected.at + LATE < until).then_some("nothing was told");
+    };
+    // It ended so shortly before the next began that it may not be seen.
+    if outcome == "superseded" && expected.at + LATE >= until {
+        return None;
+    }
+    if outcome != expected.outcome {
+        return Some("another outcome");
+    }
+    // A probe is believed while nothing is known of a restart; and from which second on a rollout stood
+    // still, a replica that sees it late knows from pods alone.
+    let crashes = matches!(ask.fate, Fate::Crashes { .. }) && ask.probe.is_some();
+    let early = match outcome {
+        "succeeded" if crashes => 10,
+        "timed_out" => 5,
+        _ => 1,
+    };
+    if !(expected.at - early..=expected.at + LATE).contains(&when) {
+        return Some("at another time");
+    }
+    let known = reason.is_some_and(|reason| expected.codes.contains(&reason));
+    (outcome == "failed" && !known).then_some("another reason")
 }
 
 fn seeds() -> u64 {
@@ -412,11 +446,9 @@ fn seeds() -> u64 {
 /// Whatever the watches lose, repeat and bring in whatever order.
 #[test]
 fn the_model_and_the_reference_agree_on_random_rollouts() {
-    for seed in 0..seeds() {
-        for kind in KINDS {
-            check(kind, seed);
-        }
-    }
+    let all = (0..seeds()).flat_map(|seed| KINDS.map(|kind| check(kind, seed)));
+    let wrong: Vec<String> = all.flatten().collect();
+    assert!(wrong.is_empty(), "{}\n{} in all", wrong.join("\n"), wrong.len());
 }
 
 /// So that agreement means something: all ends occur, and a reference that errs would be noticed.
