@@ -50,7 +50,7 @@ impl Play {
         Play {
             intake: Intake::new(&workload.namespace, began),
             workload,
-            model: Model::with(graces),
+            model: Model::with(graces).that_asks(),
             began,
             at: began,
             next_tick: began.saturating_add(TICK),
@@ -113,10 +113,14 @@ impl Play {
                 _ => {}
             }
         }
-        // There are no lines to wait for.
+        // There are no lines to wait for, and nobody to ask: what the watches told is all there is.
         for decision in self.model.decisions() {
             let result = Arc::new(decision.draft.clone());
-            if self.model.seal(&decision, &result) {
+            if decision.recovers {
+                if let Some(record) = self.model.recover(&decision, &result) {
+                    self.hear(vec![(decision.workload, record)]);
+                }
+            } else if self.model.seal(&decision, &result) {
                 self.say(&decision.workload, result);
             }
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Received;
-use crate::cluster::types::Template;
+use crate::cluster::types::{Template, annotation};
 use crate::cluster::{Failure, Step};
 use crate::time;
 use crate::watch::problem::Resource;
@@ -68,28 +68,36 @@ impl Templates {
 // === impl Received ===
 
 impl Received {
-    /// Takes out what could be guessed from the digest of its template, if it has one.
+    /// Takes out what could be guessed from the digest of its template, if it has one, and the cause of its
+    /// change: that may be a whole command line, values of variables included.
     pub fn rename(&mut self, templates: &mut Templates) {
         let (Step::Listed(object) | Step::Applied(object) | Step::Deleted(object)) = &mut self.step
         else {
             return;
         };
-        match object {
-            Object::Deployment(object) => templates.rename(&mut object.spec.template),
-            Object::ReplicaSet(object) => templates.rename(&mut object.spec.template),
-            Object::StatefulSet(object) => templates.rename(&mut object.spec.template),
-            Object::DaemonSet(object) => templates.rename(&mut object.spec.template),
-            Object::Job(object) => templates.rename(&mut object.spec.template),
-            Object::CronJob(object) => {
-                templates.rename(&mut object.spec.job_template.spec.template);
+        let (metadata, template) = match object {
+            Object::Deployment(it) => (&mut it.metadata, Some(&mut it.spec.template)),
+            Object::ReplicaSet(it) => (&mut it.metadata, Some(&mut it.spec.template)),
+            Object::StatefulSet(it) => (&mut it.metadata, Some(&mut it.spec.template)),
+            Object::DaemonSet(it) => (&mut it.metadata, Some(&mut it.spec.template)),
+            Object::Job(it) => (&mut it.metadata, Some(&mut it.spec.template)),
+            Object::CronJob(it) => {
+                (&mut it.metadata, Some(&mut it.spec.job_template.spec.template))
             }
-            Object::Rollout(object) => {
-                let spec = object.spec.value.as_mut();
-                if let Some(template) = spec.and_then(|spec| spec.template.value.as_mut()) {
-                    templates.rename(template);
-                }
+            Object::Rollout(it) => {
+                let spec = it.spec.value.as_mut();
+                (&mut it.metadata, spec.and_then(|spec| spec.template.value.as_mut()))
             }
-            Object::Pod(_) | Object::ControllerRevision(_) | Object::Event(_) => {}
+            Object::Pod(it) => (&mut it.metadata, None),
+            Object::ControllerRevision(it) => (&mut it.metadata, None),
+            Object::Event(it) => (&mut it.metadata, None),
+        };
+        if let Some(annotations) = &mut metadata.annotations {
+            annotations.remove(annotation::CHANGE_CAUSE);
+        }
+        metadata.annotations = metadata.annotations.take().filter(|it| !it.is_empty());
+        if let Some(template) = template {
+            templates.rename(template);
         }
     }
 
@@ -223,6 +231,8 @@ mod tests {
         json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "w", "generation": 3,
                 "deletionTimestamp": "2026-11-22T14:01:00Z",
+                "annotations": {"kubernetes.io/change-cause": "kubectl set env PASSWORD=hunter2",
+                    "deployment.kubernetes.io/revision": "3"},
                 "managedFields": [{"manager": "helm", "operation": "Apply",
                     "time": "2026-11-22T14:00:00Z", "fieldsV1": {"f:spec": {"f:hunter2": {}}}}],
                 "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly",
