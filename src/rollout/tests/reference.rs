@@ -225,14 +225,15 @@ impl Behind {
 
     /// A second passes in the API: what it changed is queued, and a part of what is queued is told.
     fn pass(&mut self, before: &[Value], objects: &[Value], now: i64) {
+        // A name is free only when who had it is gone.
+        for object in before.iter().filter(|it| !objects.iter().any(|is| uid(is) == uid(it))) {
+            self.queue(object, Told::Deleted(object.clone()), now);
+        }
         for object in objects {
             let known = before.iter().find(|it| uid(it) == uid(object));
             if known != Some(object) {
                 self.queue(object, Told::Applied(object.clone()), now);
             }
-        }
-        for object in before.iter().filter(|it| !objects.iter().any(|is| uid(is) == uid(it))) {
-            self.queue(object, Told::Deleted(object.clone()), now);
         }
         let mut order = WATCHES;
         self.random.shuffle(&mut order);
