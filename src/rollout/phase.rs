@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::revision;
 use super::signs::Signs;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, cause_of_sandbox, first_line};
 use crate::ids::{ContainerKind, ContainerState, ContainerStatus, PodPhase, PodStatus, Reason};
 use crate::watch::{ApiPhase, ContainerEntry, ContainerRun, Ended, PodEntry, Truth, WorkloadEntry};
 
@@ -95,19 +95,20 @@ fn has_nothing(pod: &PodEntry) -> bool {
 
 /// Why nothing of a pod was made yet, if events tell.
 fn unmade(signs: &Signs) -> Option<Trouble> {
-    let (code, reason, what, sign) = match (&signs.volume, &signs.sandbox) {
+    let (code, reason, what, sign, said) = match (&signs.volume, &signs.sandbox) {
         (Some(sign), _) => {
-            (Reason::VolumeFailed, "FailedMount", "a volume cannot be mounted", sign)
+            (Reason::VolumeFailed, "FailedMount", "a volume cannot be mounted", sign, &*sign.said)
         }
         (None, Some(sign)) => (
             Reason::SandboxFailed,
             "FailedCreatePodSandBox",
             "the node cannot make the pod's sandbox",
             sign,
+            cause_of_sandbox(&sign.said),
         ),
         (None, None) => return None,
     };
-    let text = format!("{what}: {}", super::trouble::first_line(&sign.said));
+    let text = format!("{what}: {}", first_line(said));
     let since = Some(sign.since);
     Some(Trouble { code, reason: reason.into(), text, restarts: None, container: None, since })
 }
@@ -120,7 +121,7 @@ fn unready(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
     Some(Trouble {
         code: Reason::ReadinessFailed,
         reason: "Unhealthy".into(),
-        text: format!("its readiness probe fails: {}", super::trouble::first_line(said)),
+        text: format!("its readiness probe fails: {}", first_line(said)),
         restarts: None,
         container: None,
         since: pod.ready.since.or(Some(pod.created)),
@@ -171,7 +172,7 @@ fn unscheduled(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
     // A gate is somebody's wish (`truths.md` 21).
     let reason = pod.scheduled.reason().filter(|reason| &***reason != "SchedulingGated")?;
     let message = pod.scheduled.message().map_or("", |message| message);
-    let mut text = super::trouble::first_line(message);
+    let mut text = first_line(message);
     let mut since = pod.scheduled.since.or(Some(pod.created));
     if signs.is_some_and(|signs| signs.scaling) {
         text.push_str("; an autoscaler is adding a node");
@@ -204,7 +205,7 @@ fn failed(pod: &PodEntry) -> Trouble {
         && let Some(reason) = &why.reason
     {
         let message = why.message.as_deref().unwrap_or_default();
-        let text = super::trouble::first_line(message);
+        let text = first_line(message);
         let away = ["Evicted", "Preempting", "Shutdown", "Terminated", "NodeShutdown"];
         let code = if away.contains(&&**reason) { Reason::Evicted } else { Reason::PodFailed };
         let (reason, since) = (Arc::clone(reason), pod.ready.since);

@@ -157,6 +157,15 @@ fn essence(message: &str) -> &str {
     AFTER.iter().find_map(tail).unwrap_or(message)
 }
 
+/// What kept a node from making a sandbox, without the way by which that is told and without the sandbox's
+/// long number: a sentence ends before it would come to the cause.
+pub(super) fn cause_of_sandbox(message: &str) -> &str {
+    const NETWORK: &str = "failed to setup network for sandbox \"";
+    let network = message.split_once(NETWORK).and_then(|(_, rest)| rest.split_once("\": "));
+    let told = || message.split_once(" desc = ");
+    network.or_else(told).map_or(message, |(_, cause)| cause)
+}
+
 fn crash_code(container: &ContainerEntry) -> Reason {
     match container.kind {
         ContainerKind::Init => Reason::InitFailed,
@@ -340,6 +349,25 @@ mod tests {
         let words: std::collections::BTreeSet<_> =
             Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(words.len(), Reason::ALL.len());
+    }
+
+    /// As containerd and the kubelet write it; the number alone is 64 characters.
+    #[test]
+    fn a_sandbox_that_cannot_be_made_is_told_of_with_its_cause() {
+        let number = "0e75f4d9a710".repeat(6);
+        let cause = "plugin type=\"bridge\" failed (add): no IP addresses available in range set";
+        let network = format!("failed to setup network for sandbox \"{number}\": {cause}");
+        for (message, said) in [
+            (
+                format!("Failed to create pod sandbox: rpc error: code = Unknown desc = {network}"),
+                cause,
+            ),
+            (network, cause),
+            ("Failed to create pod sandbox: rpc error: code = Internal desc = no".into(), "no"),
+            ("network is not ready".into(), "network is not ready"),
+        ] {
+            assert_eq!(cause_of_sandbox(&message), said, "{message}");
+        }
     }
 
     #[test]

@@ -188,8 +188,7 @@ fn uid(object: &Value) -> &str {
 }
 
 impl Behind {
-    fn new(seed: u64) -> Behind {
-        let graces = Graces { readiness: DEADLINE * SECOND, ..Graces::default() };
+    fn new(seed: u64, graces: Graces) -> Behind {
         let stage = Stage { world: World::new(), model: Model::with(graces) };
         let watches = WATCHES.map(|(kind, _)| (kind, Watch::default())).into();
         let random = fastrand::Rng::with_seed(seed ^ 0x5eed);
@@ -351,12 +350,12 @@ fn outcome(course: &Course) -> Option<(&'static str, Option<&'static str>, i64)>
 }
 
 /// Plays one story, and gives what the model said that it must not.
-fn check(kind: Kind, seed: u64) -> Vec<String> {
+fn check(kind: Kind, seed: u64, graces: Graces) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed ^ ((kind as u64) << 32));
     let asks = asks(&mut random, kind == Kind::Job);
     let (replicas, limit) = (random.usize(1..=3), random.i64(0..=2));
     let history = Cluster::new(kind, replicas, asks.clone(), limit).history(SECONDS);
-    let mut behind = Behind::new(seed);
+    let mut behind = Behind::new(seed, graces);
     let mut before: &[Value] = &[];
     for (now, objects) in (0..).zip(&history) {
         behind.pass(before, objects, now);
@@ -444,15 +443,36 @@ fn seeds() -> u64 {
     std::env::var("ROLLCAST_TEST_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
+fn graces() -> Graces {
+    Graces { readiness: DEADLINE * SECOND, ..Graces::default() }
+}
+
 /// Whatever the watches lose, repeat and bring in whatever order.
 #[test]
 fn the_model_and_the_reference_agree_on_random_rollouts() {
-    let all = (0..seeds()).flat_map(|seed| KINDS.map(|kind| check(kind, seed)));
+    let all = (0..seeds()).flat_map(|seed| KINDS.map(|kind| check(kind, seed, graces())));
     let wrong: Vec<String> = all.flatten().collect();
     assert!(wrong.is_empty(), "{}\n{} in all", wrong.join("\n"), wrong.len());
 }
 
-/// So that agreement means something: all ends occur, and a reference that errs would be noticed.
+/// So that agreement means something: a model that is off by a little is caught.
+#[test]
+fn a_model_that_errs_is_caught() {
+    let right = graces();
+    for (what, wrong) in [
+        ("settle", Graces { settle: 0, ..right }),
+        ("config", Graces { config: 60 * SECOND, ..right }),
+        ("pull", Graces { pull: 30 * SECOND, ..right }),
+        ("unschedulable", Graces { unschedulable: 60 * SECOND, ..right }),
+        ("readiness", Graces { readiness: 2 * DEADLINE * SECOND, ..right }),
+        ("restarts", Graces { restarts: 5, ..right }),
+    ] {
+        let caught = |seed| KINDS.iter().any(|kind| !check(*kind, seed, wrong).is_empty());
+        assert!((0..40).any(caught), "{what}");
+    }
+}
+
+/// All ends occur.
 #[test]
 fn random_rollouts_end_in_every_way() {
     let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
