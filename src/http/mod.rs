@@ -18,6 +18,7 @@ pub mod problem;
 pub mod serve;
 pub mod stream;
 
+mod accept;
 mod logs;
 mod open;
 mod pin;

@@ -15,7 +15,7 @@ use super::Service;
 use super::problem::Problem;
 use super::target::{absent, missing};
 use crate::cluster::Version;
-use crate::ids::{Outcome, RolloutResult, WorkloadId};
+use crate::ids::{Outcome, RolloutResult, RolloutStatus, WorkloadId};
 use crate::rollout::{Course, Found, Model, Pin};
 use crate::time::{self, MILLISECOND, SECOND, parse_stamp};
 use crate::wire::{EventId, Position};
@@ -100,9 +100,9 @@ impl Waiter {
         self
     }
 
-    /// Nothing is known yet of the rollout that is waited for.
-    pub(super) fn is_without(&self) -> bool {
-        self.sure && self.course.is_none()
+    /// How the rollout stands that is waited for, if it is known which one that is.
+    pub(super) fn standing(&self, model: &Model) -> Option<Arc<RolloutStatus>> {
+        model.course_of(&self.workload, self.course?)?.status.clone()
     }
 
     /// The result, if there is one by now.

@@ -1,7 +1,6 @@
-//! One record in, its bytes out, in any of the three formats.
+//! One record in, its bytes out, in any of the formats.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use serde::Serialize;
 
 use super::escape::push_json_string;
 use super::id::EventId;
+use super::format::Format;
 use super::json;
 use super::result;
 use super::stamp::{push_number, push_rfc3339_nanos};
@@ -19,22 +19,6 @@ use crate::ids::{
 use crate::journal::Epoch;
 use crate::subscribe::level;
 use crate::time::{MILLISECOND, rfc3339};
-
-/// How a stream is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// `text/event-stream`.
-    Sse,
-    /// `application/x-ndjson`.
-    Ndjson,
-    /// `text/plain`, for people and CI logs.
-    Text,
-}
-
-/// A word that names no format.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown format: expected sse, ndjson or text")]
-pub struct UnknownFormat;
 
 /// A position in the journal, as an event id will name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,41 +145,6 @@ struct ByeJson {
     retry_ms: u64,
 }
 
-// === impl Format ===
-
-impl Format {
-    /// The media type that answers carry.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Format::Sse => "text/event-stream",
-            Format::Ndjson => "application/x-ndjson",
-            Format::Text => "text/plain; charset=utf-8",
-        }
-    }
-
-    /// The word that `format=` takes.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Format::Sse => "sse",
-            Format::Ndjson => "ndjson",
-            Format::Text => "text",
-        }
-    }
-}
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        match word {
-            "sse" => Ok(Format::Sse),
-            "ndjson" => Ok(Format::Ndjson),
-            "text" => Ok(Format::Text),
-            _ => Err(UnknownFormat),
-        }
-    }
-}
-
 // === impl Encoder ===
 
 impl Encoder {
@@ -209,7 +158,7 @@ impl Encoder {
                 env!("CARGO_PKG_VERSION")
             )
             .into_bytes(),
-            Format::Ndjson | Format::Text => Vec::new(),
+            Format::Ndjson | Format::Text | Format::TextIds => Vec::new(),
         }
     }
 
@@ -223,7 +172,7 @@ impl Encoder {
             coverage: &hello.coverage,
         };
         match self.format {
-            Format::Text => text::hello(out, hello),
+            Format::Text | Format::TextIds => self.text(out, None, |out| text::hello(out, hello)),
             _ => self.object(out, "hello", Some(hello.position), &body),
         }
     }
@@ -246,14 +195,18 @@ impl Encoder {
             Entry::Rollout(status) => self.rollout(out, position, workload, status),
             Entry::Pod(status) => self.pod(out, position, workload, status),
             Entry::Event(event) => match self.format {
-                Format::Text => text::event(out, event),
+                Format::Text | Format::TextIds => {
+                    self.text(out, Some(position), |out| text::event(out, event));
+                }
                 format => {
                     let body = json::event(event, format == Format::Ndjson);
                     self.record(out, "event", position, workload, &body);
                 }
             },
             Entry::Source(change) => match self.format {
-                Format::Text => text::source(out, change),
+                Format::Text | Format::TextIds => {
+                    self.text(out, Some(position), |out| text::source(out, change));
+                }
                 _ => self.record(out, "source", position, workload, &json::source(change)),
             },
             Entry::Gap(gap) => self.gap(out, position, Some(workload), gap),
@@ -271,7 +224,9 @@ impl Encoder {
         result: &RolloutResult,
     ) {
         match self.format {
-            Format::Text => result::text(out, workload, result),
+            Format::Text | Format::TextIds => {
+                self.text(out, Some(position), |out| result::text(out, workload, result));
+            }
             _ => self.object(out, "result", Some(position), &result::json(workload, result)),
         }
     }
@@ -285,7 +240,9 @@ impl Encoder {
         status: &RolloutStatus,
     ) {
         match self.format {
-            Format::Text => text::rollout(out, self.named.then_some(workload), status),
+            Format::Text | Format::TextIds => self.text(out, Some(position), |out| {
+                text::rollout(out, self.named.then_some(workload), status);
+            }),
             _ => self.record(out, "rollout", position, workload, &json::rollout(status)),
         }
     }
@@ -299,7 +256,9 @@ impl Encoder {
         status: &PodStatus,
     ) {
         match self.format {
-            Format::Text => text::pod(out, status),
+            Format::Text | Format::TextIds => {
+                self.text(out, Some(position), |out| text::pod(out, status));
+            }
             _ => self.record(out, "pod", position, workload, &json::pod(status)),
         }
     }
@@ -314,7 +273,9 @@ impl Encoder {
         gap: &Gap,
     ) {
         match (self.format, workload) {
-            (Format::Text, _) => text::gap(out, gap),
+            (Format::Text | Format::TextIds, _) => {
+                self.text(out, Some(position), |out| text::gap(out, gap));
+            }
             (_, Some(workload)) => self.record(out, "gap", position, workload, &json::gap(gap)),
             (_, None) => self.object(out, "gap", Some(position), &json::gap(gap)),
         }
@@ -323,7 +284,9 @@ impl Encoder {
     /// The reader has caught up with the present; repeats the last id.
     pub fn live(&self, out: &mut Vec<u8>, position: Position, now: i64) {
         match self.format {
-            Format::Text => text::live(out, now),
+            Format::Text | Format::TextIds => {
+                self.text(out, Some(position), |out| text::live(out, now));
+            }
             _ => self.object(out, "live", Some(position), &LiveJson { time: rfc3339(now) }),
         }
     }
@@ -331,7 +294,9 @@ impl Encoder {
     /// The last event.
     pub fn bye(&self, out: &mut Vec<u8>, reason: Bye, retry: Duration, now: i64) {
         match self.format {
-            Format::Text => text::bye(out, reason, now),
+            Format::Text | Format::TextIds => {
+                self.text(out, None, |out| text::bye(out, reason, now));
+            }
             _ => {
                 let body = ByeJson { reason, retry_ms: retry.as_millis() as u64 };
                 self.object(out, "bye", None, &body);
@@ -344,26 +309,31 @@ impl Encoder {
         match self.format {
             Format::Sse => out.extend_from_slice(b": hb\n\n"),
             Format::Ndjson => out.extend_from_slice(b"{\"type\":\"ping\"}\n"),
-            Format::Text => text::heartbeat(out, rollout, now),
+            Format::Text | Format::TextIds => {
+                self.text(out, None, |out| text::heartbeat(out, rollout, now));
+            }
         }
     }
 
-    /// A bare id: moves a client's cursor over records that its selection does not show. Text has no
-    /// ids.
+    /// A bare id: moves a client's cursor over records that its selection does not show. Where there
+    /// are no ids there is nothing to move.
     pub fn cursor(&self, out: &mut Vec<u8>, position: Position) {
-        if self.format == Format::Sse {
-            out.extend_from_slice(b"id: ");
-            self.id(out, position);
-            out.extend_from_slice(b"\n\n");
-        }
+        let (before, after) = match self.format {
+            Format::Sse => ("id: ", "\n\n"),
+            Format::TextIds => ("", "\n"),
+            Format::Ndjson | Format::Text => return,
+        };
+        out.extend_from_slice(before.as_bytes());
+        self.id(out, position);
+        out.extend_from_slice(after.as_bytes());
     }
 
     /// One log line. Written by hand: this runs for every line.
     pub fn line(&self, out: &mut Vec<u8>, position: Position, lines: &Lines, line: &LineMeta) {
         // Valid by construction; see `tail::batch`.
         let text = std::str::from_utf8(lines.bytes_of(line)).unwrap_or_default();
-        if self.format == Format::Text {
-            return text::line(out, lines, line, text);
+        if self.format.is_text() {
+            return self.text(out, Some(position), |out| text::line(out, lines, line, text));
         }
         self.open(out, "log", Some(position));
         let source = &lines.source;
@@ -470,7 +440,7 @@ impl Encoder {
                 }
                 out.extend_from_slice(b"\ndata: {");
             }
-            Format::Ndjson | Format::Text => {
+            Format::Ndjson | Format::Text | Format::TextIds => {
                 out.extend_from_slice(b"{\"type\":\"");
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'"');
@@ -487,7 +457,32 @@ impl Encoder {
     fn close(&self, out: &mut Vec<u8>) {
         match self.format {
             Format::Sse => out.extend_from_slice(b"\n\n"),
-            Format::Ndjson | Format::Text => out.push(b'\n'),
+            Format::Ndjson | Format::Text | Format::TextIds => out.push(b'\n'),
+        }
+    }
+
+    /// Lines for people, each behind its id where ids are wanted.
+    fn text(
+        &self,
+        out: &mut Vec<u8>,
+        position: Option<Position>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = out.len();
+        write(out);
+        if self.format != Format::TextIds {
+            return;
+        }
+        let mut id = Vec::new();
+        match position {
+            Some(position) => self.id(&mut id, position),
+            None => id.push(b'-'),
+        }
+        id.push(b' ');
+        let lines = out.split_off(start);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            out.extend_from_slice(&id);
+            out.extend_from_slice(line);
         }
     }
 

@@ -11,14 +11,16 @@
 
 mod encoder;
 mod escape;
+mod format;
 mod id;
 mod json;
 mod result;
 mod stamp;
 mod text;
 
-pub use encoder::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed, UnknownFormat};
+pub use encoder::{Bye, Coverage, Encoder, Hello, Position, Resumed};
 pub use escape::{push_json_string, push_plain};
+pub use format::{Format, UnknownFormat};
 pub use id::{BadId, EventId, MAX_ID_BYTES};
 pub use json::{WorkloadSummary, rollout_json, rollouts_json, to_json};
-pub use result::result_json;
+pub use result::{result_json, result_text, running_text};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::escape::{push_indented, push_plain};
 use super::json;
 use super::stamp::push_clock;
-use crate::ids::{Blocked, Outcome, RolloutResult, WorkloadId};
+use crate::ids::{Blocked, Outcome, RolloutResult, RolloutStatus, WorkloadId};
 use crate::time::rfc3339;
 
 /// The object of the `result` event.
@@ -43,6 +43,37 @@ struct BlockedJson<'a> {
 /// The object of the `result` event, which `GET …/verdict` answers with too.
 pub fn result_json(workload: &WorkloadId, result: &RolloutResult) -> Vec<u8> {
     json::to_json(&json(workload, result))
+}
+
+/// The same for people, with the line for programs last, as a stream of text ends.
+pub fn result_text(workload: &WorkloadId, result: &RolloutResult) -> Vec<u8> {
+    let mut out = Vec::new();
+    text(&mut out, workload, result);
+    // The empty line that sets it off in a stream.
+    out.remove(0);
+    out
+}
+
+/// What a rollout that is not over yet is answered with as text: a sentence, and last the line for
+/// programs, which no result begins like.
+pub fn running_text(
+    workload: &WorkloadId,
+    detail: &str,
+    status: Option<&RolloutStatus>,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_plain(&mut out, detail);
+    let _ = write!(out, "\nRUNNING rollout={workload}");
+    if let Some(status) = status {
+        if let Some(revision) = &status.revision {
+            out.extend_from_slice(b" revision=");
+            push_plain(&mut out, revision);
+        }
+        let RolloutStatus { generation, ready, desired, .. } = status;
+        let _ = write!(out, " generation={generation} ready={ready}/{desired}");
+    }
+    out.push(b'\n');
+    out
 }
 
 pub(super) fn json<'a>(workload: &WorkloadId, result: &'a RolloutResult) -> ResultJson<'a> {

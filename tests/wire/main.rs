@@ -282,14 +282,33 @@ fn text_is_as_committed() {
 }
 
 #[test]
+fn text_with_ids_is_as_committed() {
+    check(Format::TextIds, "ids");
+}
+
+/// Without the ids it is the text, but for lines that are nothing but an id.
+#[test]
+fn text_with_ids_is_the_text_behind_ids() {
+    let made = String::from_utf8(stream(Format::TextIds, false)).unwrap();
+    let behind = |line: &str| line.split_once(' ').map(|(_, text)| text.to_owned() + "\n");
+    let text: String = made.lines().filter_map(behind).collect();
+    assert_eq!(text.into_bytes(), stream(Format::Text, false));
+    for line in made.lines() {
+        let id = line.split(' ').next().unwrap();
+        assert!(id == "-" || id.parse::<rollcast::wire::EventId>().is_ok(), "{line}");
+    }
+}
+
+#[test]
 fn no_byte_of_a_pod_controls_a_sink() {
-    for format in [Format::Sse, Format::Ndjson, Format::Text] {
+    for format in [Format::Sse, Format::Ndjson, Format::Text, Format::TextIds] {
         let made = stream(format, true);
         let text = std::str::from_utf8(&made).unwrap();
         assert!(
             text.chars().all(|c| c == '\n' || (c >= ' ' && !('\u{7f}'..='\u{9f}').contains(&c)))
         );
-        assert!(!text.lines().any(|line| line.starts_with("::") || line.starts_with("##[")));
+        let starts = |line: &str| line.starts_with("::") || line.starts_with("##[");
+        assert!(!text.lines().any(|line| starts(line.trim_start())));
     }
 }
 

@@ -27,7 +27,7 @@ use crate::subscribe::{Item, Selection, Shelves};
 use crate::time::{self, SECOND};
 use crate::view::{Begin, Key, Next, Viewer};
 use crate::watch::PodEntry;
-use crate::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
+use crate::wire::{Bye, Coverage, Encoder, Hello, Position, Resumed};
 
 /// How often a stream whose reader's rights are not known looks whether they are known again.
 const STALE_LOOK: Duration = Duration::from_secs(1);
@@ -147,7 +147,7 @@ impl Flow {
     /// Goes out before anything is waited for.
     fn preamble(&self) -> Vec<u8> {
         let mut out = self.encoder.preamble(self.opening.retry);
-        if self.encoder.format == Format::Text {
+        if self.encoder.format.is_text() {
             let rollout = self.rollout();
             let nowhere = Position { seq: 0, time: 0 };
             self.write_hello(&mut out, &self.encoder, &nowhere, Resumed::None, &rollout);
@@ -227,7 +227,7 @@ impl Flow {
             awaited.remember(start.after);
         }
         let mut out = Vec::new();
-        if encoder.format != Format::Text {
+        if !encoder.format.is_text() {
             self.write_hello(&mut out, &encoder, &position, start.resumed, &rollout);
         }
         // Also for one who resumes: the records that told the state may have been forgotten, and the

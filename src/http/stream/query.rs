@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 
+use crate::http::accept::{self, Accepted};
 use crate::http::pin;
 use crate::http::problem::{Kind, Problem};
 use crate::rollout::Pin;
@@ -170,7 +171,7 @@ impl Query {
             None => accepted(headers)?,
         };
         // A page wants to see everything; a text is mostly a CI log, which wants the new pods.
-        let usual = if query.format == Format::Text { Logs::New } else { Logs::All };
+        let usual = if query.format.is_text() { Logs::New } else { Logs::All };
         query.logs = logs.unwrap_or(usual);
         query.filter = (!filter.is_empty()).then(|| Arc::new(filter));
         query.resume = resume_id(headers, resume)?;
@@ -272,31 +273,16 @@ fn resume_id(headers: &HeaderMap, parameter: Option<&str>) -> Result<Option<Even
 
 /// The format that `Accept` asks for. Text also for `*/*`, which is what curl sends.
 fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
-    let mut best: Option<(Format, u32)> = None;
-    let mut any = false;
-    for value in headers.get_all(header::ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            any = true;
-            let mut parts = range.split(';').map(str::trim);
-            let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, |q| {
-                q.parse::<f32>().map_or(0, |q| (q.clamp(0.0, 1.0) * 1000.0) as u32)
-            });
-            let format = match media.as_str() {
-                "text/event-stream" => Format::Sse,
-                "application/x-ndjson" | "application/ndjson" => Format::Ndjson,
-                "text/plain" | "text/*" | "*/*" => Format::Text,
-                _ => continue,
-            };
-            if quality > 0 && best.is_none_or(|(_, other)| quality > other) {
-                best = Some((format, quality));
-            }
-        }
-    }
-    match best {
-        Some((format, _)) => Ok(format),
-        None if !any => Ok(Format::Text),
-        None => Err(Problem::new(
+    let accepted = accept::best(headers, |media| match media {
+        "text/event-stream" => Some(Format::Sse),
+        "application/x-ndjson" | "application/ndjson" => Some(Format::Ndjson),
+        "text/plain" | "text/*" | "*/*" => Some(Format::Text),
+        _ => None,
+    });
+    match accepted {
+        Accepted::This(format) => Ok(format),
+        Accepted::Anything => Ok(Format::Text),
+        Accepted::Nothing => Err(Problem::new(
             Kind::NotAcceptable,
             "a stream is text/event-stream, application/x-ndjson or text/plain; ask for one with \
              Accept or with format=sse, ndjson or text",
