@@ -121,6 +121,45 @@ fn every_outcome_and_every_reason_is_documented_and_no_other() {
     assert_eq!(told, known, "docs/results.md");
 }
 
+/// A job compares the script that it was given with what is written there.
+#[test]
+fn the_checksum_of_the_ci_script_is_the_one_in_its_document() {
+    let path = root().join("docs/ci.md");
+    let output =
+        std::process::Command::new("sha256sum").arg(root().join("src/http/ci.sh")).output();
+    let output = String::from_utf8(output.unwrap().stdout).unwrap();
+    let sum = output.split_whitespace().next().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (renewed, found) = with_sum(&text, sum);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &renewed).unwrap();
+    }
+    assert!(found >= 7, "{found} checksums in docs/ci.md");
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(committed == renewed, "docs/ci.md is out of step: UPDATE=1 cargo test --test tidy");
+}
+
+/// The text with this in place of every SHA-256, and how many there were.
+fn with_sum(text: &str, sum: &str) -> (String, usize) {
+    let (mut out, mut found) = (String::new(), 0);
+    for word in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let (digits, rest) =
+            word.split_at(word.trim_end_matches(|c: char| !c.is_ascii_hexdigit()).len());
+        let is_sum = digits.len() == 64;
+        found += usize::from(is_sum);
+        out += if is_sum { sum } else { digits };
+        out += rest;
+    }
+    (out, found)
+}
+
+#[test]
+fn a_checksum_of_another_script_is_found() {
+    let (old, new) = ("a".repeat(64), "b".repeat(64));
+    let text = format!("echo \"{old}  ci.sh\" | sha256sum, abc\n");
+    assert_eq!(with_sum(&text, &new), (text.replace(&old, &new), 1));
+}
+
 #[test]
 fn every_dependency_has_its_reason() {
     none(unreasoned(&std::fs::read_to_string(root().join("Cargo.toml")).unwrap()));

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod page;
 
 pub mod problem;
+pub mod script;
 pub mod serve;
 pub mod stream;
 

@@ -31,7 +31,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// Names under `/assets/` carry a hash of their content.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Asked for again each time, and answered 304 if nothing changed.
-const REVALIDATED: &str = "no-cache";
+pub(super) const REVALIDATED: &str = "no-cache";
 
 /// What `cargo build` alone serves in place of the page.
 const MISSING: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
@@ -109,7 +109,8 @@ fn tag(file: &EmbeddedFile) -> String {
     tag + "\""
 }
 
-fn matches(asked: &HeaderMap, tag: &str) -> bool {
+/// Whether the client has what carries this tag.
+pub(super) fn matches(asked: &HeaderMap, tag: &str) -> bool {
     let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     known.is_some_and(|known| {
         known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)

@@ -1,0 +1,97 @@
+//! `ci.sh` and the recipes of `docs/ci.md`, as CI systems run them: real shells and a real curl, before the
+//! program itself and a simulated cluster, and before a server that answers what no server should.
+//!
+//! What is looked for first is a false green: an exit status of 0 without a rollout that succeeded.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stderr, reason = "the tables are for whoever runs it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "real processes in real time; tasks end with the runtime"
+)]
+
+mod faults;
+mod odd;
+mod recipes;
+mod rollouts;
+mod shells;
+mod stage;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Jobs that run at the same time: each is a handful of processes.
+const AT_ONCE: usize = 8;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// The script under test.
+fn script() -> PathBuf {
+    root().join("src/http/ci.sh")
+}
+
+/// One field of a table: what was to come, what came, and what it said if that was something else.
+struct Cell {
+    row: String,
+    column: &'static str,
+    wanted: i32,
+    came: Option<i32>,
+    complaint: Option<String>,
+}
+
+/// Runs all at the same time, as far as that is sensible, prints the table, and fails with all complaints.
+async fn check(title: &str, jobs: Vec<impl Future<Output = Cell> + Send + 'static>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for job in jobs {
+        let places = places.clone();
+        running.spawn(async move {
+            let _place = places.acquire_owned().await.unwrap();
+            job.await
+        });
+    }
+    let cells = running.join_all().await;
+    eprintln!("\n{}", table(title, &cells));
+    let wrong: Vec<_> = cells.iter().filter_map(Cell::wrong).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn table(title: &str, cells: &[Cell]) -> String {
+    let mut rows: Vec<_> = cells.iter().map(|cell| cell.row.as_str()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let mut columns: Vec<_> = cells.iter().map(|cell| cell.column).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let mut out = format!("{title:<36}");
+    columns.iter().for_each(|column| write!(out, "{column:>12}").unwrap());
+    for row in rows {
+        write!(out, "\n{row:<36}").unwrap();
+        for column in &columns {
+            let cell = cells.iter().find(|cell| cell.row == row && cell.column == *column);
+            let came = cell.map(|cell| match cell.came {
+                Some(came) if came == cell.wanted => came.to_string(),
+                Some(came) => format!("{came} not {}", cell.wanted),
+                None => "none".to_owned(),
+            });
+            write!(out, "{:>12}", came.unwrap_or_default()).unwrap();
+        }
+    }
+    out
+}
+
+// === impl Cell ===
+
+impl Cell {
+    fn wrong(&self) -> Option<String> {
+        let Cell { row, column, wanted, came, complaint } = self;
+        let status = (*came != Some(*wanted)).then(|| format!("{came:?} instead of {wanted}"));
+        let why = [status, complaint.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        (!why.is_empty()).then(|| format!("{row}, {column}: {why}"))
+    }
+}
