@@ -10,7 +10,7 @@
 //! cluster -> watch -> rollout --+
 //!              \--> tail -------+--> journal -> subscribe -> wire -> view -> http (+ page)
 //!
-//! hallway: ids, time, telemetry, shutdown          outside: app, admin, config, sim, demo, main
+//! hallway: ids, time, telemetry, shutdown          outside: app, client, admin, config, sim, main
 //! ```
 //!
 //! - [`cluster`] is the only room that speaks kube.
@@ -22,11 +22,13 @@
 //! - [`wire`] is the public vocabulary of events and its encodings.
 //! - [`view`] encodes once for all viewers of the same selection.
 //! - [`http`] has routes, errors, authentication, authorisation and the page.
+//! - [`client`] is the other side: it follows rollouts by the public wire alone.
 //!
 //! Start reading at [`app`], which turns a [`config::Config`] into running rooms.
 
 pub mod admin;
 pub mod app;
+pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod http;

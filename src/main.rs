@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rollcast::app;
+use rollcast::client::Exit;
 use rollcast::config::{self, Config, Stop};
 use rollcast::shutdown::Ending;
 use rollcast::telemetry::Telemetry;
@@ -29,14 +30,23 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(stop) => return say(&stop),
     };
+    let follows = matches!(config, Config::Follow(_));
     match run(config) {
-        Ok(Ending::Drained) => ExitCode::SUCCESS,
-        Ok(Ending::Aborted(signal)) => ExitCode::from(signal.status()),
+        Ok(Ended::Served(Ending::Drained)) => ExitCode::SUCCESS,
+        Ok(Ended::Served(Ending::Aborted(signal))) => ExitCode::from(signal.status()),
+        Ok(Ended::Followed(exit)) => ExitCode::from(exit.code()),
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            // What kept it from beginning is no failed rollout.
+            if follows { ExitCode::from(Exit::Refused.code()) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// How a subcommand ended.
+enum Ended {
+    Served(Ending),
+    Followed(Exit),
 }
 
 fn say(stop: &Stop) -> ExitCode {
@@ -48,7 +58,7 @@ fn say(stop: &Stop) -> ExitCode {
     ExitCode::from(stop.code)
 }
 
-fn run(config: Config) -> anyhow::Result<Ending> {
+fn run(config: Config) -> anyhow::Result<Ended> {
     // Two TLS providers may be linked by accident; without a choice the first handshake panics.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
@@ -65,23 +75,25 @@ fn run(config: Config) -> anyhow::Result<Ending> {
             Config::Serve(serve) => &serve.telemetry,
             Config::Demo(demo) => &demo.telemetry,
             Config::Record(recording) => &recording.telemetry,
+            Config::Follow(follow) => &follow.telemetry,
         };
         let telemetry = Telemetry::install(options)?;
         let metrics = telemetry.metrics();
         let ended = match config {
             Config::Serve(serve) => {
                 tracing::info!(settings = %serve.effective, "starting");
-                app::serve(*serve, metrics, telemetry.exposition()).await
+                app::serve(*serve, metrics, telemetry.exposition()).await.map(Ended::Served)
             }
-            Config::Demo(demo) => app::demo(demo, metrics).await,
-            Config::Record(recording) => app::record(*recording).await,
+            Config::Demo(demo) => app::demo(demo, metrics).await.map(Ended::Served),
+            Config::Record(recording) => app::record(*recording).await.map(Ended::Served),
+            Config::Follow(follow) => app::follow(*follow, metrics).await.map(Ended::Followed),
         };
-        if !matches!(ended, Ok(Ending::Aborted(_))) {
+        if matches!(ended, Ok(Ended::Served(Ending::Drained)) | Err(_)) {
             telemetry.shutdown(FAREWELL).await;
         }
         ended.map_err(anyhow::Error::from)
     });
-    if matches!(ended, Ok(Ending::Aborted(_))) {
+    if !matches!(ended, Ok(Ended::Served(Ending::Drained))) {
         // Does not wait for name lookups and whatever else blocks a thread.
         runtime.shutdown_background();
     }

@@ -6,6 +6,7 @@
 mod demo;
 mod director;
 mod files;
+mod follow;
 mod history;
 mod memory;
 mod recorder;
@@ -16,6 +17,7 @@ mod serve;
 mod wishes;
 
 pub use demo::demo;
+pub use follow::{Direct, Unread, follow, listen};
 pub use history::History;
 pub use memory::{Budget, Used};
 pub use recording::{BadRecording, Head, Play, Recorded, Told, Wish, gather, record, replay};
@@ -24,6 +26,7 @@ pub use serve::serve;
 
 use axum::Router;
 
+use crate::client::ReachError;
 use crate::cluster;
 use crate::http::auth::NoRandomness;
 use crate::http::edge::{Doors, Edge};
@@ -55,6 +58,9 @@ pub enum AppError {
     /// Tokens cannot be hashed.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// There is no way to a server.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(#[from] std::io::Error),

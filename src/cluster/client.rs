@@ -105,6 +105,11 @@ impl Cluster {
         &self.shared.server
     }
 
+    /// The namespace of the kubeconfig's context, or the pod's own, or `default`.
+    pub fn default_namespace(&self) -> &str {
+        self.shared.watch.default_namespace()
+    }
+
     /// The API server's version, such as `v1.37.2`: a cheap proof that it answers and accepts our
     /// credentials.
     ///

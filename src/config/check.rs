@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::follow::follow;
 use super::graces::graces;
 use super::limits::limits;
 use super::options::{
@@ -35,6 +36,9 @@ pub(super) fn check(
         Command::Demo(options) => demo(options, effective).map(Config::Demo),
         Command::Record(options) => {
             recording(*options).map(|recording| Config::Record(Box::new(recording)))
+        }
+        Command::Follow(options) => {
+            follow(*options, &effective).map(|follow| Config::Follow(Box::new(follow)))
         }
     }
 }

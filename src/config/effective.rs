@@ -11,6 +11,10 @@ const PREFIX: &str = "ROLLCAST_";
 /// Variables of the project's own tests and benches, which programs they start inherit.
 const HOUSE: [&str; 3] = ["ROLLCAST_E2E", "ROLLCAST_TEST", "ROLLCAST_BENCH"];
 
+/// Variables that have no flag: what is secret stands in no command line, which every user of a machine
+/// can read.
+const SECRET: [&str; 1] = [super::follow::TOKEN];
+
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -126,7 +130,8 @@ pub(super) fn check_environment(
         .collect();
     for name in names.filter(|name| name.starts_with(PREFIX)) {
         let house = HOUSE.iter().any(|prefix| name.starts_with(prefix));
-        if known.contains(&name) || house || is_service_link(&name) {
+        let secret = SECRET.contains(&name.as_str());
+        if known.contains(&name) || house || secret || is_service_link(&name) {
             continue;
         }
         let near = known.iter().min_by_key(|known| distance(known, &name));
@@ -195,6 +200,7 @@ mod tests {
             "ROLLCAST_PORT_8080_TCP_ADDR",
             "ROLLCAST_ADMIN_SERVICE_HOST",
             "ROLLCAST_E2E",
+            "ROLLCAST_TOKEN",
             "PATH",
         ] {
             environment(name).unwrap();

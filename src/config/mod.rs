@@ -11,11 +11,13 @@
 //! - A refusal names what set the value, the flag or the variable, and what is expected.
 //! - A value that is printed carries no secret.
 //!
-//! Outside the rooms; may use `shutdown` and `telemetry` for their settings.
+//! Outside the rooms; may use `shutdown` and `telemetry` for their settings, `ids` and `time` to read names
+//! and times.
 
 mod address;
 mod check;
 mod effective;
+mod follow;
 mod graces;
 mod limits;
 mod options;
@@ -34,6 +36,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 pub use address::Address;
 pub use effective::{Effective, Setting};
+pub use follow::{Follow, Named, Origin, Show};
 pub use graces::Graces;
 pub use recording::Recording;
 pub use reference::reference;
@@ -43,6 +46,8 @@ use crate::{shutdown, telemetry};
 
 /// The exit code for a command line or environment that makes no sense (`EX_USAGE`).
 pub const USAGE: u8 = 64;
+/// The same of `follow`, whose statuses are a list of their own (design section 4).
+const FOLLOW_USAGE: u8 = 2;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +58,8 @@ pub enum Config {
     Demo(Demo),
     /// Record what happens to one workload.
     Record(Box<Recording>),
+    /// Follow rollouts.
+    Follow(Box<Follow>),
 }
 
 /// What `serve` needs.
@@ -243,7 +250,7 @@ pub struct Demo {
 /// Nothing to run: help, version, or an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// The exit code: 0 for help and version, [`USAGE`] for errors.
+    /// The exit code: 0 for help and version, [`USAGE`] for errors, 2 for those of `follow`.
     pub code: u8,
     /// What to print: on standard output if the code is 0, else on standard error. Ends with LF.
     pub text: String,
@@ -304,14 +311,21 @@ where
     T: Into<OsString>,
 {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let follows = args.get(1).is_some_and(|word| word == "follow");
+    read(&args).map_err(|stop| match stop.code {
+        USAGE if follows => Stop { code: FOLLOW_USAGE, ..stop },
+        _ => stop,
+    })
+}
+
+fn read(args: &[OsString]) -> Result<Config, Stop> {
     let mut command = options::Options::command();
-    let matches =
-        command.try_get_matches_from_mut(&args).map_err(|error| {
-            match refused::value(&error, &args) {
-                Some(error) => Stop::usage(&error),
-                None => Stop::from_clap(&error),
-            }
-        })?;
+    let matches = command.try_get_matches_from_mut(args).map_err(|error| {
+        match refused::value(&error, args) {
+            Some(error) => Stop::usage(&error),
+            None => Stop::from_clap(&error),
+        }
+    })?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     effective::check_environment(&command, names).map_err(|error| Stop::usage(&error))?;
     let options =

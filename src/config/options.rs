@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::address::Address;
+use super::follow::FollowOptions;
 use super::graces::GraceOptions;
 use super::limits::LimitOptions;
 use super::recording::RecordOptions;
@@ -29,6 +30,12 @@ pub(super) enum Command {
     /// Records what the cluster says of one rollout, for tests and reports of bugs: one JSON object a
     /// line, without values of variables, without commands and without logs.
     Record(Box<RecordOptions>),
+    /// Follows rollouts to their ends, and exits with what came of them.
+    ///
+    /// Exits with 0 if every rollout succeeded, 1 if one did not, 2 if the command makes no sense or is not
+    /// allowed, 3 if --timeout passed, 4 if a newer change came before one was over, 5 if the server was
+    /// not heard of for --patience.
+    Follow(Box<FollowOptions>),
 }
 
 /// What is followed although nobody watches.

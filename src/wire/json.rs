@@ -56,7 +56,7 @@ pub fn rollouts_json(
 }
 
 /// A span of whole seconds for people: `42s`, `1m48s`, `2h05m`.
-pub(super) fn span(seconds: u64) -> String {
+pub fn span(seconds: u64) -> String {
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds}s"),
         (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),

@@ -22,5 +22,5 @@ pub use encoder::{Bye, Coverage, Encoder, Hello, Position, Resumed};
 pub use escape::{push_json_string, push_plain};
 pub use format::{Format, UnknownFormat};
 pub use id::{BadId, EventId, MAX_ID_BYTES};
-pub use json::{WorkloadSummary, rollout_json, rollouts_json, to_json};
+pub use json::{WorkloadSummary, rollout_json, rollouts_json, span, to_json};
 pub use result::{result_json, result_text, running_text};

@@ -17,6 +17,7 @@ mod doctored;
 mod drain;
 mod faults;
 mod follow;
+mod follow_cli;
 mod history;
 mod hostile;
 mod left;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// `rollcast` without anything in the environment that would configure it.
-fn rollcast(arguments: &[&str]) -> Command {
+pub(crate) fn rollcast(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcast"));
     let ours = |name: &str| name.starts_with("ROLLCAST_") || name.starts_with("OTEL_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {

@@ -1,0 +1,186 @@
+//! The other side: `rollcast follow`, a client of the public wire and of nothing else.
+//!
+//! It reads a stream for each workload, shows what happens, and ends with a status that says how the
+//! rollouts ended. What holds here:
+//! - The status comes from verdicts, never from a stream or a text. Whatever is not known to be good is
+//!   not: there is no false green.
+//! - A stream that is cut is come back to behind the last id that was read; what a server repeats is
+//!   known by its key, and shown once.
+//! - What pods say moves no cursor and forges no line, here as in the service's own text.
+//! - Memory is bounded: one event, a number of keys, a number of pods.
+//!
+//! Each workload has a stream of its own, and not all one of a list: a pin by revision, the place to
+//! resume at and the end (204) are then exactly that workload's, also at a server that has just started
+//! and remembers no list.
+//!
+//! `pursuit` decides, `chase` does what it says, `view` draws, `screen` writes. It may touch `wire` (to
+//! make text safe), `ids` and `time`; the service itself only over bytes.
+
+mod ask;
+mod chase;
+mod ci;
+mod event;
+mod exit;
+mod pursuit;
+mod reach;
+mod screen;
+mod seen;
+mod sse;
+mod summary;
+mod view;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+pub use ask::{Pins, Wanted};
+pub use chase::Told;
+pub use ci::Ci;
+pub use event::{Ended, Event};
+pub use exit::{End, Exit};
+pub use reach::{Pipes, Reach, ReachError, Token};
+pub use sse::{Frame, MAX_EVENT_BYTES, Reader};
+pub use view::{LONGEST_SILENCE, Mode, Size, View};
+
+use self::ask::Asker;
+use self::chase::Chase;
+use self::pursuit::Pursuit;
+use self::screen::Screen;
+use crate::ids::WorkloadId;
+use crate::time;
+
+/// Workloads that are followed at a time: each has a stream, and a server gives one user 20 by default.
+pub const MOST_WORKLOADS: usize = 16;
+/// What is told and not shown yet. When it is full the streams wait, and so do their servers.
+const TOLD: usize = 256;
+/// How often the block is drawn although nothing happens: its clock goes on.
+const TICK: Duration = Duration::from_secs(1);
+/// As good as for ever, and far from where instants overflow.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// What to follow.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which workloads; at most [`MOST_WORKLOADS`].
+    pub workloads: Vec<WorkloadId>,
+    /// Which of their rollouts.
+    pub pins: Pins,
+    /// What of their logs.
+    pub wanted: Wanted,
+    /// Our own deadline; `None` is none.
+    pub timeout: Option<Duration>,
+    /// How long the server may be away.
+    pub patience: Duration,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+/// Where it is shown.
+pub struct Stage<W> {
+    /// Where lines go.
+    pub out: W,
+    /// As lines, or on a terminal of this size.
+    pub mode: Mode,
+    /// With colours.
+    pub colour: bool,
+    /// The terminal's size now, if it is one.
+    pub size: fn() -> Option<Size>,
+    /// The system that keeps the output.
+    pub ci: Ci,
+    /// The address of the page, to be named at the end.
+    pub page: Option<String>,
+}
+
+/// What is left when it is over.
+pub struct Outcome {
+    /// The status.
+    pub exit: Exit,
+    /// The summary as Markdown.
+    pub summary: String,
+}
+
+/// Follows the rollouts to their ends.
+pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Stage<W>) -> Outcome {
+    let Stage { out, mode, colour, size, ci, page } = stage;
+    let mut random = fastrand::Rng::with_seed(plan.seed);
+    let began = Instant::now();
+    let (telling, mut told) = mpsc::channel(TOLD);
+    let mut chases: FuturesUnordered<_> = plan
+        .workloads
+        .iter()
+        .enumerate()
+        .map(|(at, workload)| {
+            let (pins, wanted) = (plan.pins.clone(), plan.wanted.clone());
+            let pursuit = Pursuit::new(pins.pinned(), plan.patience, random.u64(..), began);
+            let asker = Asker { reach: reach.clone(), workload: workload.clone(), pins, wanted };
+            let chase = Chase::new(at, asker, pursuit, telling.clone());
+            async move { (at, chase.run().await) }
+        })
+        .collect();
+    drop(telling);
+    let mut view = View::new(mode, colour, &plan.workloads, time::now());
+    let title = title(&plan.workloads);
+    let heading = format!("following {title} at {} (times in UTC)", reach.server());
+    view.command_if(ci.open(&heading, time::now()));
+    view.notice(&heading, time::now());
+    let mut screen = Screen::new(out);
+    let mut ends: Vec<Option<End>> = vec![None; plan.workloads.len()];
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let deadline = began + plan.timeout.unwrap_or(FOREVER).min(FOREVER);
+    loop {
+        if let Some(size) = size() {
+            view.resize(size);
+        }
+        let now = time::now();
+        let width = view.width();
+        screen.draw(&view.take_lines(), view.block(now), width).await;
+        if told.is_empty() && ends.iter().all(Option::is_some) {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = sleep_until(deadline) => break,
+            // What was told before an end is shown before it.
+            Some((at, told)) = told.recv() => view.step(at, &told, time::now()),
+            Some((at, end)) = chases.next() => ends[at] = Some(end),
+            _ = tick.tick() => view.tick(time::now()),
+        }
+        // A flood of lines is drawn together.
+        for _ in 0..TOLD {
+            let Ok((at, told)) = told.try_recv() else { break };
+            view.step(at, &told, time::now());
+        }
+    }
+    drop(chases);
+    let now = time::now();
+    // Whoever has no end by now has run out of our own time.
+    let open = ends.iter().enumerate().filter(|(_, end)| end.is_none()).map(|(at, _)| at);
+    for at in open.collect::<Vec<_>>() {
+        view.step(at, &Told::End(End::Deadline), now);
+        ends[at] = Some(End::Deadline);
+    }
+    let ends: Vec<End> = ends.into_iter().flatten().collect();
+    view.command_if(ci.close(&heading, now));
+    view.close(page.as_deref(), now);
+    for (workload, end) in plan.workloads.iter().zip(&ends) {
+        if end.exit() != Exit::Succeeded {
+            let title = format!("{workload} {}", view::headline(end).to_lowercase());
+            view.command_if(ci.error(&title, &view::reason(end)));
+        }
+    }
+    let width = view.width();
+    screen.draw(&view.take_lines(), Vec::new(), width).await;
+    Outcome { exit: Exit::of(&ends), summary: summary::markdown(&view) }
+}
+
+fn title(workloads: &[WorkloadId]) -> String {
+    match workloads {
+        [one] => one.to_string(),
+        several => format!("{} workloads", several.len()),
+    }
+}

@@ -1,0 +1,486 @@
+//! The way to the end of one rollout: what to do next, decided from what happened.
+//!
+//! What holds here:
+//! - Only a verdict ends it well. A `result` event, the end of a stream or a text never do: they make us
+//!   ask for the verdict, about the revision that the result named.
+//! - A verdict is asked for before there is a result only where the answer cannot be another
+//!   rollout's: by the caller's own pin, or while no stream has ever been given to us.
+//! - Who asked without a pin and comes back to another process pins to the revision that was
+//!   followed: that process would take the newest.
+//! - The server is given up only when it was not heard of for as long as the caller is patient; it
+//!   is refused by only when it refused twice.
+//!
+//! Pure: events in, moves out; the clock is handed in, and so is the source of jitter.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::event::{Ended, Event};
+use super::exit::End;
+
+/// The first pause after a cut; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause, unless the server asks for a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The longest that a server may make us wait.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
+/// A refusal is believed when it is repeated after this long: an API server that has just started
+/// refuses everybody for a moment, and so does who was just given a right.
+const BELIEVED_AFTER: Duration = Duration::from_secs(2);
+/// How long a verdict is waited for in one request: less than proxies let a request be silent.
+pub(super) const VERDICT_WAIT: Duration = Duration::from_secs(25);
+/// The silence of a stream that is a cut, until its server says how often it gives a sign of life.
+const SILENCE: Duration = Duration::from_secs(45);
+/// Heartbeats that may be missing.
+const MISSED_BEATS: u32 = 3;
+/// No shorter silence is a cut: a proxy may hold bytes back for a moment.
+const LEAST_SILENCE: Duration = Duration::from_secs(10);
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Move {
+    /// Ask for the stream, behind the last id.
+    Open,
+    /// Read on.
+    Read,
+    /// Ask for the verdict, and wait for so long in the request.
+    Ask(Duration),
+    /// Do nothing for so long.
+    Rest(Duration),
+    /// It is over.
+    End(End),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum News<'a> {
+    /// Nothing yet.
+    Begun,
+    /// The stream is open.
+    Opened,
+    /// There is nothing to stream any more: the result was told already.
+    Over,
+    /// The stream gave a sign of life.
+    Beat,
+    /// An event came.
+    Event(&'a Event),
+    /// The stream broke, ended or is silent.
+    Cut,
+    /// There was no answer that one can go by: a connection failed, or a server is not well.
+    Failed(Trouble),
+    /// The server refuses.
+    Refused(Refusal),
+    /// The verdict is there.
+    Verdict(Box<Ended>),
+    /// It still runs.
+    Running,
+    /// The pause is over.
+    Rested,
+}
+
+/// Why there was no answer to go by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) words: String,
+    /// When the server wants to be asked again.
+    pub(super) after: Option<Duration>,
+}
+
+/// What the server refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) words: String,
+    /// It is the request that makes no sense: it will not make more later.
+    pub(super) for_good: bool,
+}
+
+/// How the caller said which rollout is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pinned {
+    /// Not at all: the newest one when it was asked.
+    No,
+    /// By a time: one that begins then or later.
+    After,
+    /// By a name that no other has.
+    Exactly,
+}
+
+/// How far following one rollout has come.
+#[derive(Debug)]
+pub(super) struct Pursuit {
+    pinned: Pinned,
+    patience: Duration,
+    random: fastrand::Rng,
+    stage: Stage,
+    /// Cuts and failures in a row.
+    tries: u32,
+    /// When the server was heard of last.
+    heard: Instant,
+    refused: bool,
+    /// What was tried last, in words.
+    last_trouble: String,
+    /// The pause that the server asked for once.
+    pause: Option<Duration>,
+    /// The pause that it asks of everybody who was cut.
+    retry: Duration,
+    heartbeat: Option<Duration>,
+    /// The journal that the stream is of.
+    epoch: Option<String>,
+    /// A revision that was seen to be rolled out.
+    running: Option<String>,
+    /// We come back to another process, and name the revision ourselves.
+    repinned: bool,
+    /// What a `result` event named.
+    told: Option<Option<String>>,
+}
+
+/// What is done at present, or will be after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Opening,
+    Reading,
+    Asking,
+}
+
+// === impl Pursuit ===
+
+impl Pursuit {
+    pub(super) fn new(pinned: Pinned, patience: Duration, seed: u64, now: Instant) -> Self {
+        Pursuit {
+            pinned,
+            patience,
+            random: fastrand::Rng::with_seed(seed),
+            stage: Stage::Opening,
+            tries: 0,
+            heard: now,
+            refused: false,
+            last_trouble: String::new(),
+            pause: None,
+            retry: Duration::ZERO,
+            heartbeat: None,
+            epoch: None,
+            running: None,
+            repinned: false,
+            told: None,
+        }
+    }
+
+    /// The revision to pin to beside what the caller did: of the result that was told, or of the rollout
+    /// that another process would not know to be ours.
+    pub(super) fn revision(&self) -> Option<&str> {
+        match &self.told {
+            Some(revision) => revision.as_deref(),
+            None => self.running.as_deref().filter(|_| self.repinned),
+        }
+    }
+
+    /// The silence of an open stream that is a cut.
+    pub(super) fn silence(&self) -> Duration {
+        let beats = self.heartbeat.map(|beat| (beat * MISSED_BEATS).max(LEAST_SILENCE));
+        beats.unwrap_or(SILENCE).min(self.patience.max(LEAST_SILENCE))
+    }
+
+    /// The server asks those who are cut to stay away for so long.
+    pub(super) fn set_retry(&mut self, retry: Duration) {
+        self.retry = retry.min(LONGEST_ASKED);
+    }
+
+    /// What to do after this.
+    pub(super) fn step(&mut self, news: News<'_>, now: Instant) -> Move {
+        match news {
+            News::Begun => Move::Open,
+            News::Opened => {
+                self.stage = Stage::Reading;
+                Move::Read
+            }
+            News::Beat => {
+                self.hear(now);
+                Move::Read
+            }
+            News::Event(event) => {
+                self.hear(now);
+                self.take(event)
+            }
+            News::Over => {
+                self.hear(now);
+                // Nobody told us what the result is about, but that it is the one that was waited for.
+                self.told.get_or_insert_with(|| self.running.clone());
+                self.ask(VERDICT_WAIT)
+            }
+            News::Cut if self.told.is_some() => self.ask(VERDICT_WAIT),
+            News::Cut => self.cut(now),
+            News::Failed(trouble) => {
+                self.last_trouble = trouble.words;
+                self.refused = false;
+                let asked = trouble.after.map(|after| after.min(LONGEST_ASKED));
+                self.pause = asked.or(self.pause);
+                self.cut(now)
+            }
+            News::Refused(refusal) => {
+                if refusal.for_good || self.refused {
+                    return Move::End(End::Refused(refusal.words));
+                }
+                self.refused = true;
+                Move::Rest(BELIEVED_AFTER)
+            }
+            News::Verdict(ended) => Move::End(End::Verdict(ended)),
+            News::Running => {
+                self.hear(now);
+                self.stage = if self.told.is_some() { Stage::Asking } else { Stage::Opening };
+                self.rest(now)
+            }
+            News::Rested => match self.stage {
+                Stage::Asking if self.told.is_some() => Move::Ask(VERDICT_WAIT),
+                Stage::Asking => Move::Ask(Duration::ZERO),
+                Stage::Opening | Stage::Reading => Move::Open,
+            },
+        }
+    }
+
+    fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.refused = false;
+    }
+
+    fn ask(&mut self, wait: Duration) -> Move {
+        self.stage = Stage::Asking;
+        Move::Ask(wait)
+    }
+
+    fn take(&mut self, event: &Event) -> Move {
+        // A server that cuts each stream at its beginning is not come back to at once for ever.
+        if !matches!(event, Event::Hello(_) | Event::Bye(_)) {
+            self.tries = 0;
+        }
+        match event {
+            Event::Hello(hello) => {
+                self.heartbeat = hello.heartbeat_ms.map(Duration::from_millis);
+                let known = self.epoch.replace(hello.epoch.clone());
+                let other = known.is_some_and(|known| known != hello.epoch);
+                let free = self.pinned == Pinned::No && !self.repinned;
+                if other && free && self.running.is_some() {
+                    self.repinned = true;
+                    self.stage = Stage::Opening;
+                    return Move::Open;
+                }
+            }
+            Event::Rollout(rollout) if self.running.is_none() => {
+                let runs = matches!(rollout.phase.as_str(), "progressing" | "stalled" | "paused");
+                self.running = rollout.revision.clone().filter(|_| runs);
+            }
+            Event::Result(ended) => {
+                self.told = Some(ended.revision.clone());
+                return self.ask(VERDICT_WAIT);
+            }
+            Event::Bye(bye) => self.pause = bye.retry_ms.map(Duration::from_millis),
+            _ => {}
+        }
+        Move::Read
+    }
+
+    /// Contact is broken: tries again after a pause, or gives up.
+    fn cut(&mut self, now: Instant) -> Move {
+        if now.duration_since(self.heard) >= self.patience {
+            return Move::End(End::Lost(self.last_trouble.clone()));
+        }
+        // Where it is safe, the verdict is asked for in turns with the stream: a proxy may let one
+        // through and not the other.
+        let known = self.pinned == Pinned::Exactly || self.repinned;
+        let safe = known || self.told.is_some() || self.epoch.is_none();
+        self.stage = match self.stage {
+            _ if self.told.is_some() => Stage::Asking,
+            Stage::Opening | Stage::Reading if safe && self.tries > 0 => Stage::Asking,
+            Stage::Opening | Stage::Reading | Stage::Asking => Stage::Opening,
+        };
+        self.rest(now)
+    }
+
+    /// A pause that grows with each try, by jitter never the same for two. It ends in time to try once
+    /// more before the server is given up.
+    fn rest(&mut self, now: Instant) -> Move {
+        let grown = FIRST_PAUSE.saturating_mul(1 << self.tries.min(10)).min(LONGEST_PAUSE);
+        self.tries = self.tries.saturating_add(1);
+        let pause = match self.pause.take() {
+            Some(asked) => asked.min(LONGEST_ASKED).mul_f64(1.0 + 0.25 * self.random.f64()),
+            None => grown.max(self.retry).mul_f64(0.5 + 0.5 * self.random.f64()),
+        };
+        let left = self.patience.saturating_sub(now.duration_since(self.heard));
+        Move::Rest(pause.min(left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::{Bye, Hello, Rollout};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    fn begun(pinned: Pinned) -> (Pursuit, Instant) {
+        let now = Instant::now();
+        let mut pursuit = Pursuit::new(pinned, PATIENCE, 1, now);
+        assert_eq!(pursuit.step(News::Begun, now), Move::Open);
+        (pursuit, now)
+    }
+
+    fn hello(epoch: &str) -> Event {
+        Event::Hello(Hello { epoch: epoch.to_owned(), heartbeat_ms: Some(10_000) })
+    }
+
+    fn rollout(phase: &str, revision: &str) -> Event {
+        let (phase, revision) = (phase.to_owned(), Some(revision.to_owned()));
+        Event::Rollout(Box::new(Rollout { phase, revision, ..Rollout::default() }))
+    }
+
+    fn ended(outcome: &str, revision: &str) -> Box<Ended> {
+        let (outcome, revision) = (outcome.to_owned(), Some(revision.to_owned()));
+        Box::new(Ended { outcome, revision, ..Ended::default() })
+    }
+
+    fn failed() -> News<'static> {
+        News::Failed(Trouble { words: "refused".to_owned(), after: None })
+    }
+
+    fn refused(for_good: bool) -> News<'static> {
+        News::Refused(Refusal { words: "no deployment".to_owned(), for_good })
+    }
+
+    #[track_caller]
+    fn rests(step: Move) -> Duration {
+        match step {
+            Move::Rest(pause) => pause,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_result_is_no_end_but_its_verdict_is() {
+        let (mut pursuit, now) = begun(Pinned::No);
+        assert_eq!(pursuit.step(News::Opened, now), Move::Read);
+        assert_eq!(pursuit.step(News::Event(&hello("a")), now), Move::Read);
+        let result = Event::Result(ended("succeeded", "42"));
+        assert_eq!(pursuit.step(News::Event(&result), now), Move::Ask(VERDICT_WAIT));
+        assert_eq!(pursuit.revision(), Some("42"));
+        // Nobody answers, it still runs, nobody answers: it is asked for again, and nothing else.
+        for news in [failed(), News::Running, failed()] {
+            rests(pursuit.step(news, now));
+            assert_eq!(pursuit.step(News::Rested, now), Move::Ask(VERDICT_WAIT));
+        }
+        let verdict = ended("failed", "42");
+        let end = Move::End(End::Verdict(verdict.clone()));
+        assert_eq!(pursuit.step(News::Verdict(verdict), now), end);
+    }
+
+    #[test]
+    fn who_did_not_pin_asks_for_no_verdict_before_the_result() {
+        let (mut pursuit, now) = begun(Pinned::No);
+        for event in [hello("a"), rollout("progressing", "42")] {
+            assert_eq!(pursuit.step(News::Event(&event), now), Move::Read);
+        }
+        rests(pursuit.step(News::Cut, now));
+        for _ in 0..20 {
+            assert_eq!(pursuit.step(News::Rested, now), Move::Open);
+            rests(pursuit.step(failed(), now));
+        }
+        // Another process answers: from now on the revision is named.
+        assert_eq!(pursuit.revision(), None);
+        assert_eq!(pursuit.step(News::Event(&hello("b")), now), Move::Open);
+        assert_eq!(pursuit.revision(), Some("42"));
+        assert_eq!(pursuit.step(News::Event(&hello("b")), now), Move::Read);
+        // A newer rollout is none of ours.
+        assert_eq!(pursuit.step(News::Event(&rollout("progressing", "43")), now), Move::Read);
+        assert_eq!(pursuit.revision(), Some("42"));
+    }
+
+    #[test]
+    fn a_rollout_that_was_over_is_not_taken_for_the_one_that_is_waited_for() {
+        let (mut pursuit, now) = begun(Pinned::No);
+        for event in [hello("a"), rollout("complete", "41"), hello("b")] {
+            assert_eq!(pursuit.step(News::Event(&event), now), Move::Read);
+        }
+        assert_eq!(pursuit.revision(), None);
+    }
+
+    #[test]
+    fn where_it_is_safe_the_verdict_is_asked_for_in_turns_with_the_stream() {
+        // Nobody was ever heard, or the caller's pin says it all.
+        for pinned in [Pinned::No, Pinned::Exactly] {
+            let (mut pursuit, now) = begun(pinned);
+            if pinned == Pinned::Exactly {
+                pursuit.step(News::Event(&hello("a")), now);
+            }
+            let mut moves = Vec::new();
+            for _ in 0..5 {
+                rests(pursuit.step(failed(), now));
+                moves.push(pursuit.step(News::Rested, now));
+            }
+            let ask = Move::Ask(Duration::ZERO);
+            assert_eq!(moves, [Move::Open, ask.clone(), Move::Open, ask, Move::Open]);
+        }
+    }
+
+    #[test]
+    fn patience_ends_when_nobody_was_heard_for_so_long() {
+        let (mut pursuit, mut now) = begun(Pinned::No);
+        let began = now;
+        loop {
+            now += Duration::from_millis(100);
+            match pursuit.step(failed(), now) {
+                Move::Rest(pause) => now += pause,
+                Move::End(End::Lost(words)) => {
+                    assert_eq!(words, "refused");
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+            pursuit.step(News::Rested, now);
+        }
+        let took = now - began;
+        assert!(took >= PATIENCE && took < PATIENCE + Duration::from_secs(1), "{took:?}");
+    }
+
+    #[test]
+    fn pauses_grow_and_begin_anew_with_what_comes() {
+        let (mut pursuit, now) = begun(Pinned::No);
+        let first = rests(pursuit.step(News::Cut, now));
+        assert!(first <= FIRST_PAUSE);
+        for _ in 0..10 {
+            pursuit.step(News::Rested, now);
+            rests(pursuit.step(failed(), now));
+        }
+        assert!(rests(pursuit.step(News::Cut, now)) > Duration::from_secs(5));
+        pursuit.step(News::Event(&rollout("progressing", "1")), now);
+        assert!(rests(pursuit.step(News::Cut, now)) <= FIRST_PAUSE);
+        // What the server asks for is kept, within bounds.
+        let bye = Event::Bye(Bye { reason: "drain".to_owned(), retry_ms: Some(5_000) });
+        pursuit.step(News::Event(&bye), now);
+        assert!(rests(pursuit.step(News::Cut, now)) >= Duration::from_secs(5));
+        let long = Trouble { words: String::new(), after: Some(Duration::from_secs(86_400)) };
+        assert!(rests(pursuit.step(News::Failed(long), now)) <= PATIENCE);
+    }
+
+    #[test]
+    fn a_refusal_is_believed_when_it_is_repeated() {
+        let (mut pursuit, now) = begun(Pinned::No);
+        assert_eq!(rests(pursuit.step(refused(false), now)), BELIEVED_AFTER);
+        assert_eq!(pursuit.step(News::Rested, now), Move::Open);
+        let end = Move::End(End::Refused("no deployment".to_owned()));
+        assert_eq!(pursuit.step(refused(false), now), end);
+        let (mut pursuit, now) = begun(Pinned::No);
+        pursuit.step(refused(false), now);
+        pursuit.step(News::Opened, now);
+        pursuit.step(News::Beat, now);
+        assert_eq!(rests(pursuit.step(refused(false), now)), BELIEVED_AFTER);
+        let (mut pursuit, now) = begun(Pinned::No);
+        assert_eq!(pursuit.step(refused(true), now), end);
+    }
+
+    #[test]
+    fn a_stream_that_is_silent_for_three_heartbeats_is_cut() {
+        let (mut pursuit, now) = begun(Pinned::No);
+        assert_eq!(pursuit.silence(), SILENCE);
+        pursuit.step(News::Event(&hello("a")), now);
+        assert_eq!(pursuit.silence(), Duration::from_secs(30));
+    }
+}
