@@ -103,7 +103,7 @@ pub fn push_plain(out: &mut Vec<u8>, text: &str) {
 
 /// The same for a line that is only indented: GitHub's runner takes `::` for the begin of a command also
 /// behind spaces.
-pub(super) fn push_indented(out: &mut Vec<u8>, text: &str) {
+pub fn push_indented(out: &mut Vec<u8>, text: &str) {
     let at = text.find(|c: char| !c.is_whitespace() && !is_unseen(c)).unwrap_or(text.len());
     let (space, line) = text.split_at(at);
     push_plain(out, space);

@@ -19,7 +19,7 @@ mod stamp;
 mod text;
 
 pub use encoder::{Bye, Coverage, Encoder, Hello, Position, Resumed};
-pub use escape::{push_json_string, push_plain};
+pub use escape::{push_indented, push_json_string, push_plain};
 pub use format::{Format, UnknownFormat};
 pub use id::{BadId, EventId, MAX_ID_BYTES};
 pub use json::{WorkloadSummary, rollout_json, rollouts_json, span, to_json};

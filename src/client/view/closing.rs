@@ -6,7 +6,7 @@ use super::line::{Line, Look};
 use super::row::Row;
 use super::{clock, nanos};
 use crate::ids::WorkloadId;
-use crate::wire::span;
+use crate::wire::{push_indented, span};
 
 /// What is known of one workload at the end.
 pub(in crate::client) struct Facts<'a> {
@@ -119,13 +119,11 @@ fn evidence(ended: &Ended, lines: &mut Vec<Line>) {
     }
 }
 
-/// GitHub's runner takes what stands behind blanks for a command, too (`ActionCommand.cs`): the marker is
-/// broken up.
+/// A line that is only indented starts no command of a CI system.
 fn harmless(text: &str) -> String {
-    match text.trim_start().strip_prefix("::") {
-        Some(rest) => format!("\\x3a:{rest}"),
-        None => text.to_owned(),
-    }
+    let mut out = Vec::with_capacity(text.len());
+    push_indented(&mut out, text);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The line that programs read.

@@ -2,12 +2,17 @@
 //! without.
 //!
 //! What holds here: whatever the words are, what is written moves no cursor and ends no line; every
-//! part of a wrapped line but the first begins with blanks, so that nothing a pod prints stands at the
-//! edge of the screen.
+//! part of a wrapped line but the first begins with a mark of ours, so that nothing a pod prints stands
+//! at the edge of the screen, nor behind blanks only, which some CI systems look behind.
 
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::wire::push_plain;
+
+/// What the parts of a wrapped line begin with, but the first.
+const WRAPPED: &str = "  ↳ ";
+/// The cells that it takes.
+const WRAPPED_CELLS: usize = 4;
 
 /// How words look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,10 +121,10 @@ impl Line {
         self
     }
 
-    /// In lines of so many cells; all but the first are indented.
-    pub(super) fn wrapped(self, width: usize, indent: usize) -> Vec<Line> {
+    /// In lines of so many cells; all but the first begin with [`WRAPPED`].
+    pub(super) fn wrapped(self, width: usize) -> Vec<Line> {
         // So narrow a screen shows nothing sensible anyway.
-        let width = width.max(indent + 8);
+        let width = width.max(WRAPPED_CELLS + 8);
         if self.width() <= width {
             return vec![self.untabbed()];
         }
@@ -129,9 +134,9 @@ impl Line {
             for letter in words.chars() {
                 if cells(letter) > left {
                     line.0.push((look, std::mem::take(&mut kept)));
-                    let next = Line(vec![(Look::Plain, " ".repeat(indent))]);
+                    let next = Line(vec![(Look::Dim, WRAPPED.to_owned())]);
                     lines.push(std::mem::replace(&mut line, next));
-                    left = width - indent;
+                    left = width - WRAPPED_CELLS;
                 }
                 left = left.saturating_sub(cells(letter));
                 kept.push(letter);
@@ -187,9 +192,9 @@ mod tests {
         ) {
             let cut = line(&words).cut(width);
             prop_assert!(cut.width() <= width);
-            let wrapped = line(&words).wrapped(width, 4);
+            let wrapped = line(&words).wrapped(width);
             prop_assert!(wrapped.iter().all(|line| line.width() <= width.max(12)));
-            prop_assert!(wrapped[1..].iter().all(|line| line.text(false).starts_with("    ")));
+            prop_assert!(wrapped[1..].iter().all(|line| line.text(false).starts_with(WRAPPED)));
             for line in wrapped.iter().chain([&cut]) {
                 prop_assert!(!line.text(false).chars().any(char::is_control));
             }

@@ -23,8 +23,6 @@ use crate::time::{MILLISECOND, SECOND, parse_stamp};
 
 /// Without a line for so long a CI system calls a job dead, and a person asks whether it lives.
 pub const LONGEST_SILENCE: i64 = 15 * SECOND;
-/// How far the lines of a wrapped one are indented.
-const INDENT: usize = 4;
 
 /// Where it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +190,7 @@ impl View {
             match self.mode {
                 Mode::Lines => self.say(&line),
                 Mode::Screen(size) => {
-                    line.wrapped(size.width, INDENT).iter().for_each(|part| self.say(part));
+                    line.wrapped(size.width).iter().for_each(|part| self.say(part));
                 }
             }
         }
