@@ -96,6 +96,7 @@ fn plan(config: &config::Follow, usual: Option<&str>, seed: u64) -> client::Plan
             deploy: config.deploy.clone(),
             revision: config.revision.clone(),
             generation: config.generation,
+            image: config.image.clone(),
             after: config.after.clone(),
         },
         wanted: Wanted { logs: Some(config.logs.to_owned()), container: config.container.clone() },

@@ -24,6 +24,8 @@ pub struct Pins {
     pub revision: Option<String>,
     /// The one of this generation.
     pub generation: Option<u64>,
+    /// It sets this image, too. By itself it says too little.
+    pub image: Option<String>,
     /// One that began at this time or later, as RFC 3339.
     pub after: Option<String>,
 }
@@ -81,7 +83,7 @@ struct Answer {
 impl Pins {
     /// How much they say.
     pub(super) fn pinned(&self) -> Pinned {
-        let Pins { deploy, revision, generation, after } = self;
+        let Pins { deploy, revision, generation, after, image: _ } = self;
         if deploy.is_some() || revision.is_some() || generation.is_some() {
             return Pinned::Exactly;
         }
@@ -95,6 +97,7 @@ impl Pins {
             ("deploy", self.deploy.as_deref()),
             ("revision", self.revision.as_deref().or(revision)),
             ("generation", generation.as_deref()),
+            ("image", self.image.as_deref()),
             ("after", self.after.as_deref()),
         ] {
             if let Some(value) = value {
@@ -331,10 +334,12 @@ mod tests {
     fn pins_are_written_as_the_service_reads_them() {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let after = Some("2026-11-22T14:02:11Z".to_owned());
-        let pins = Pins { deploy: Some("b 17&x".to_owned()), after, ..Pins::default() };
+        let (deploy, image) = (Some("b 17&x".to_owned()), Some("web:2".to_owned()));
+        let pins = Pins { deploy, image, after, ..Pins::default() };
         pins.push(&mut query, Some("42"));
         let text = query.finish();
-        assert_eq!(text, "deploy=b+17%26x&revision=42&after=2026-11-22T14%3A02%3A11Z");
+        let expected = "deploy=b+17%26x&revision=42&image=web%3A2&after=2026-11-22T14%3A02%3A11Z";
+        assert_eq!(text, expected);
         assert_eq!(pins.pinned(), Pinned::Exactly);
     }
 }

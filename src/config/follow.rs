@@ -111,6 +111,10 @@ pub(super) struct FollowOptions {
     )]
     generation: Option<u64>,
 
+    /// Only with one of the others: the rollout must set this image, too.
+    #[arg(long, env = "ROLLCAST_IMAGE", value_name = "IMAGE", help_heading = "Which rollout")]
+    image: Option<String>,
+
     /// A rollout that began at this time or later, such as 2026-11-22T14:02:11Z.
     #[arg(long, env = "ROLLCAST_AFTER", value_name = "TIME", help_heading = "Which rollout")]
     after: Option<String>,
@@ -200,6 +204,8 @@ pub struct Follow {
     pub revision: Option<String>,
     /// Pin: the generation.
     pub generation: Option<u64>,
+    /// Pin beside another one: the image.
+    pub image: Option<String>,
     /// Pin: the time, as RFC 3339.
     pub after: Option<String>,
     /// Our own deadline; `None` is none.
@@ -293,6 +299,14 @@ pub(super) fn follow(options: FollowOptions, effective: &Effective) -> Result<Fo
         return Err(invalid("--after", time, "expected a time such as 2026-11-22T14:02:11Z"));
     }
     let (deploy, revision) = (given(options.deploy), given(options.revision));
+    let image = given(options.image);
+    let pinned =
+        deploy.is_some() || revision.is_some() || options.generation.is_some() || after.is_some();
+    if let Some(image) = image.as_deref().filter(|_| !pinned) {
+        let reason = "an earlier rollout may have set the same image; give --deploy, --revision, \
+                      --generation or --after, too";
+        return Err(invalid("--image", image, reason));
+    }
     let of_one = [
         ("--revision", revision.clone()),
         ("--generation", options.generation.map(|number| number.to_string())),
@@ -313,6 +327,7 @@ pub(super) fn follow(options: FollowOptions, effective: &Effective) -> Result<Fo
         deploy,
         revision,
         generation: options.generation,
+        image,
         after,
         timeout: match options.timeout.0 {
             Duration::ZERO => None,
@@ -465,6 +480,7 @@ mod tests {
             ("deployment/web pod/x --generation 4", "--generation 4"),
             ("deployment/web --generation 0", "--generation"),
             ("deployment/web --after yesterday", "--after"),
+            ("deployment/web --image web:2", "--image"),
             ("deployment/web --timeout 48h", "--timeout"),
             ("deployment/web --patience 1s", "--patience"),
             ("deployment/web --logs some", "--logs"),
@@ -475,6 +491,12 @@ mod tests {
             assert!(stop.text.contains(words), "{args}: {}", stop.text);
             assert!(!stop.text.contains("secret"), "{}", stop.text);
         }
-        assert_eq!(parse("--help").unwrap_err().code, 0);
+        let help = parse("--help").unwrap_err();
+        assert_eq!(help.code, 0);
+        let statuses = ["0 if", "1 if", "2 if", "3 if", "4 if", "5 if"];
+        let names = ["ROLLCAST_SERVER", "ROLLCAST_NAMESPACE", "ROLLCAST_TOKEN", "ROLLCAST_DEPLOY"];
+        for words in statuses.into_iter().chain(names) {
+            assert!(help.text.contains(words), "{words}: {}", help.text);
+        }
     }
 }

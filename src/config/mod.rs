@@ -46,7 +46,7 @@ use crate::{shutdown, telemetry};
 
 /// The exit code for a command line or environment that makes no sense (`EX_USAGE`).
 pub const USAGE: u8 = 64;
-/// The same of `follow`, whose statuses are a list of their own (design section 4).
+/// The same of `follow`, whose statuses are a list of their own ([`crate::client::Exit`]).
 const FOLLOW_USAGE: u8 = 2;
 
 /// What to do.

@@ -32,9 +32,10 @@ pub(super) enum Command {
     Record(Box<RecordOptions>),
     /// Follows rollouts to their ends, and exits with what came of them.
     ///
-    /// Exits with 0 if every rollout succeeded, 1 if one did not, 2 if the command makes no sense or is not
-    /// allowed, 3 if --timeout passed, 4 if a newer change came before one was over, 5 if the server was
-    /// not heard of for --patience.
+    /// Exits with 0 if every rollout succeeded, 1 if one failed, timed out or was deleted, 2 if the command
+    /// makes no sense or is not allowed, 3 if --timeout passed, 4 if a newer change came before one was
+    /// over, 5 if the server was not heard of for --patience, or does not know either. Nothing but 0 is a
+    /// success.
     Follow(Box<FollowOptions>),
 }
 
