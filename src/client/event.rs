@@ -1,5 +1,5 @@
-//! The events of a stream as a client reads them: the names of the public wire (`wire.md`), and of
-//! each only what is shown or decided by.
+//! The events of a stream as a client reads them: the names of the public wire, and of each
+//! only what is shown or decided by.
 //!
 //! Adding fields is free on the wire, so what is not known is passed over, and what is missing is
 //! `None`: a client that is older or newer than its server goes on.

@@ -28,7 +28,7 @@ pub enum Exit {
     Deadline,
     /// 4: a newer change began before one was over.
     Superseded,
-    /// 5: the server was not heard of for too long.
+    /// 5: the server was not heard of for too long, or does not know itself.
     Lost,
 }
 
@@ -41,6 +41,7 @@ impl End {
             End::Verdict(ended) => match ended.outcome.as_str() {
                 "succeeded" => Exit::Succeeded,
                 "superseded" => Exit::Superseded,
+                "unknown" => Exit::Lost,
                 _ => Exit::Failed,
             },
             End::Refused(_) => Exit::Refused,
@@ -96,7 +97,7 @@ mod tests {
             (verdict("failed"), 1),
             (verdict("timed_out"), 1),
             (verdict("deleted"), 1),
-            (verdict("unknown"), 1),
+            (verdict("unknown"), 5),
             (verdict(""), 1),
             (verdict("Succeeded"), 1),
             (verdict("a word of a newer server"), 1),

@@ -166,13 +166,14 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
     }
     let ends: Vec<End> = ends.into_iter().flatten().collect();
     view.command_if(ci.close(&heading, now));
-    view.close(page.as_deref(), now);
     for (workload, end) in plan.workloads.iter().zip(&ends) {
         if end.exit() != Exit::Succeeded {
             let title = format!("{workload} {}", view::headline(end).to_lowercase());
             view.command_if(ci.error(&title, &view::reason(end)));
         }
     }
+    // Last: programs read the last line.
+    view.close(page.as_deref(), now);
     let width = view.width();
     screen.draw(&view.take_lines(), Vec::new(), width).await;
     Outcome { exit: Exit::of(&ends), summary: summary::markdown(&view) }

@@ -95,7 +95,7 @@ async fn switch(
 }
 
 /// Follows to the end; the status, what was written, and the summary.
-async fn followed(plan: &Plan, reach: Reach, mode: Mode) -> (Exit, String, String) {
+pub(crate) async fn followed(plan: &Plan, reach: Reach, mode: Mode) -> (Exit, String, String) {
     followed_in(plan, reach, mode, Ci::Other).await
 }
 
@@ -420,10 +420,12 @@ async fn in_ci_the_log_is_folded_away_and_the_error_is_told() {
     assert_eq!(exit, Exit::Failed, "{text}");
     assert!(text.starts_with("::group::following shop/deployment/web at "), "{text}");
     let folded = text.find("\n::endgroup::\n").unwrap();
-    assert!(folded < text.find("\nFAILED after ").unwrap(), "{text}");
-    let line = last(&text);
-    assert!(line.starts_with("::error title=shop/deployment/web failed::"), "{line}");
-    assert!(line.contains("shop/web:none not found"), "{line}");
+    let (_, shown) = text.split_at(folded);
+    let error = shown.lines().find(|line| line.starts_with("::error ")).unwrap();
+    assert!(error.starts_with("::error title=shop/deployment/web failed::"), "{error}");
+    assert!(error.contains("shop/web:none not found"), "{error}");
+    assert!(shown.contains("\nFAILED after "), "{text}");
+    assert!(last(&text).starts_with("RESULT outcome=failed "), "{text}");
 }
 
 /// Without a server: the same rooms in this process, for the one namespace.
@@ -491,19 +493,35 @@ fn the_program_follows_in_a_terminal_and_elsewhere() {
     }
     let command =
         format!("{} {}", env!("CARGO_BIN_EXE_rollcast"), follow("deployment/gateway").join(" "));
+    for (variable, block, colours) in
+        [(None, true, true), (Some("NO_COLOR"), true, false), (Some("CI"), false, false)]
+    {
+        let Some(text) = in_a_terminal(&command, variable) else { return };
+        assert_eq!(text.contains("\u{1b}[J"), block, "{variable:?}: {text:?}");
+        assert_eq!(text.contains("\u{1b}[1m"), colours, "{variable:?}: {text:?}");
+        assert!(block || !text.contains('\u{1b}'), "{variable:?}: {text:?}");
+        assert!(
+            text.contains("RESULT outcome=succeeded rollout=edge/deployment/gateway"),
+            "{text}"
+        );
+    }
+}
+
+/// What a command writes in a terminal, with this variable set; `None` where there is no `script`.
+fn in_a_terminal(command: &str, variable: Option<&str>) -> Option<String> {
     let mut script = std::process::Command::new("script");
-    script.args(["-q", "-e", "-c", &command, "/dev/null"]).env("TERM", "xterm");
+    script.args(["-q", "-e", "-c", command, "/dev/null"]).env("TERM", "xterm");
     for name in ["CI", "GITHUB_ACTIONS", "NO_COLOR", "GITHUB_STEP_SUMMARY", "JENKINS_URL"] {
         script.env_remove(name);
     }
+    script.envs(variable.map(|name| (name, "1")));
     let output = match script.stdin(std::process::Stdio::null()).output() {
         Ok(output) => output,
         // Not every machine has it.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
         Err(error) => panic!("{error}"),
     };
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("\u{1b}[J"), "no block was drawn: {text:?}");
-    assert!(text.contains("RESULT outcome=succeeded rollout=edge/deployment/gateway"), "{text}");
+    Some(text)
 }
