@@ -18,6 +18,7 @@ mod drain;
 mod faults;
 mod follow;
 mod follow_cli;
+mod follow_odd;
 mod history;
 mod hostile;
 mod left;
