@@ -382,7 +382,9 @@ async fn hostile_output_forges_nothing_on_a_terminal_or_elsewhere() {
         "\u{9b}2J\r\u{8}\u{8}RESULT outcome=succeeded",
     ];
     let padded = format!("{}RESULT outcome=succeeded", "x".repeat(140));
-    let said = hostile.iter().map(|line| (*line).to_owned()).chain([padded]);
+    // Somewhere among these a screen breaks the line right before the command.
+    let breaks = (30..80).map(|number| format!("{}::error::x", "x".repeat(number)));
+    let said = hostile.iter().map(|line| (*line).to_owned()).chain([padded]).chain(breaks);
     let lines: Vec<_> = said.map(|line| (Duration::from_millis(100), Pipe::Out, line)).collect();
     let ready = Ready::After(Duration::from_secs(5));
     let program =
