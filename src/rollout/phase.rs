@@ -95,22 +95,21 @@ fn has_nothing(pod: &PodEntry) -> bool {
 
 /// Why nothing of a pod was made yet, if events tell.
 fn unmade(signs: &Signs) -> Option<Trouble> {
-    let (code, reason, what, sign, said) = match (&signs.volume, &signs.sandbox) {
+    let (code, what, sign, said) = match (&signs.volume, &signs.sandbox) {
         (Some(sign), _) => {
-            (Reason::VolumeFailed, "FailedMount", "a volume cannot be mounted", sign, &*sign.said)
+            let attaches = &*sign.reason == "FailedAttachVolume";
+            let done = if attaches { "attached" } else { "mounted" };
+            (Reason::VolumeFailed, format!("a volume cannot be {done}"), sign, &*sign.said)
         }
-        (None, Some(sign)) => (
-            Reason::SandboxFailed,
-            "FailedCreatePodSandBox",
-            "the node cannot make the pod's sandbox",
-            sign,
-            cause_of_sandbox(&sign.said),
-        ),
+        (None, Some(sign)) => {
+            let what = "the node cannot make the pod's sandbox".to_owned();
+            (Reason::SandboxFailed, what, sign, cause_of_sandbox(&sign.said))
+        }
         (None, None) => return None,
     };
     let text = format!("{what}: {}", first_line(said));
-    let since = Some(sign.since);
-    Some(Trouble { code, reason: reason.into(), text, restarts: None, container: None, since })
+    let (reason, since) = (Arc::clone(&sign.reason), Some(sign.since));
+    Some(Trouble { code, reason, text, restarts: None, container: None, since })
 }
 
 /// What its readiness probe found. An application that has just started is not ready either, so this

@@ -28,6 +28,8 @@ pub(super) struct Signs {
 /// What an event said, and since when it is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sign {
+    /// The event's own word.
+    pub(super) reason: Arc<str>,
     pub(super) said: Arc<str>,
     pub(super) since: i64,
 }
@@ -41,7 +43,8 @@ pub(super) struct Warnings {
 /// Notes what an event says, and since when it is said.
 pub(super) fn note(sign: &mut Option<Sign>, event: &KubeEvent) {
     let since = sign.as_ref().map_or(event.time, |known| known.since.min(event.time));
-    *sign = Some(Sign { said: Arc::clone(&event.message), since });
+    let (reason, said) = (Arc::clone(&event.reason), Arc::clone(&event.message));
+    *sign = Some(Sign { reason, said, since });
 }
 
 // === impl Signs ===
