@@ -153,6 +153,8 @@ fn due(blocker: &Blocker, case: &Case<'_>, loops: bool, graces: &Graces) -> Opti
         Reason::CrashLoop | Reason::OomKilled | Reason::InitFailed | Reason::LivenessFailed => {
             return loops.then_some(since);
         }
+        // Each attempt that the runtime cannot start is a cause of its own, and none lasts for its grace.
+        Reason::CannotStart if loops => return Some(since),
         Reason::ConfigMissing => graces.config,
         // While old pods hold it, it comes back as they go.
         Reason::Quota if case.status.old > 0 => return None,
