@@ -158,6 +158,7 @@ impl Model {
         if seat.courses.is_new(&about) {
             seat.close(workload, Outcome::Superseded, now, out);
             seat.warnings = super::signs::Warnings::default();
+            seat.refusal = None;
         }
         let owner =
             seat.entry.as_ref().map_or_else(|| Arc::clone(&about.uid), |it| Arc::clone(&it.uid));

@@ -96,9 +96,16 @@ pub(super) fn of_those<'a>(
 pub(super) fn cannot_create(said: &str, since: Option<i64>) -> Words {
     let message = format!("new pods cannot be created: {}", first_line(said));
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    // Accounts and classes may be made after the workload that uses them.
-    let comes = says(&["error looking up service account", "no PriorityClass"]);
-    let code = if says(&["exceeded quota", "failed quota"]) {
+    // Accounts and classes may be made after the workload that uses them, and an API server that has just
+    // started admits nobody.
+    let comes = says(&[
+        "error looking up service account",
+        "no PriorityClass",
+        "not yet ready to handle request",
+    ]);
+    // The controller has not counted yet what a quota that was made a moment ago has left.
+    let quota = ["exceeded quota", "failed quota", "insufficient quota", "status unknown for quota"];
+    let code = if says(&quota) {
         Reason::Quota
     } else if comes {
         Reason::CannotCreate

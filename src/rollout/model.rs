@@ -216,6 +216,10 @@ impl Model {
         seat.warnings.take(event);
         let about_it = &*event.object_kind == workload.kind.as_str();
         if &*event.reason == "FailedCreate" && about_it && event.object_name == workload.name {
+            // A list of events tells the old ones again.
+            if seat.pods.iter().any(|pod| pod.created > event.time) {
+                return;
+            }
             note(&mut seat.refusal, event);
             self.update(workload, now, out);
             return;

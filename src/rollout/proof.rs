@@ -135,6 +135,10 @@ impl Model {
             self.dues.set(&decision.workload, &mut seat.due, Some(result.time));
         }
         let bytes = result.text_bytes();
+        // What shows nothing costs nothing.
+        if bytes == 0 {
+            return true;
+        }
         self.evidence.push_back((Arc::clone(&decision.workload), decision.number, bytes));
         self.evidence_bytes += bytes;
         while self.evidence_bytes > EVIDENCE && self.forget_evidence() {}

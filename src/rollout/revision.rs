@@ -71,6 +71,8 @@ pub(super) fn text(number: i64) -> Arc<str> {
 /// Whether a pod belongs to the newest revision. While nothing is known of revisions, it does.
 pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
     let Some(workload) = workload else { return Side::New };
+    // One of the same name may have been there before, and its pods outlive it.
+    let its_own = pod.owner.as_ref() == Some(&workload.uid);
     let new = match &workload.detail {
         Detail::Deployment(_) => match new_replica_set(workload) {
             Some(set) => pod.owner.as_ref() == Some(&set.uid),
@@ -83,7 +85,7 @@ pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
             None => workload.replica_sets().next().is_none(),
         },
         Detail::StatefulSet(detail) => {
-            detail.update_revision.is_none() || detail.update_revision == pod.hash
+            its_own && (detail.update_revision.is_none() || detail.update_revision == pod.hash)
         }
         Detail::DaemonSet(detail) => {
             let same_generation = detail.template_generation.is_some()
@@ -93,13 +95,14 @@ pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
                 (None, _) => detail.template_generation.is_none(),
                 (Some(_), None) => false,
             };
-            same_generation || (observed(workload) && of_highest)
+            its_own && (same_generation || (observed(workload) && of_highest))
         }
         Detail::CronJob { .. } => match workload.jobs().last() {
             Some(job) => pod.owner.as_ref() == Some(&job.uid),
             None => true,
         },
-        Detail::Job(_) | Detail::Pod => true,
+        Detail::Job(_) => its_own,
+        Detail::Pod => true,
     };
     if new { Side::New } else { Side::Old }
 }

@@ -194,10 +194,23 @@ impl JobDetail {
             failed: count(status.failed),
             started: status.start_time,
             finished: status.completion_time,
-            complete: Condition::pick(conditions, "Complete", words),
-            failure: Condition::pick(conditions, "Failed", words),
+            complete: end_of(conditions, ["Complete", "SuccessCriteriaMet"], words),
+            failure: end_of(conditions, ["Failed", "FailureTarget"], words),
         }
     }
+}
+
+/// How a Job ended, or how its controller knows that it will, once its pods have (KEP-3998, KEP-3329).
+fn end_of(
+    conditions: Option<&Vec<types::Condition>>,
+    [end, target]: [&str; 2],
+    words: &mut Words,
+) -> Option<Condition> {
+    let end = Condition::pick(conditions, end, words);
+    if end.as_ref().is_some_and(Condition::holds) {
+        return end;
+    }
+    Condition::pick(conditions, target, words).filter(Condition::holds).or(end)
 }
 
 impl TemplateEntry {

@@ -102,3 +102,45 @@ fn a_pod_that_is_made_again_is_another_run() {
     assert_eq!(stage.outcome(&tool), Some(Outcome::Deleted));
     assert!(!stage.model.knows(&tool));
 }
+
+/// The pods of a Job that was deleted stay for a moment, or for ever if they were orphaned.
+#[test]
+fn pods_of_a_job_that_is_gone_say_nothing_of_the_next_of_its_name() {
+    let migrate = id(Kind::Job, "migrate");
+    let mut stage = begun();
+    stage.apply(&job("migrate", None, json!({"active": 1})));
+    let mut pod = bare_pod("migrate-x", 12);
+    own(&mut pod, "batch/v1", "Job", "migrate");
+    pod["status"]["phase"] = json!("Pending");
+    pod["status"]["conditions"] =
+        json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(12)}]);
+    pod["spec"]["nodeName"] = json!("node-1");
+    pod["status"]["containerStatuses"] = json!([{"name": "app", "state": {"waiting":
+        {"reason": "ErrImagePull", "message": "migrate:9: not found"}}}]);
+    stage.delete(&job("migrate", None, json!({"active": 1})));
+    let mut again = job("migrate", None, json!({"active": 1}));
+    again["metadata"]["uid"] = json!("uid-again");
+    stage.apply(&again);
+    stage.apply(&pod);
+    assert_eq!(stage.outcome(&migrate), None, "the new one has no pod yet");
+    pod["metadata"]["ownerReferences"][0]["uid"] = json!("uid-again");
+    pod["metadata"]["uid"] = json!("uid-its-own");
+    stage.apply(&pod);
+    assert_eq!(stage.outcome(&migrate), Some(Outcome::Failed));
+}
+
+/// A controller that knows how a Job ends waits for its pods before it says so.
+#[test]
+fn a_job_is_over_when_its_controller_knows_how() {
+    let migrate = id(Kind::Job, "migrate");
+    for (kind, outcome) in
+        [("SuccessCriteriaMet", Outcome::Succeeded), ("FailureTarget", Outcome::Failed)]
+    {
+        let mut stage = begun();
+        stage.apply(&job("migrate", None, json!({"active": 2})));
+        let mut status = ended(kind);
+        status["active"] = json!(1);
+        stage.apply(&job("migrate", None, status));
+        assert_eq!(stage.outcome(&migrate), Some(outcome), "{kind}");
+    }
+}
