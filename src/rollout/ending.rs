@@ -220,15 +220,18 @@ impl Model {
         };
         let began = status.started.unwrap_or_else(|| course.began());
         let case = Case { status: &status, pods: &new, demand, began, progressed, now };
+        let over_since = status.finished.or(status.started);
+        let long_over = over_since.is_none_or(|since| since.saturating_add(LONG_OVER) < now);
+        let complete = status.phase == RolloutPhase::Complete;
+        let over_before = first && long_over && (complete || forgets);
         let (mut outcome, reason) = match judge(&case, &graces) {
+            // It was good long ago; what becomes of a pod of it now is no matter of its rollout.
+            Verdict::Open(_) if over_before && complete => (Outcome::Succeeded, None),
             Verdict::Open(look) => return self.dues.set(workload, due, look),
             Verdict::Over(outcome, reason) => (outcome, reason),
         };
         self.dues.set(workload, due, None);
         let good = outcome == Outcome::Succeeded;
-        let began = status.finished.or(status.started);
-        let long_over = began.is_none_or(|began| began.saturating_add(LONG_OVER) < now);
-        let over_before = first && long_over && (status.phase == RolloutPhase::Complete || forgets);
         if over_before && !good {
             outcome = Outcome::Unknown;
         }
