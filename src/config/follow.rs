@@ -263,6 +263,18 @@ pub struct Show {
     pub colour: Option<bool>,
 }
 
+/// Which rollout is meant. An empty one is a variable that nobody set: without it another rollout would be
+/// followed, and its success taken for that of the one that was meant.
+fn pin(option: &'static str, value: Option<String>) -> Result<Option<String>, ConfigError> {
+    match value {
+        Some(value) if value.trim().is_empty() => {
+            let reason = "it is empty; leave it out to follow whatever is rolled out";
+            Err(invalid(option, &value, reason))
+        }
+        value => Ok(value),
+    }
+}
+
 /// Checks what was typed.
 pub(super) fn follow(options: FollowOptions, effective: &Effective) -> Result<Follow, ConfigError> {
     let namespace = given(options.namespace.clone());
@@ -292,14 +304,15 @@ pub(super) fn follow(options: FollowOptions, effective: &Effective) -> Result<Fo
             most: MOST_WORKLOADS.to_string(),
         });
     }
-    let after = given(options.after);
+    let after = pin("--after", options.after)?;
     if let Some(time) = &after
         && parse_stamp(time.as_bytes()).is_none_or(|(_, len)| len != time.len())
     {
         return Err(invalid("--after", time, "expected a time such as 2026-11-22T14:02:11Z"));
     }
-    let (deploy, revision) = (given(options.deploy), given(options.revision));
-    let image = given(options.image);
+    let deploy = pin("--deploy", options.deploy)?;
+    let revision = pin("--revision", options.revision)?;
+    let image = pin("--image", options.image)?;
     let pinned =
         deploy.is_some() || revision.is_some() || options.generation.is_some() || after.is_some();
     if let Some(image) = image.as_deref().filter(|_| !pinned) {
