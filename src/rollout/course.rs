@@ -33,6 +33,8 @@ pub(super) struct Asked<'a> {
     pub(super) generation: i64,
     /// Annotation `rollcast.dev/deploy`.
     pub(super) deploy: Option<&'a Arc<str>>,
+    /// The annotation had this value before the newest change.
+    pub(super) older_deploy: bool,
     /// Our clock.
     pub(super) now: i64,
 }
@@ -53,6 +55,8 @@ pub struct Course {
     about: About,
     /// The generations at which its template was seen, first and last.
     generations: (i64, i64),
+    /// The revision that it had before: a rollback's may be read before its controller renumbers it.
+    renumbered: Option<Arc<str>>,
     deploys: VecDeque<Arc<str>>,
     /// It was decided how it ends, and what shows it is being gathered.
     decided: bool,
@@ -109,6 +113,11 @@ pub(super) struct Courses {
     deploy: Option<Arc<str>>,
     /// The workload's uid: the value of one that was deleted says nothing of the next.
     owner: Option<Arc<str>>,
+    /// The annotation had this value when the workload was seen first: which rollout that names is read
+    /// from what is there, not from having seen it change.
+    assumed: bool,
+    /// That value, if it names a rollout that was over by then.
+    passed: Option<Arc<str>>,
 }
 
 // === impl Pin ===
@@ -122,8 +131,11 @@ impl Pin {
     fn wants(&self, course: &Course) -> bool {
         let status = course.status.as_deref();
         let deploy = |wanted: &String| course.deploys.iter().any(|known| **known == **wanted);
+        // Who names the generation, too, may have read both while the controller was at work.
+        let was = course.renumbered.as_deref().filter(|_| self.generation.is_some());
         let revision = |wanted: &String| {
-            status.is_some_and(|status| status.revision.as_deref() == Some(wanted))
+            let is = status.and_then(|status| status.revision.as_deref());
+            is == Some(&**wanted) || was == Some(&**wanted)
         };
         // The API cuts its times to the second.
         let after = |wanted: i64| {
@@ -153,6 +165,15 @@ impl Course {
     /// Whether it ended well.
     pub fn succeeded(&self) -> bool {
         self.result.as_ref().is_some_and(|result| result.outcome == Outcome::Succeeded)
+    }
+
+    /// Takes its state.
+    pub(super) fn set_status(&mut self, status: &Arc<RolloutStatus>) {
+        if let Some(before) = self.status.replace(Arc::clone(status))
+            && before.revision != status.revision
+        {
+            self.renumbered = before.revision.clone().or(self.renumbered.take());
+        }
     }
 
     pub(super) fn decide(&mut self) {
@@ -269,11 +290,13 @@ impl Courses {
 
     /// Takes in what is asked for now.
     pub(super) fn take(&mut self, asked: &Asked<'_>, number: impl FnOnce() -> u64) {
-        if self.owner.as_deref() != Some(&**asked.owner) {
+        let first = self.owner.as_deref() != Some(&**asked.owner);
+        if first {
             self.owner = Some(Arc::clone(asked.owner));
-            self.deploy = None;
+            (self.deploy, self.passed) = (None, None);
         }
         if self.is_new(&asked.about) {
+            self.assumed = false;
             if self.list.len() == KEPT {
                 self.list.pop_front();
             }
@@ -285,6 +308,7 @@ impl Courses {
                 told: None,
                 about: asked.about.clone(),
                 generations: (asked.generation, asked.generation),
+                renumbered: None,
                 deploys: VecDeque::new(),
                 decided: false,
                 silent: false,
@@ -298,9 +322,18 @@ impl Courses {
         };
         course.generations.1 = course.generations.1.max(asked.generation);
         if asked.deploy == self.deploy.as_ref() {
+            if self.assumed && asked.older_deploy {
+                course.deploys.retain(|known| Some(&*known) != asked.deploy);
+                (self.assumed, self.passed) = (false, asked.deploy.map(Arc::clone));
+            }
             return;
         }
+        self.assumed = first && !asked.older_deploy;
         self.deploy = asked.deploy.map(Arc::clone);
+        if first && asked.older_deploy {
+            self.passed.clone_from(&self.deploy);
+            return;
+        }
         course.deploys.extend(asked.deploy.map(Arc::clone));
         if course.deploys.len() > DEPLOYS {
             course.deploys.pop_front();
@@ -311,6 +344,9 @@ impl Courses {
     pub(super) fn find(&self, pin: &Pin) -> Found {
         if let Some(course) = self.list.iter().rev().find(|course| pin.wants(course)) {
             return Found::Course(course.number);
+        }
+        if pin.deploy.is_some() && pin.deploy.as_deref() == self.passed.as_deref() {
+            return Found::Passed;
         }
         let Some(current) = self.current() else { return Found::Waiting };
         // No object says which generation changed the template (`truths.md` 14): one that was not seen

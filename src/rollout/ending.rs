@@ -8,7 +8,7 @@ use super::course::{About, Asked};
 use super::message;
 use super::model::{Model, Records, Seat};
 use super::proof::{Decision, Proof};
-use super::revision::side;
+use super::revision::{is_older_deploy, side};
 use super::trouble::Trouble;
 use super::verdict::{Case, Demand, Verdict, judge};
 use super::{Course, Found, Pin};
@@ -167,6 +167,7 @@ impl Model {
             owner: &owner,
             generation: seat.entry.as_ref().map_or(1, |entry| entry.generation),
             deploy: seat.entry.as_ref().and_then(|entry| entry.deploy.as_ref()),
+            older_deploy: seat.entry.as_deref().is_some_and(is_older_deploy),
             now,
         };
         let next = &mut self.numbers;
@@ -203,7 +204,7 @@ impl Model {
         let seen = seat.seen(&status, &new).unwrap_or(now);
         let Seat { entry, courses, warnings, due, .. } = seat;
         let Some(course) = courses.current_mut() else { return };
-        course.status = Some(Arc::clone(&status));
+        course.set_status(&status);
         if course.succeeded() || course.is_decided() {
             return self.dues.set(workload, due, None);
         }

@@ -66,8 +66,9 @@ pub(super) fn judge(pod: &PodEntry, signs: Option<&Signs>) -> Judged {
         return Judged { trouble: unscheduled(pod, signs), ..plain(PodPhase::Unscheduled) };
     }
     if let Some(mut trouble) = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of) {
-        trouble.since = trouble.since.or_else(|| waits_since(pod));
-        if let Some(said) = signs.and_then(|signs| signs.liveness.as_ref()) {
+        trouble.since = trouble.since.or_else(|| waits_since(pod).max(pulled_at(pod, &trouble, signs)));
+        let name = trouble.container.as_deref();
+        if let Some(said) = name.and_then(|name| signs?.killed_for(name)) {
             trouble.is_killed_for(said);
         }
         return Judged { phase: PodPhase::Failing, detail: None, trouble: Some(trouble) };
@@ -139,6 +140,14 @@ fn waits_since(pod: &PodEntry) -> Option<i64> {
         [now, container.last.as_ref().and_then(|ended| ended.finished)]
     });
     went_on.chain([pod.scheduled.since, Some(pod.created)]).flatten().max()
+}
+
+/// When the image of the container had come for which a pod is in trouble: what it waits for now began
+/// no sooner.
+fn pulled_at(pod: &PodEntry, trouble: &Trouble, signs: Option<&Signs>) -> Option<i64> {
+    let name = trouble.container.as_ref()?;
+    let container = pod.containers.iter().find(|container| container.name == *name)?;
+    signs?.pulled_at(container.image.as_deref()?)
 }
 
 /// Ephemeral containers come and go by hand and say nothing about the pod.

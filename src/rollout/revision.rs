@@ -63,6 +63,26 @@ pub(super) fn newest_below(workload: &WorkloadEntry, number: i64) -> Option<i64>
     below.map(|revision| revision.created).max()
 }
 
+/// Whether a revision before the newest has the value of `rollcast.dev/deploy` that its workload has: then
+/// the newest came by a change that left it as it was, and the value names another rollout. Controllers
+/// copy the annotation to what they make (`SetNewReplicaSetAnnotations`, `newRevision`).
+pub(super) fn is_older_deploy(workload: &WorkloadEntry) -> bool {
+    let Some(deploy) = workload.deploy.as_ref().filter(|_| observed(workload)) else { return false };
+    let set = match &workload.detail {
+        Detail::Deployment(_) => new_replica_set(workload),
+        Detail::Rollout(detail) => new_set_of(workload, detail),
+        _ => None,
+    };
+    let of_set = set.is_some_and(|new| {
+        workload.replica_sets().any(|it| it.uid != new.uid && it.deploy.as_ref() == Some(deploy))
+    });
+    let of_revision = highest(workload).is_some_and(|new| {
+        let before = |it: &&Arc<RevisionEntry>| it.revision < new.revision;
+        workload.revisions().filter(before).any(|it| it.deploy.as_ref() == Some(deploy))
+    });
+    of_set || of_revision
+}
+
 /// Revisions are strings everywhere.
 pub(super) fn text(number: i64) -> Arc<str> {
     number.to_string().into()

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use crate::ids::{KubeEvent, RolloutResult};
 
+/// Containers and images of one pod of which something is kept: more than any pod has that makes sense.
+const MOST: usize = 64;
+
 /// What events said about one pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signs {
@@ -15,14 +18,16 @@ pub(super) struct Signs {
     pub(super) sandbox: Option<Sign>,
     /// Its readiness probe fails.
     pub(super) readiness: Option<Sign>,
-    /// A container is restarted since its liveness or startup probe fails.
-    pub(super) liveness: Option<Arc<str>>,
+    /// Containers that are restarted since their liveness or startup probe fails, and what it found.
+    killed: Vec<(Arc<str>, Arc<str>)>,
     /// What a liveness or startup probe found last.
     probe: Option<Arc<str>>,
     /// An autoscaler is adding a node for it.
     pub(super) scaling: bool,
     /// The last pull that began or ended, and whether it began.
     pull: Option<(i64, bool)>,
+    /// Images that were pulled, and when first: who always pulls does so at each attempt.
+    pulled: Vec<(Arc<str>, i64)>,
 }
 
 /// What an event said, and since when it is said.
@@ -61,7 +66,12 @@ impl Signs {
         let says = |words: &str| event.message.contains(words);
         match &*event.reason {
             "Pulling" => self.pulls_since(event.time, true),
-            "Pulled" | "BackOff" | "Failed" => self.pulls_since(event.time, false),
+            "Pulled" | "BackOff" | "Failed" => {
+                self.pulls_since(event.time, false);
+                if says("Successfully pulled") {
+                    self.has_pulled(&event.message, event.time);
+                }
+            }
             // The kubelet that has not read it yet says so, and goes on.
             "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" if !says("failed to sync") => {
                 note(&mut self.volume, event);
@@ -73,7 +83,8 @@ impl Signs {
             "Unhealthy" if says("Readiness probe") => note(&mut self.readiness, event),
             "Unhealthy" => self.probe = Some(Arc::clone(&event.message)),
             "Killing" if says("failed liveness probe") || says("failed startup probe") => {
-                self.liveness = self.probe.clone().or_else(|| Some(Arc::clone(&event.message)));
+                let said = self.probe.as_ref().unwrap_or(&event.message);
+                self.is_killed(&event.message, Arc::clone(said));
             }
             "TriggeredScaleUp" => self.scaling = true,
             "NotTriggerScaleUp" => self.scaling = false,
@@ -81,6 +92,38 @@ impl Signs {
             _ => {}
         }
         *self != before
+    }
+
+    /// What the probe found for which the kubelet kills a container, if it does.
+    pub(super) fn killed_for(&self, container: &str) -> Option<&str> {
+        let of = |(name, _): &&(Arc<str>, Arc<str>)| **name == *container;
+        self.killed.iter().find(of).map(|(_, said)| &**said)
+    }
+
+    /// When an image had been pulled first.
+    pub(super) fn pulled_at(&self, image: &str) -> Option<i64> {
+        self.pulled.iter().find(|(name, _)| **name == *image).map(|(_, time)| *time)
+    }
+
+    /// `message` is the kubelet's: `Container web failed liveness probe, will be restarted`.
+    fn is_killed(&mut self, message: &str, said: Arc<str>) {
+        let name = message.strip_prefix("Container ").and_then(|rest| rest.split(' ').next());
+        let Some(name) = name else { return };
+        match self.killed.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, before)) => *before = said,
+            None if self.killed.len() < MOST => self.killed.push((name.into(), said)),
+            None => {}
+        }
+    }
+
+    /// `message` is the kubelet's: `Successfully pulled image "shop/web:2" in 3.1s (…)`.
+    fn has_pulled(&mut self, message: &str, time: i64) {
+        let Some(image) = message.split('"').nth(1) else { return };
+        match self.pulled.iter_mut().find(|(known, _)| **known == *image) {
+            Some((_, first)) => *first = time.min(*first),
+            None if self.pulled.len() < MOST => self.pulled.push((image.into(), time)),
+            None => {}
+        }
     }
 
     /// It got further than volumes and sandbox.

@@ -81,13 +81,14 @@ fn complete(detail: &StatefulSetDetail) -> bool {
 /// Whether the controller wrote down that this rollout was complete once: then it makes the update
 /// revision the current one (`completeRollingUpdate`). That says nothing of the very first revision,
 /// which is both from the beginning, nor of one that a rollback uses again, which may have stayed
-/// the current one.
+/// the current one, nor of pods that must be ready for a while: it does so as soon as they are ready.
 fn remembered(
     workload: &WorkloadEntry,
     detail: &StatefulSetDetail,
     newest: &RevisionEntry,
 ) -> bool {
     newest.revision > 1
+        && detail.min_ready_seconds == 0
         && !reused(workload, newest)
         && detail.current_revision == detail.update_revision
         && detail.updated == detail.replicas

@@ -46,7 +46,7 @@ impl Trouble {
                     container.last.as_ref()?
                 }
             };
-            let probe = signs.and_then(|signs| killing_probe(signs.liveness.as_ref()?));
+            let probe = signs.and_then(|signs| killing_probe(signs.killed_for(&container.name)?));
             let code = match ended_code(container, ended) {
                 Reason::CrashLoop if probe.is_some() => Reason::LivenessFailed,
                 code @ (Reason::CrashLoop | Reason::OomKilled | Reason::InitFailed) => code,

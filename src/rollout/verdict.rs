@@ -174,18 +174,20 @@ fn due(blocker: &Blocker, case: &Case<'_>, loops: bool, graces: &Graces) -> Opti
 }
 
 /// Whether a container of a pod of this rollout was restarted too often. A rollback may take pods over
-/// that were restarted before.
+/// that were restarted before. One that ends well is none that crashes, unless the kubelet holds it back
+/// for ending again and again.
 fn crashes_again(pod: &PodEntry, began: i64, most: u32) -> bool {
     // The API cuts its times to the second.
     pod.created.saturating_add(SECOND) > began
         && pod.containers.iter().any(|container| {
-            let ended = match &container.state {
-                ContainerRun::Terminated(ended) => Some(&**ended),
-                ContainerRun::Waiting(_) | ContainerRun::Running { .. } => {
-                    container.last.as_deref()
-                }
+            let (ended, waits) = match &container.state {
+                ContainerRun::Terminated(ended) => (Some(&**ended), None),
+                ContainerRun::Waiting(why) => (container.last.as_deref(), why.as_ref()),
+                ContainerRun::Running { .. } => (container.last.as_deref(), None),
             };
-            container.restarts >= most && ended.is_some_and(|ended| ended.exit_code != 0)
+            let held = waits.and_then(|why| why.reason.as_deref()) == Some("CrashLoopBackOff");
+            let crashed = ended.is_some_and(|ended| ended.exit_code != 0);
+            container.restarts >= most && (crashed || held)
         })
 }
 

@@ -86,6 +86,7 @@ impl WorkloadEntry {
             partition: count(rolling.and_then(|rolling| rolling.partition)),
             on_delete: spec.update_strategy.kind.as_deref() == Some("OnDelete"),
             parallel: spec.pod_management_policy.as_deref() == Some("Parallel"),
+            min_ready_seconds: count(spec.min_ready_seconds),
             replicas: count(status.replicas),
             updated: count(status.updated_replicas),
             ready: count(status.ready_replicas),
@@ -144,6 +145,7 @@ impl ReplicaSetEntry {
             ),
             reused: note(meta, annotation::REVISION_HISTORY).is_some()
                 || note(meta, annotation::ROLLOUT_REVISION_HISTORY).is_some(),
+            deploy: words.maybe(note(meta, annotation::DEPLOY)),
             template: TemplateEntry::new(&object.spec.template, words),
             desired: asked(object.spec.replicas),
             replicas: count(status.replicas),
@@ -165,6 +167,7 @@ impl RevisionEntry {
             created: created(meta),
             hash: words.maybe(hash.map(String::as_str)),
             revision: object.revision,
+            deploy: words.maybe(note(meta, annotation::DEPLOY)),
         }
     }
 }

@@ -228,6 +228,8 @@ pub struct StatefulSetDetail {
     pub on_delete: bool,
     /// Pods do not wait for each other.
     pub parallel: bool,
+    /// A pod counts as available when it was ready for so many seconds.
+    pub min_ready_seconds: u32,
     /// All pods.
     pub replicas: u32,
     /// Pods of the update revision.
@@ -310,6 +312,8 @@ pub struct ReplicaSetEntry {
     pub hash: Option<Arc<str>>,
     /// A rollback used it again, so its creation says nothing about the rollout's start.
     pub reused: bool,
+    /// Annotation `rollcast.dev/deploy` of its workload as it was last while this was the newest.
+    pub deploy: Option<Arc<str>>,
     /// Its pod template.
     pub template: TemplateEntry,
     /// Replicas asked for.
@@ -337,6 +341,8 @@ pub struct RevisionEntry {
     pub hash: Option<Arc<str>>,
     /// Its number; the highest is the newest.
     pub revision: i64,
+    /// Annotation `rollcast.dev/deploy` of its workload as it was when this was made.
+    pub deploy: Option<Arc<str>>,
 }
 
 /// A Job of a CronJob.

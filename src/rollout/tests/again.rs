@@ -60,6 +60,21 @@ fn a_stateful_set_is_not_called_rolled_out_by_its_first_revision_alone() {
     assert_eq!(told(&stage), (RolloutPhase::Progressing, number("1")));
 }
 
+/// The controller takes what is ready for done; what was asked for is ready for a while.
+#[test]
+fn a_stateful_set_whose_pods_must_be_ready_for_a_while_is_not_done_before() {
+    let mut stage = Stage::new();
+    for number in [1, 2] {
+        stage.apply(&revision(("StatefulSet", "db"), &format!("h{number}"), number));
+    }
+    for (available, phase) in [(0, RolloutPhase::Progressing), (2, RolloutPhase::Complete)] {
+        let mut db = db(V2, [2, 2, 2, 2, 2, available], ["h2", "h2"]);
+        db["spec"]["minReadySeconds"] = json!(60);
+        stage.apply(&db);
+        assert_eq!(told(&stage), (phase, number("2")), "{available}");
+    }
+}
+
 #[test]
 fn a_stateful_set_that_is_rolled_back_in_the_middle_is_done_when_its_pods_are() {
     let mut stage = Stage::new();

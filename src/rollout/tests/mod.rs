@@ -5,6 +5,7 @@ mod argo;
 mod bad;
 mod cluster;
 mod flaps;
+mod fresh;
 mod order;
 mod pods;
 mod reference;

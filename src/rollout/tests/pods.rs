@@ -269,3 +269,44 @@ fn a_pull_is_known_from_events_alone_in_any_order() {
     stage.apply(&running(x(), true));
     assert_eq!(stage.model.pods(&id(Kind::Pod, "x"))[0].phase, PodPhase::Ready);
 }
+
+fn says(mut event: Value, message: &str) -> Value {
+    event["message"] = json!(message);
+    event
+}
+
+/// What a container waits for while its image is being pulled is the image: the grace of what comes then
+/// begins then. Who always pulls does so again at each attempt.
+#[test]
+fn a_long_pull_is_not_taken_from_the_grace_of_what_comes_after_it() {
+    let mut stage = Stage::new();
+    stage.apply(&with_state(x(), false, 0, waits("ContainerCreating", "")));
+    let message = "Successfully pulled image \"shop/web:1\" in 1m40s (1m40s including waiting).";
+    for at in [100, 115] {
+        stage.apply(&says(pull_event("Pulled", &at.to_string(), at), message));
+    }
+    let other = "Successfully pulled image \"shop/side:1\" in 1s";
+    stage.apply(&says(pull_event("Pulled", "other", 140), other));
+    let wrong = waits("CreateContainerConfigError", "secret \"db\" not found");
+    stage.apply(&with_state(x(), false, 0, wrong));
+    let since = stage.model.current(&id(Kind::Pod, "x")).unwrap().reasons[0].since;
+    assert_eq!(since, Some(BEGIN + 100 * SECOND));
+}
+
+/// The kubelet names the container that it kills.
+#[test]
+fn a_liveness_probe_is_blamed_for_the_container_that_it_killed_alone() {
+    for (killed, code) in [("app", Reason::LivenessFailed), ("side", Reason::CrashLoop)] {
+        let mut stage = Stage::new();
+        stage.apply(&running(x(), true));
+        let probe = "Liveness probe failed: HTTP probe failed with statuscode: 500";
+        stage.apply(&says(pull_event("Unhealthy", "probe", 9), probe));
+        let kill = format!("Container {killed} failed liveness probe, will be restarted");
+        stage.apply(&says(pull_event("Killing", "kill", 10), &kill));
+        stage.apply(&crashed(x(), 1, "Error"));
+        let status = stage.model.current(&id(Kind::Pod, "x")).unwrap();
+        assert_eq!(status.reasons[0].code, code, "{killed}");
+        let told = status.message.contains("its liveness probe fails: HTTP probe failed");
+        assert_eq!(told, killed == "app", "{}", status.message);
+    }
+}

@@ -57,11 +57,12 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     all.and_then(|all| all.iter().find(|it| it["type"] == kind)).unwrap_or(&Value::Null)
 }
 
-/// Whether a pod was restarted too often, and not without fault.
+/// Whether a pod was restarted too often, and not without fault, or is held back for it.
 fn loops(pod: &&Value) -> bool {
     let container = &pod["status"]["containerStatuses"][0];
     let ended = &container["lastState"]["terminated"]["exitCode"];
-    number(&container["restartCount"]) >= 3 && number(ended) != 0
+    let held = container["state"]["waiting"]["reason"] == "CrashLoopBackOff";
+    number(&container["restartCount"]) >= 3 && (held || number(ended) != 0)
 }
 
 /// What is wrong with a pod, and from which second on that is a failure.

@@ -95,6 +95,17 @@ fn a_crash_loop_fails_with_the_third_restart() {
     assert_eq!(crash(3).at(40), fails(Reason::CrashLoop));
 }
 
+/// It never stays, however well it ends, and the kubelet says that it holds it back for that.
+#[test]
+fn a_container_that_ends_well_again_and_again_is_a_loop_and_one_that_ended_well_is_not() {
+    let mut pod = crashed(new_pod(), 3, "Completed");
+    let status = &mut pod["status"]["containerStatuses"][0];
+    status["lastState"]["terminated"]["exitCode"] = json!(0);
+    assert_eq!(case(&pod).at(40), fails(Reason::CrashLoop));
+    pod["status"]["containerStatuses"][0]["state"] = json!({"running": {"startedAt": stamp(33)}});
+    assert!(matches!(case(&pod).at(40), Verdict::Open(Some(_))));
+}
+
 #[test]
 fn success_must_hold() {
     let mut stage = settled();

@@ -1,0 +1,103 @@
+//! What a replica answers that has seen no change happen: it knows a rollout from what is there.
+
+use super::*;
+use crate::rollout::{Found, Pin};
+
+fn deploy(id: &str) -> Pin {
+    Pin { deploy: Some(id.to_owned()), ..Pin::default() }
+}
+
+fn with_deploy(mut value: Value, id: &str) -> Value {
+    value["metadata"]["annotations"]["rollcast.dev/deploy"] = json!(id);
+    value
+}
+
+/// Version 2 runs; `sets` are what the ReplicaSets of version 1 and 2 carry.
+fn found(object: &str, sets: [&str; 2], pin: &Pin) -> Found {
+    let mut stage = Stage::new();
+    stage.apply(&with_deploy(deployment(V2, [2, 2, 2, 2, 2, 2]), object));
+    stage.apply(&with_deploy(replica_set("a", V1, 1, [1, 0, 0]), sets[0]));
+    stage.apply(&with_deploy(replica_set("b", V2, 20, [2, 2, 2]), sets[1]));
+    stage.feed(&[Change::Synced]);
+    let web = id(Kind::Deployment, "web");
+    let found = stage.model.find(&web, pin);
+    let newest = stage.model.course(&web).unwrap().number;
+    assert!(!matches!(found, Found::Course(number) if number != newest));
+    found
+}
+
+/// Who changes the image by hand leaves the annotation of the deploy before: its result is not theirs.
+#[test]
+fn a_deploy_of_which_an_older_replica_set_has_the_name_is_passed() {
+    for sets in [["b-17", "b-17"], ["b-17", "other"]] {
+        assert_eq!(found("b-17", sets, &deploy("b-17")), Found::Passed, "{sets:?}");
+    }
+    for sets in [["b-16", "b-17"], ["b-16", "b-16"]] {
+        assert!(matches!(found("b-17", sets, &deploy("b-17")), Found::Course(_)), "{sets:?}");
+        assert_eq!(found("b-17", sets, &deploy("b-18")), Found::Waiting, "{sets:?}");
+    }
+}
+
+/// Whatever comes first: the Deployment, or its ReplicaSets.
+#[test]
+fn it_is_passed_too_where_the_replica_sets_were_known_first() {
+    let mut stage = Stage::new();
+    stage.apply(&with_deploy(replica_set("a", V1, 1, [1, 0, 0]), "b-17"));
+    stage.apply(&with_deploy(replica_set("b", V2, 20, [2, 2, 2]), "b-17"));
+    stage.apply(&with_deploy(deployment(V2, [2, 2, 2, 2, 2, 2]), "b-17"));
+    stage.feed(&[Change::Synced]);
+    let web = id(Kind::Deployment, "web");
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Passed);
+    // The next deploy is named again.
+    stage.apply(&with_deploy(deployment("shop/web:3", [3, 2, 2, 2, 2, 2]), "b-18"));
+    let newest = stage.model.course(&web).unwrap().number;
+    assert_eq!(stage.model.find(&web, &deploy("b-18")), Found::Course(newest));
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Passed);
+}
+
+/// ControllerRevisions have the annotation as it was when they were made.
+#[test]
+fn a_stateful_sets_deploy_is_known_by_its_revisions() {
+    for (older, passed) in [("b-17", true), ("b-16", false)] {
+        let mut stage = Stage::new();
+        let mut db = with_deploy(deployment(V2, [2, 2, 2, 2, 2, 2]), "b-17");
+        db["kind"] = json!("StatefulSet");
+        (db["metadata"]["name"], db["metadata"]["uid"]) = (json!("db"), json!("uid-db"));
+        db["status"]["currentRevision"] = json!("db-h2");
+        db["status"]["updateRevision"] = json!("db-h2");
+        stage.apply(&db);
+        for (number, id) in [(1, older), (2, "b-17")] {
+            let made = revision(("StatefulSet", "db"), &format!("h{number}"), number);
+            stage.apply(&with_deploy(made, id));
+        }
+        stage.feed(&[Change::Synced]);
+        let found = stage.model.find(&id(Kind::StatefulSet, "db"), &deploy("b-17"));
+        assert_eq!(found == Found::Passed, passed, "{older}: {found:?}");
+    }
+}
+
+/// A rollback's ReplicaSet keeps its old number for a moment; who read that beside the generation still
+/// means the same rollout when it is renumbered, and who means the old number means the old rollout.
+#[test]
+fn a_rollout_that_was_renumbered_is_found_by_either_number_beside_its_generation() {
+    let mut stage = settled();
+    let web = id(Kind::Deployment, "web");
+    stage.feed(&[Change::Synced]);
+    stage.apply(&replica_set("b", V2, 20, [2, 1, 0]));
+    stage.apply(&deployment(V2, [2, 2, 2, 3, 1, 2]));
+    let second = stage.model.course(&web).unwrap().number;
+    stage.apply(&replica_set("b", V2, 20, [5, 1, 0]));
+    let mut renumbered = deployment(V2, [2, 2, 2, 3, 1, 2]);
+    renumbered["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("5");
+    stage.apply(&renumbered);
+    assert_eq!(stage.web().revision.as_deref(), Some("5"));
+    let pin = |generation, revision: &str| Pin {
+        generation,
+        revision: Some(revision.to_owned()),
+        ..Pin::default()
+    };
+    assert_eq!(stage.model.find(&web, &pin(Some(2), "2")), Found::Course(second));
+    assert_eq!(stage.model.find(&web, &pin(Some(2), "5")), Found::Course(second));
+    assert_eq!(stage.model.find(&web, &pin(None, "5")), Found::Course(second));
+    assert_eq!(stage.model.find(&web, &pin(None, "2")), Found::Passed);
+}
