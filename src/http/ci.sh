@@ -213,8 +213,10 @@ request() {
   shift
   held=''
   [ -s "$dir/held" ] && IFS= read -r held <"$dir/held"
+  # Words without spaces: each is a pin.
+  # shellcheck disable=SC2086
   for pin in "deploy=$deploy" "revision=$revision" "generation=$generation" "after=$after" "image=$image" \
-    "$held"; do
+    $held; do
     [ -z "${pin#*=}" ] || set -- "$@" --data-urlencode "$pin"
   done
   [ -z "$ca_file" ] || set -- "$@" --cacert "$ca_file"
@@ -301,22 +303,31 @@ detail() {
   sed "s/\\\\\"/'/g" "$dir/answer" | sed -n 's/.*"detail":"\([^"]*\)".*/: \1/p' | plain
 }
 
-# Without a pin it is the rollout of the first answer that is asked for from then on: another one that
-# begins meanwhile is another one.
+# It is the rollout of the first answer that is asked for from then on, by all that tells it from others and
+# was not given: another one that begins meanwhile is another one, also for a server that was started since.
+# What such a server only infers is no knowledge.
 hold() {
-  [ -z "$deploy$revision$generation$after" ] && [ ! -s "$dir/held" ] || return 0
-  pin=''
+  case "$last " in
+    *" pinned=inferred "*) return 0 ;;
+  esac
+  held=''
+  [ -s "$dir/held" ] && IFS= read -r held <"$dir/held"
+  known=$held
   for word in $last; do
     case $word in
-      generation=*) pin=$word ;;
-      revision=*) [ -n "$pin" ] || pin=$word ;;
+      generation=[1-9]*) [ -n "$generation" ] || hold_word generation "$word" ;;
+      revision=?*) [ -n "$revision" ] || hold_word revision "$word" ;;
     esac
   done
-  case $pin in
-    generation=[1-9]* | revision=?*) ;;
-    *) return 0 ;;
+  [ "$known" = "$held" ] || { printf '%s\n' "$known" >"$dir/held.new" && mv "$dir/held.new" "$dir/held"; }
+}
+
+# Adds a word to $known that has none of its name yet: the first counts.
+hold_word() {
+  case " $known" in
+    *" $1="*) ;;
+    *) known="$known $2" ;;
   esac
-  printf '%s\n' "$pin" >"$dir/held.new" && mv "$dir/held.new" "$dir/held"
 }
 
 # Shows the lines of a stream without their ids, and remembers the last id. A line whose end did not come
@@ -419,6 +430,8 @@ main() {
   trap - 0
   LC_ALL=C
   export LC_ALL
+  # No word of an answer is a pattern for names of files.
+  set -f
   set -u
   umask 077
   read_arguments "$@"

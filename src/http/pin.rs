@@ -105,6 +105,11 @@ impl Waiter {
         model.course_of(&self.workload, self.course?)?.status.clone()
     }
 
+    /// Whether it is by inference that the pin led to the rollout that is waited for.
+    pub(super) fn is_inferred(&self, model: &Model) -> bool {
+        self.course.is_some_and(|number| model.is_inferred(&self.workload, &self.pin, number))
+    }
+
     /// The result, if there is one by now.
     pub(super) fn look(&mut self, model: &Model) -> Option<Ended> {
         if !self.sure {

@@ -54,6 +54,20 @@ pub struct Problem {
     detail: Cow<'static, str>,
     cause: Option<String>,
     retry_after: Option<Duration>,
+    running: Option<Box<Running>>,
+}
+
+/// Which rollout it is that still runs: who asks again with these asks about the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Running {
+    /// Its revision, once it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The generation of its workload.
+    pub generation: i64,
+    /// `inferred` if it was not seen here that the generation that was asked for is this one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +78,8 @@ struct Document<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(flatten)]
+    running: Option<&'a Running>,
 }
 
 // === impl Kind ===
@@ -109,7 +125,8 @@ impl Problem {
     /// A problem with a message for the caller. Control characters in it are written as escapes,
     /// since a detail may repeat what the caller sent.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Problem { kind, detail: printable(detail.into()), cause: None, retry_after: None }
+        let detail = printable(detail.into());
+        Problem { kind, detail, cause: None, retry_after: None, running: None }
     }
 
     /// 404. The same words for what is absent and what may not be read.
@@ -134,10 +151,14 @@ impl Problem {
         problem
     }
 
-    /// 429: `detail` says what still runs.
-    pub fn running(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+    /// 429: `detail` says what still runs, `running` which one, once that is known.
+    pub fn running(
+        detail: impl Into<Cow<'static, str>>,
+        running: Option<Running>,
+        retry_after: Duration,
+    ) -> Self {
         let mut problem = Problem::new(Kind::Running, detail);
-        problem.retry_after = Some(retry_after);
+        (problem.retry_after, problem.running) = (Some(retry_after), running.map(Box::new));
         problem
     }
 
@@ -195,8 +216,9 @@ impl Problem {
             status: status.as_u16(),
             detail: &self.detail,
             request_id,
+            running: self.running.as_deref(),
         };
-        // Cannot fail: strings and a number. An empty body would still carry the status.
+        // Cannot fail: strings and numbers. An empty body would still carry the status.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();

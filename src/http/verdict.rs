@@ -15,10 +15,10 @@ use tokio::time::{Instant, timeout_at};
 use super::accept::{self, Accepted};
 use super::auth::Caller;
 use super::pin::{self, Waiter, catch_up};
-use super::problem::Problem;
+use super::problem::{Problem, Running};
 use super::target::{authorize, find};
 use super::{Service, query_pairs};
-use crate::ids::{Kind, Outcome, RolloutResult, WorkloadId};
+use crate::ids::{Kind, Outcome, RolloutResult, RolloutStatus, WorkloadId};
 use crate::rollout::Pin;
 use crate::wire::{result_json, result_text, running_text};
 
@@ -135,7 +135,10 @@ fn over(shape: Shape, workload: &WorkloadId, result: &RolloutResult) -> Response
 /// 429, unless it is wanted as text: then that is the answer.
 fn running(service: &Service, shape: Shape, waiter: &Waiter) -> Result<Response, Problem> {
     let workload = &*waiter.workload;
-    let standing = waiter.standing(&service.model.lock());
+    let (standing, inferred) = {
+        let model = service.model.lock();
+        (waiter.standing(&model), waiter.is_inferred(&model))
+    };
     let detail = match &standing {
         Some(status) if !status.message.is_empty() => {
             format!("{workload} is still rolling out: {}", status.message)
@@ -148,9 +151,14 @@ fn running(service: &Service, shape: Shape, waiter: &Waiter) -> Result<Response,
         None => format!("the state of {workload} is not known yet"),
     };
     if shape == Shape::Json {
-        return Err(Problem::running(detail, AGAIN));
+        let which = |status: &Arc<RolloutStatus>| Running {
+            revision: status.revision.as_deref().map(str::to_owned),
+            generation: status.generation,
+            pinned: inferred.then_some("inferred"),
+        };
+        return Err(Problem::running(detail, standing.as_ref().map(which), AGAIN));
     }
-    let body = running_text(workload, &detail, standing.as_deref());
+    let body = running_text(workload, &detail, standing.as_deref(), inferred);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(TEXT)),
         (header::RETRY_AFTER, HeaderValue::from(AGAIN.as_secs())),

@@ -10,6 +10,9 @@ use super::stamp::push_clock;
 use crate::ids::{Blocked, Outcome, RolloutResult, RolloutStatus, WorkloadId};
 use crate::time::rfc3339;
 
+/// The last word of a line for programs about a rollout that a generation led to that was not seen here.
+const INFERRED: &[u8] = b" pinned=inferred";
+
 /// The object of the `result` event.
 #[derive(Serialize)]
 pub(super) struct ResultJson<'a> {
@@ -55,11 +58,12 @@ pub fn result_text(workload: &WorkloadId, result: &RolloutResult) -> Vec<u8> {
 }
 
 /// What a rollout that is not over yet is answered with as text: a sentence, and last the line for
-/// programs, which no result begins like.
+/// programs, which no result begins like. `inferred`: it was not seen that it is the one that is meant.
 pub fn running_text(
     workload: &WorkloadId,
     detail: &str,
     status: Option<&RolloutStatus>,
+    inferred: bool,
 ) -> Vec<u8> {
     let mut out = Vec::new();
     push_plain(&mut out, detail);
@@ -71,6 +75,9 @@ pub fn running_text(
         }
         let RolloutStatus { generation, ready, desired, .. } = status;
         let _ = write!(out, " generation={generation} ready={ready}/{desired}");
+    }
+    if inferred {
+        out.extend_from_slice(INFERRED);
     }
     out.push(b'\n');
     out
@@ -165,6 +172,9 @@ pub(super) fn text(out: &mut Vec<u8>, workload: &WorkloadId, result: &RolloutRes
     }
     if let Some(reason) = result.reason {
         let _ = write!(out, " reason={}", reason.as_str());
+    }
+    if result.inferred {
+        out.extend_from_slice(INFERRED);
     }
     out.push(b'\n');
 }

@@ -138,6 +138,11 @@ fn answers(asked: &Asked) -> Vec<Step> {
         }
         "held" if asked.number == 1 => running(),
         "held" if !asked.target.contains("generation=7") => ended("failed"),
+        "inferred" if asked.number == 1 => {
+            let line = RUNNING.replace(" ready=", " pinned=inferred ready=");
+            reply("429 Too Many Requests", "Retry-After: 1\r\n", &line)
+        }
+        "inferred" if asked.number == 2 => running(),
         "slow" => {
             let mut steps = vec![Step::Pause(Duration::from_secs(30))];
             steps.extend(ok(GOOD));
@@ -236,7 +241,21 @@ async fn the_rollout_of_the_first_answer_is_the_one() {
     let asked = faults.asked("held");
     let verdicts: Vec<_> = asked.iter().filter(|asked| asked.is_verdict).collect();
     assert!(!verdicts[0].target.contains("generation"), "{}", verdicts[0].target);
-    assert!(verdicts[1].target.contains("&generation=7"), "{}", verdicts[1].target);
+    for pin in ["&generation=7", "&revision=2"] {
+        assert!(verdicts[1].target.contains(pin), "{}", verdicts[1].target);
+    }
+}
+
+/// A server that only infers which one is meant, for it was started since, may be wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_is_only_inferred_is_not_held() {
+    let faults = Faults::start(answers).await;
+    let ended = run(&shells()[0], &faults.url("inferred"), "30s").await;
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let asked = faults.asked("inferred");
+    let verdicts: Vec<_> = asked.iter().filter(|asked| asked.is_verdict).collect();
+    assert!(!verdicts[1].target.contains("revision"), "{}", verdicts[1].target);
+    assert!(verdicts[2].target.contains("&revision=2"), "{}", verdicts[2].target);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
