@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rollcast::app;
+use rollcast::app::{self, Followed};
 use rollcast::client::Exit;
 use rollcast::config::{self, Config, Stop};
 use rollcast::shutdown::Ending;
@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     match run(config) {
         Ok(Ended::Served(Ending::Drained)) => ExitCode::SUCCESS,
         Ok(Ended::Served(Ending::Aborted(signal))) => ExitCode::from(signal.status()),
-        Ok(Ended::Followed(exit)) => ExitCode::from(exit.code()),
+        Ok(Ended::Followed(Followed::Ended(exit))) => ExitCode::from(exit.code()),
+        Ok(Ended::Followed(Followed::Stopped(signal))) => ExitCode::from(signal.status()),
         Err(error) => {
             eprintln!("error: {error:#}");
             // What kept it from beginning is no failed rollout.
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 /// How a subcommand ended.
 enum Ended {
     Served(Ending),
-    Followed(Exit),
+    Followed(Followed),
 }
 
 fn say(stop: &Stop) -> ExitCode {

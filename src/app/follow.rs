@@ -25,7 +25,7 @@ use crate::http::edge::Doors;
 use crate::ids::WorkloadId;
 use crate::journal::Limits;
 use crate::rollout::Graces;
-use crate::shutdown::{Shutdown, Timing};
+use crate::shutdown::{Shutdown, Signal, Signals, Timing};
 use crate::telemetry::Metrics;
 use crate::watch::WatchOptions;
 
@@ -38,17 +38,38 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A problem is said if it lasts for so long: an API server that has just started has some.
 const LASTS: Duration = Duration::from_secs(5);
 
-/// Follows rollouts; tells the exit status.
+/// How following ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// With this status.
+    Ended(Exit),
+    /// A signal stopped it; the rollouts go on.
+    Stopped(Signal),
+}
+
+/// Follows rollouts; tells how that ended. Signals are listened for, too, where this is process 1 of a
+/// container, which no signal ends by itself.
 ///
 /// # Errors
 /// If there is no way to the server or the cluster.
-pub async fn follow(config: config::Follow, metrics: Arc<Metrics>) -> Result<Exit, AppError> {
+pub async fn follow(config: config::Follow, metrics: Arc<Metrics>) -> Result<Followed, AppError> {
+    let mut signals = Signals::listen().map_err(AppError::Signals)?;
+    tokio::select! {
+        biased;
+        signal = signals.next() => Ok(Followed::Stopped(signal)),
+        exit = to_the_end(config, metrics) => exit.map(Followed::Ended),
+    }
+}
+
+async fn to_the_end(config: config::Follow, metrics: Arc<Metrics>) -> Result<Exit, AppError> {
     let tracker = TaskTracker::new();
     #[allow(clippy::disallowed_methods, reason = "the process draws its one seed here")]
     let seed = fastrand::u64(..);
     let (reach, usual, page, direct) = match &config.origin {
         Origin::Server { url, token_file, ca_file } => {
             let token = token(token_file.as_deref());
+            // Later it may be wrong for a moment; now somebody waits to be told.
+            token.check()?;
             let reach = Reach::network(url, ca_file.as_deref(), token, tracker.clone())?;
             let page = url.to_string().trim_end_matches('/').to_owned();
             (reach, None, Some(page), None)

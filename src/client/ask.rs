@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::event::Ended;
-use super::pursuit::{Pinned, Refusal, Trouble};
+use super::pursuit::{Hold, Pinned, Refusal, Trouble};
 use super::reach::{Reach, whole};
 use crate::ids::WorkloadId;
 
@@ -59,7 +59,7 @@ pub(super) enum Stream {
 /// What came of asking for the verdict.
 pub(super) enum Verdict {
     Given(Box<Ended>),
-    Running,
+    Running(Hold),
     Failed(Trouble),
     Refused(Refusal),
 }
@@ -69,6 +69,9 @@ pub(super) enum Verdict {
 struct Problem {
     r#type: String,
     detail: String,
+    revision: Option<String>,
+    generation: Option<u64>,
+    pinned: Option<String>,
 }
 
 /// An answer that is no stream.
@@ -83,19 +86,17 @@ struct Answer {
 impl Pins {
     /// How much they say.
     pub(super) fn pinned(&self) -> Pinned {
-        let Pins { deploy, revision, generation, after, image: _ } = self;
-        if deploy.is_some() || revision.is_some() || generation.is_some() {
-            return Pinned::Exactly;
-        }
-        if after.is_some() { Pinned::After } else { Pinned::No }
+        let Pins { deploy, revision, generation, after: _, image: _ } = self;
+        let named = deploy.is_some() || revision.is_some() || generation.is_some();
+        if named { Pinned::Exactly } else { Pinned::No }
     }
 
-    /// As parameters; `revision` is what is known beside them.
-    fn push(&self, query: &mut form_urlencoded::Serializer<'_, String>, revision: Option<&str>) {
-        let generation = self.generation.map(|number| number.to_string());
+    /// As parameters; `hold` is what is known beside them.
+    fn push(&self, query: &mut form_urlencoded::Serializer<'_, String>, hold: &Hold) {
+        let generation = self.generation.or(hold.generation).map(|number| number.to_string());
         for (name, value) in [
             ("deploy", self.deploy.as_deref()),
-            ("revision", self.revision.as_deref().or(revision)),
+            ("revision", self.revision.as_deref().or(hold.revision.as_deref())),
             ("generation", generation.as_deref()),
             ("image", self.image.as_deref()),
             ("after", self.after.as_deref()),
@@ -111,7 +112,7 @@ impl Pins {
 
 impl Asker {
     /// Asks for the stream until the result, behind an id if there is one.
-    pub(super) async fn stream(&self, after: Option<&str>, revision: Option<&str>) -> Stream {
+    pub(super) async fn stream(&self, after: Option<&str>, hold: &Hold) -> Stream {
         let mut query = form_urlencoded::Serializer::new(String::new());
         // Ordinary events are what the pods' phases tell already.
         query.append_pair("until", "result").append_pair("events", "warning");
@@ -119,7 +120,7 @@ impl Asker {
         if let Some(container) = &self.wanted.container {
             query.append_pair("container", container);
         }
-        self.pins.push(&mut query, revision);
+        self.pins.push(&mut query, hold);
         let mut headers = vec![(header::ACCEPT, "text/event-stream")];
         headers.extend(after.map(|id| (header::HeaderName::from_static("last-event-id"), id)));
         let path = self.path("stream", &query.finish());
@@ -140,10 +141,10 @@ impl Asker {
     }
 
     /// Asks for the verdict, and lets the server wait for it.
-    pub(super) async fn verdict(&self, wait: Duration, revision: Option<&str>) -> Verdict {
+    pub(super) async fn verdict(&self, wait: Duration, hold: &Hold) -> Verdict {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("wait", &format!("{}s", wait.as_secs()));
-        self.pins.push(&mut query, revision);
+        self.pins.push(&mut query, hold);
         let path = self.path("verdict", &query.finish());
         let headers = [(header::ACCEPT, "application/json")];
         let answer = match self.reach.ask(&path, &headers, wait).await {
@@ -155,8 +156,12 @@ impl Asker {
         if let Some(ended) = self.ended(&answer) {
             return Verdict::Given(Box::new(ended));
         }
-        if answer.problem().is_some_and(|it| it.r#type == "urn:rollcast:problem:running") {
-            return Verdict::Running;
+        let running = |it: &Problem| it.r#type == "urn:rollcast:problem:running";
+        if let Some(Problem { revision, generation, pinned, .. }) = answer.problem().filter(running)
+        {
+            // What is only inferred is no knowledge.
+            let hold = Hold { revision, generation };
+            return Verdict::Running(if pinned.is_none() { hold } else { Hold::default() });
         }
         match self.neither(&answer) {
             Err(refusal) => Verdict::Refused(refusal),
@@ -336,9 +341,9 @@ mod tests {
         let after = Some("2026-11-22T14:02:11Z".to_owned());
         let (deploy, image) = (Some("b 17&x".to_owned()), Some("web:2".to_owned()));
         let pins = Pins { deploy, image, after, ..Pins::default() };
-        pins.push(&mut query, Some("42"));
+        pins.push(&mut query, &Hold { revision: Some("42".to_owned()), generation: Some(7) });
         let text = query.finish();
-        let expected = "deploy=b+17%26x&revision=42&image=web%3A2&after=2026-11-22T14%3A02%3A11Z";
+        let expected = "deploy=b+17%26x&revision=42&generation=7&image=web%3A2&after=2026-11-22T14%3A02%3A11Z";
         assert_eq!(text, expected);
         assert_eq!(pins.pinned(), Pinned::Exactly);
     }

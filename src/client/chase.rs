@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::ask::{Asker, Stream, Verdict};
 use super::event::Event;
 use super::exit::End;
-use super::pursuit::{Move, News, Pursuit, Trouble};
+use super::pursuit::{Move, News, Pursuit, Refusal, Trouble};
 use super::seen::Seen;
 use super::sse::{Frame, Reader};
 
@@ -32,6 +32,8 @@ pub enum Told {
     Away(String),
     /// It is heard of again.
     Back,
+    /// It refuses the stream, in its words; only the verdict is asked for.
+    Unseen(String),
     /// It is over.
     End(End),
 }
@@ -113,26 +115,36 @@ impl Chase {
         self.stream = None;
         (self.reader, self.hello_id) = (Reader::default(), None);
         self.frames.clear();
-        let revision = self.pursuit.revision();
-        let news = match self.asker.stream(self.last_id.as_deref(), revision).await {
+        let news = match self.asker.stream(self.last_id.as_deref(), &self.pursuit.hold()).await {
             Stream::Open(body) => {
                 self.stream = Some(body);
                 News::Opened
             }
             Stream::Over => News::Over,
             Stream::Failed(trouble) => self.failed(trouble).await,
-            Stream::Refused(refusal) => News::Refused(refusal),
+            // Whatever was wrong with the id, without it there is an answer.
+            Stream::Refused(Refusal { words, for_good: true }) if self.last_id.take().is_some() => {
+                self.failed(Trouble { words, after: None }).await
+            }
+            Stream::Refused(refusal) => {
+                let words = refusal.words.clone();
+                let next = self.pursuit.step(News::Refused(refusal), Instant::now());
+                if matches!(next, Move::Ask(_)) {
+                    self.tell(Told::Unseen(words)).await;
+                }
+                return next;
+            }
         };
         self.pursuit.step(news, Instant::now())
     }
 
     async fn ask(&mut self, wait: Duration) -> Move {
         self.stream = None;
-        let news = match self.asker.verdict(wait, self.pursuit.revision()).await {
+        let news = match self.asker.verdict(wait, &self.pursuit.hold()).await {
             Verdict::Given(ended) => News::Verdict(ended),
-            Verdict::Running => {
+            Verdict::Running(hold) => {
                 self.back().await;
-                News::Running
+                News::Running(hold)
             }
             Verdict::Failed(trouble) => self.failed(trouble).await,
             Verdict::Refused(refusal) => News::Refused(refusal),

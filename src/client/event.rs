@@ -77,6 +77,8 @@ pub struct Rollout {
     pub revision: Option<String>,
     /// The one before.
     pub previous: Option<String>,
+    /// The generation of its workload.
+    pub generation: Option<u64>,
     /// What changes, by container.
     pub images: BTreeMap<String, Image>,
     /// Pods that are asked for.

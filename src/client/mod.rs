@@ -59,6 +59,8 @@ pub const MOST_WORKLOADS: usize = 16;
 const TOLD: usize = 256;
 /// How often the block is drawn although nothing happens: its clock goes on.
 const TICK: Duration = Duration::from_secs(1);
+/// How long after the deadline something may still be written: then nobody reads it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// As good as for ever, and far from where instants overflow.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -138,7 +140,7 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
         }
         let now = time::now();
         let width = view.width();
-        screen.draw(&view.take_lines(), view.block(now), width).await;
+        screen.draw(&view.take_lines(), view.block(now), width, deadline + LAST_WORDS).await;
         if told.is_empty() && ends.iter().all(Option::is_some) {
             break;
         }
@@ -175,7 +177,8 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
     // Last: programs read the last line.
     view.close(page.as_deref(), now);
     let width = view.width();
-    screen.draw(&view.take_lines(), Vec::new(), width).await;
+    let until = deadline.max(Instant::now()) + LAST_WORDS;
+    screen.draw(&view.take_lines(), Vec::new(), width, until).await;
     Outcome { exit: Exit::of(&ends), summary: summary::markdown(&view) }
 }
 

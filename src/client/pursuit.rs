@@ -4,11 +4,11 @@
 //! - Only a verdict ends it well. A `result` event, the end of a stream or a text never do: they make us
 //!   ask for the verdict, about the revision that the result named.
 //! - A verdict is asked for before there is a result only where the answer cannot be another
-//!   rollout's: by the caller's own pin, or while no stream has ever been given to us.
-//! - Who asked without a pin and comes back to another process pins to the revision that was
-//!   followed: that process would take the newest.
+//!   rollout's: by the caller's own pin, while no stream has ever been given to us, or by what is held.
+//! - What the first answer says that it still runs is held from then on: the next must be about the same.
+//! - Who comes back to another process holds what was followed: that process would take the newest.
 //! - The server is given up only when it was not heard of for as long as the caller is patient; it
-//!   is refused by only when it refused twice.
+//!   is refused by only when it refused twice. Where it refuses the stream, the verdict may be allowed.
 //!
 //! Pure: events in, moves out; the clock is handed in, and so is the source of jitter.
 
@@ -52,6 +52,15 @@ pub(super) enum Move {
     End(End),
 }
 
+/// What tells the rollout that is followed from others, beside what the caller said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hold {
+    /// Its revision.
+    pub(super) revision: Option<String>,
+    /// The generation of its workload.
+    pub(super) generation: Option<u64>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum News<'a> {
@@ -73,8 +82,8 @@ pub(super) enum News<'a> {
     Refused(Refusal),
     /// The verdict is there.
     Verdict(Box<Ended>),
-    /// It still runs.
-    Running,
+    /// It still runs: this one, as far as the server knows.
+    Running(Hold),
     /// The pause is over.
     Rested,
 }
@@ -98,10 +107,8 @@ pub(super) struct Refusal {
 /// How the caller said which rollout is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pinned {
-    /// Not at all: the newest one when it was asked.
+    /// Not at all, which is the newest one when it was asked, or by a time, which later ones have, too.
     No,
-    /// By a time: one that begins then or later.
-    After,
     /// By a name that no other has.
     Exactly,
 }
@@ -127,12 +134,14 @@ pub(super) struct Pursuit {
     heartbeat: Option<Duration>,
     /// The journal that the stream is of.
     epoch: Option<String>,
-    /// A revision that was seen to be rolled out.
-    running: Option<String>,
-    /// We come back to another process, and name the revision ourselves.
+    /// What was seen to be rolled out.
+    running: Hold,
+    /// We come back to another process, or were told what runs, and name it ourselves.
     repinned: bool,
+    /// The stream is refused: only verdicts are asked for.
+    streamless: bool,
     /// What a `result` event named.
-    told: Option<Option<String>>,
+    told: Option<Hold>,
 }
 
 /// What is done at present, or will be after a pause.
@@ -141,6 +150,16 @@ enum Stage {
     Opening,
     Reading,
     Asking,
+}
+
+// === impl Hold ===
+
+impl Hold {
+    /// Takes in what is not known yet: the first counts.
+    fn add(&mut self, other: &Hold) {
+        self.revision = self.revision.take().or_else(|| other.revision.clone());
+        self.generation = self.generation.or(other.generation);
+    }
 }
 
 // === impl Pursuit ===
@@ -160,18 +179,20 @@ impl Pursuit {
             retry: Duration::ZERO,
             heartbeat: None,
             epoch: None,
-            running: None,
+            running: Hold::default(),
             repinned: false,
+            streamless: false,
             told: None,
         }
     }
 
-    /// The revision to pin to beside what the caller did: of the result that was told, or of the rollout
-    /// that another process would not know to be ours.
-    pub(super) fn revision(&self) -> Option<&str> {
+    /// What to pin to beside what the caller said: the result that was told, or the rollout that another
+    /// process would not know to be ours.
+    pub(super) fn hold(&self) -> Hold {
         match &self.told {
-            Some(revision) => revision.as_deref(),
-            None => self.running.as_deref().filter(|_| self.repinned),
+            Some(told) => told.clone(),
+            None if self.repinned => self.running.clone(),
+            None => Hold::default(),
         }
     }
 
@@ -218,24 +239,39 @@ impl Pursuit {
                 self.cut(now)
             }
             News::Refused(refusal) => {
-                if refusal.for_good || self.refused {
+                if refusal.for_good {
                     return Move::End(End::Refused(refusal.words));
                 }
-                self.refused = true;
-                Move::Rest(BELIEVED_AFTER)
+                if !std::mem::replace(&mut self.refused, true) {
+                    return Move::Rest(BELIEVED_AFTER);
+                }
+                if self.stage == Stage::Asking {
+                    return Move::End(End::Refused(refusal.words));
+                }
+                (self.streamless, self.refused) = (true, false);
+                self.ask(Duration::ZERO)
             }
             News::Verdict(ended) => Move::End(End::Verdict(ended)),
-            News::Running => {
+            News::Running(hold) => {
                 self.hear(now);
-                self.stage = if self.told.is_some() { Stage::Asking } else { Stage::Opening };
+                if self.told.is_none() && hold != Hold::default() {
+                    self.running.add(&hold);
+                    self.repinned = true;
+                }
+                self.stage = if self.asks_alone() { Stage::Asking } else { Stage::Opening };
                 self.rest(now)
             }
             News::Rested => match self.stage {
-                Stage::Asking if self.told.is_some() => Move::Ask(VERDICT_WAIT),
+                Stage::Asking if self.asks_alone() => Move::Ask(VERDICT_WAIT),
                 Stage::Asking => Move::Ask(Duration::ZERO),
                 Stage::Opening | Stage::Reading => Move::Open,
             },
         }
+    }
+
+    /// There is nothing to come but the verdict.
+    fn asks_alone(&self) -> bool {
+        self.told.is_some() || self.streamless
     }
 
     fn hear(&mut self, now: Instant) {
@@ -258,19 +294,26 @@ impl Pursuit {
                 self.heartbeat = hello.heartbeat_ms.map(Duration::from_millis);
                 let known = self.epoch.replace(hello.epoch.clone());
                 let other = known.is_some_and(|known| known != hello.epoch);
-                let free = self.pinned == Pinned::No && !self.repinned;
-                if other && free && self.running.is_some() {
+                if other && !self.repinned && self.running != Hold::default() {
                     self.repinned = true;
                     self.stage = Stage::Opening;
                     return Move::Open;
                 }
             }
-            Event::Rollout(rollout) if self.running.is_none() => {
+            Event::Rollout(rollout) if self.running.revision.is_none() => {
                 let runs = matches!(rollout.phase.as_str(), "progressing" | "stalled" | "paused");
-                self.running = rollout.revision.clone().filter(|_| runs);
+                let known = self.running.generation;
+                let same = known.is_none() || known == rollout.generation;
+                if runs && same {
+                    let (revision, generation) = (rollout.revision.clone(), rollout.generation);
+                    self.running.add(&Hold { revision, generation });
+                }
             }
             Event::Result(ended) => {
-                self.told = Some(ended.revision.clone());
+                // By its revision a rollout is known best; a run has none.
+                let revision = ended.revision.clone();
+                let generation = self.running.generation.filter(|_| revision.is_none());
+                self.told = Some(Hold { revision, generation });
                 return self.ask(VERDICT_WAIT);
             }
             Event::Bye(bye) => self.pause = bye.retry_ms.map(Duration::from_millis),
@@ -289,7 +332,7 @@ impl Pursuit {
         let known = self.pinned == Pinned::Exactly || self.repinned;
         let safe = known || self.told.is_some() || self.epoch.is_none();
         self.stage = match self.stage {
-            _ if self.told.is_some() => Stage::Asking,
+            _ if self.asks_alone() => Stage::Asking,
             Stage::Opening | Stage::Reading if safe && self.tries > 0 => Stage::Asking,
             Stage::Opening | Stage::Reading | Stage::Asking => Stage::Opening,
         };
@@ -361,9 +404,9 @@ mod tests {
         assert_eq!(pursuit.step(News::Event(&hello("a")), now), Move::Read);
         let result = Event::Result(ended("succeeded", "42"));
         assert_eq!(pursuit.step(News::Event(&result), now), Move::Ask(VERDICT_WAIT));
-        assert_eq!(pursuit.revision(), Some("42"));
+        assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
         // Nobody answers, it still runs, nobody answers: it is asked for again, and nothing else.
-        for news in [failed(), News::Running, failed()] {
+        for news in [failed(), News::Running(Hold::default()), failed()] {
             rests(pursuit.step(news, now));
             assert_eq!(pursuit.step(News::Rested, now), Move::Ask(VERDICT_WAIT));
         }
@@ -384,13 +427,13 @@ mod tests {
             rests(pursuit.step(failed(), now));
         }
         // Another process answers: from now on the revision is named.
-        assert_eq!(pursuit.revision(), None);
+        assert_eq!(pursuit.hold(), Hold::default());
         assert_eq!(pursuit.step(News::Event(&hello("b")), now), Move::Open);
-        assert_eq!(pursuit.revision(), Some("42"));
+        assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
         assert_eq!(pursuit.step(News::Event(&hello("b")), now), Move::Read);
         // A newer rollout is none of ours.
         assert_eq!(pursuit.step(News::Event(&rollout("progressing", "43")), now), Move::Read);
-        assert_eq!(pursuit.revision(), Some("42"));
+        assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
     }
 
     #[test]
@@ -399,7 +442,7 @@ mod tests {
         for event in [hello("a"), rollout("complete", "41"), hello("b")] {
             assert_eq!(pursuit.step(News::Event(&event), now), Move::Read);
         }
-        assert_eq!(pursuit.revision(), None);
+        assert_eq!(pursuit.hold(), Hold::default());
     }
 
     #[test]
@@ -465,6 +508,10 @@ mod tests {
         let (mut pursuit, now) = begun(Pinned::No);
         assert_eq!(rests(pursuit.step(refused(false), now)), BELIEVED_AFTER);
         assert_eq!(pursuit.step(News::Rested, now), Move::Open);
+        // The verdict may be allowed.
+        assert_eq!(pursuit.step(refused(false), now), Move::Ask(Duration::ZERO));
+        assert_eq!(rests(pursuit.step(refused(false), now)), BELIEVED_AFTER);
+        assert_eq!(pursuit.step(News::Rested, now), Move::Ask(VERDICT_WAIT));
         let end = Move::End(End::Refused("no deployment".to_owned()));
         assert_eq!(pursuit.step(refused(false), now), end);
         let (mut pursuit, now) = begun(Pinned::No);
@@ -474,6 +521,26 @@ mod tests {
         assert_eq!(rests(pursuit.step(refused(false), now)), BELIEVED_AFTER);
         let (mut pursuit, now) = begun(Pinned::No);
         assert_eq!(pursuit.step(refused(true), now), end);
+    }
+
+    /// Another rollout may begin between two answers.
+    #[test]
+    fn what_the_first_answer_says_is_held() {
+        let (mut pursuit, now) = begun(Pinned::No);
+        for _ in 0..2 {
+            pursuit.step(refused(false), now);
+        }
+        let first = Hold { revision: None, generation: Some(7) };
+        rests(pursuit.step(News::Running(first.clone()), now));
+        assert_eq!(pursuit.hold(), first);
+        assert_eq!(pursuit.step(News::Rested, now), Move::Ask(VERDICT_WAIT), "there is no stream");
+        let second = Hold { revision: Some("2".to_owned()), generation: Some(8) };
+        rests(pursuit.step(News::Running(second), now));
+        let both = Hold { revision: Some("2".to_owned()), generation: Some(7) };
+        assert_eq!(pursuit.hold(), both);
+        // What a server only infers is no knowledge.
+        rests(pursuit.step(News::Running(Hold::default()), now));
+        assert_eq!(pursuit.hold(), both);
     }
 
     #[test]

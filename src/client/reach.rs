@@ -49,6 +49,9 @@ pub enum ReachError {
         /// Why.
         reason: String,
     },
+    /// The token cannot be used.
+    #[error("the token in {0} cannot be used: {1}")]
+    Token(String, String),
     /// The system has no certificates.
     #[error("no certificate authorities are found on this system ({0}); name some with --ca-file")]
     NoAuthorities(String),
@@ -133,6 +136,17 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
+    /// Whether it can be used now.
+    ///
+    /// # Errors
+    /// If its file cannot be read, or what it is made of is no token.
+    pub fn check(&self) -> Result<(), ReachError> {
+        match self.header() {
+            Err(AskError::Token(origin, why)) => Err(ReachError::Token(origin, why)),
+            _ => Ok(()),
+        }
+    }
+
     fn header(&self) -> Result<Option<HeaderValue>, AskError> {
         let (secret, origin) = match self {
             Token::None => return Ok(None),
@@ -149,7 +163,11 @@ impl Token {
                 (std::fs::read_to_string(path).map_err(|error| failed(&error))?, origin)
             }
         };
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.trim()))
+        let secret = secret.trim();
+        if secret.is_empty() {
+            return Err(AskError::Token(origin, "it is empty".to_owned()));
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {secret}"))
             .map_err(|_| AskError::Token(origin, "it holds more than one token".to_owned()))?;
         value.set_sensitive(true);
         Ok(Some(value))

@@ -7,6 +7,7 @@
 use std::io;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout_at};
 
 /// Where lines and the block go.
 #[derive(Debug)]
@@ -25,8 +26,15 @@ impl<W: AsyncWrite + Unpin> Screen<W> {
         Screen { out, drawn: Vec::new(), block: Vec::new(), broken: false }
     }
 
-    /// Writes the lines above the block, and the block anew. `width` is that of the terminal now.
-    pub(super) async fn draw(&mut self, lines: &str, block: Vec<String>, width: usize) {
+    /// Writes the lines above the block, and the block anew. `width` is that of the terminal now. Who has
+    /// not read it by `until` is taken for gone.
+    pub(super) async fn draw(
+        &mut self,
+        lines: &str,
+        block: Vec<String>,
+        width: usize,
+        until: Instant,
+    ) {
         if lines.is_empty() && block == self.block {
             return;
         }
@@ -43,7 +51,9 @@ impl<W: AsyncWrite + Unpin> Screen<W> {
         }
         self.drawn = block.iter().map(|line| cells(line)).collect();
         self.block = block;
-        self.write(bytes.as_bytes()).await;
+        if timeout_at(until, self.write(bytes.as_bytes())).await.is_err() {
+            self.broken = true;
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) {
@@ -80,13 +90,17 @@ mod tests {
         lines.iter().map(|line| (*line).to_owned()).collect()
     }
 
+    fn soon() -> Instant {
+        Instant::now() + std::time::Duration::from_secs(1)
+    }
+
     #[tokio::test]
     async fn the_block_is_replaced_and_lines_go_above_it() {
         let mut screen = Screen::new(Vec::new());
-        screen.draw("", block(&["a", "\x1b[1mb\x1b[0m"]), 80).await;
-        screen.draw("", block(&["a", "\x1b[1mb\x1b[0m"]), 80).await;
-        screen.draw("line\n", block(&["c"]), 80).await;
-        screen.draw("end\n", Vec::new(), 80).await;
+        screen.draw("", block(&["a", "\x1b[1mb\x1b[0m"]), 80, soon()).await;
+        screen.draw("", block(&["a", "\x1b[1mb\x1b[0m"]), 80, soon()).await;
+        screen.draw("line\n", block(&["c"]), 80, soon()).await;
+        screen.draw("end\n", Vec::new(), 80, soon()).await;
         let text = String::from_utf8(screen.out).unwrap();
         let expected = "a\n\x1b[1mb\x1b[0m\n\r\x1b[2A\x1b[Jline\nc\n\r\x1b[1A\x1b[Jend\n";
         assert_eq!(text, expected);
@@ -95,8 +109,8 @@ mod tests {
     #[tokio::test]
     async fn a_terminal_that_became_narrower_has_wrapped_the_block() {
         let mut screen = Screen::new(Vec::new());
-        screen.draw("", block(&["0123456789", ""]), 80).await;
-        screen.draw("", Vec::new(), 4).await;
+        screen.draw("", block(&["0123456789", ""]), 80, soon()).await;
+        screen.draw("", Vec::new(), 4, soon()).await;
         assert!(String::from_utf8(screen.out).unwrap().ends_with("\r\x1b[4A\x1b[J"));
     }
 
@@ -106,8 +120,16 @@ mod tests {
         drop(far);
         let mut screen = Screen::new(near);
         for _ in 0..3 {
-            screen.draw("a line that nobody reads\n", Vec::new(), 80).await;
+            screen.draw("a line that nobody reads\n", Vec::new(), 80, soon()).await;
         }
+        assert!(screen.broken);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_reads_no_more_is_not_waited_for_for_ever() {
+        let (near, _far) = tokio::io::duplex(16);
+        let mut screen = Screen::new(near);
+        screen.draw("more than a pipe of sixteen bytes holds\n", Vec::new(), 80, soon()).await;
         assert!(screen.broken);
     }
 }

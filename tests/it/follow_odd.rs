@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::follow_cli::followed;
+use crate::program::rollcast;
 
 /// The status that each case comes to.
-const CASES: [(&str, u8); 37] = [
+const CASES: [(&str, u8); 40] = [
     ("good", 0),
     ("stream says good, verdict says bad", 1),
     ("stream says bad, verdict says good", 0),
@@ -55,6 +56,9 @@ const CASES: [(&str, u8); 37] = [
     ("forbidden by a page", 2),
     ("absent", 2),
     ("absent once told", 2),
+    ("no stream, and it is good", 0),
+    ("no stream, and it is bad", 1),
+    ("an id that is refused", 0),
     ("bad request", 2),
     ("redirect", 2),
     ("absent once", 0),
@@ -109,7 +113,7 @@ fn held(text: &str) -> Body {
     Body::from_stream(first(text.to_owned()).chain(stream::pending()))
 }
 
-fn stream_of(case: &str, number: usize) -> Response {
+fn stream_of(case: &str, number: usize, has_id: bool) -> Response {
     let events = |body: Body| answer(200, EVENTS, body);
     match case {
         "stream says bad, verdict says good" => events(told("failed").into()),
@@ -130,6 +134,9 @@ fn stream_of(case: &str, number: usize) -> Response {
         "absent" => problem(404, "not_found"),
         "absent once" if number == 1 => problem(404, "not_found"),
         "bad request" => problem(400, "bad_request"),
+        "no stream, and it is good" | "no stream, and it is bad" => problem(403, "forbidden"),
+        "an id that is refused" if number == 1 => events(cut(HELLO.to_owned())),
+        "an id that is refused" if has_id => problem(400, "bad_request"),
         "redirect" => {
             (StatusCode::FOUND, [(header::LOCATION, "http://elsewhere.example/")]).into_response()
         }
@@ -156,7 +163,14 @@ fn verdict_of(case: &str, number: usize) -> Response {
         "succeeded but 503" => answer(503, JSON, good),
         "succeeded but 202" => answer(202, JSON, good),
         "no content for a verdict" => StatusCode::NO_CONTENT.into_response(),
-        "absent once told" => problem(404, "not_found"),
+        "absent once told" | "absent" => problem(404, "not_found"),
+        "unauthorized" => problem(401, "unauthorized"),
+        "forbidden by a page" => page(403),
+        "redirect" => {
+            (StatusCode::FOUND, [(header::LOCATION, "http://elsewhere.example/")]).into_response()
+        }
+        "no stream, and it is bad" if number == 1 => problem(429, "running"),
+        "no stream, and it is bad" => bad("failed"),
         "limited" => problem(429, "limited"),
         "unavailable thrice" if number >= 4 => answer(200, JSON, good),
         "over, and no verdict"
@@ -173,10 +187,12 @@ fn verdict_of(case: &str, number: usize) -> Response {
 /// A server that answers as the case has it.
 fn server(case: &'static str) -> Router {
     let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
-    Router::new().fallback(move |uri: Uri| {
+    Router::new().fallback(move |uri: Uri, headers: http::HeaderMap| {
+        let has_id = headers.contains_key("last-event-id");
         let is_verdict = uri.path().ends_with("/verdict");
         let number = counts[usize::from(is_verdict)].fetch_add(1, Ordering::Relaxed) + 1;
-        let answered = if is_verdict { verdict_of(case, number) } else { stream_of(case, number) };
+        let answered =
+            if is_verdict { verdict_of(case, number) } else { stream_of(case, number, has_id) };
         std::future::ready(answered)
     })
 }
@@ -206,4 +222,57 @@ async fn no_answer_but_the_right_verdict_is_a_success() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// A server that takes connections and answers nothing.
+fn mute() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// As process 1 of a container nothing else would end it: the kernel keeps such signals from it.
+#[test]
+fn a_signal_ends_it_with_the_signals_status() {
+    use std::io::BufRead as _;
+    let (_listener, url) = mute();
+    for (signal, status) in [("-TERM", 143), ("-INT", 130)] {
+        let mut child = rollcast(&["follow", "deployment/web", "-n", "shop", "--server", &url])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says what it follows once it listens for signals.
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("following shop/deployment/web"), "{line}");
+        let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]);
+        assert!({ sent }.status().unwrap().success());
+        let ended = child.wait().unwrap();
+        assert_eq!(ended.code(), Some(status), "{signal}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_token_file_that_is_of_no_use_is_said_at_once() {
+    let (_listener, url) = mute();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let none = folder.path().join("none").to_str().unwrap().to_owned();
+    for (path, words) in [
+        (none, "No such file"),
+        (file("empty", "\n"), "it is empty"),
+        (file("two", "a\nb\n"), "more than one token"),
+        (file("long", &"a".repeat(70_000)), "too long"),
+    ] {
+        let arguments = ["follow", "deployment/web", "-n", "shop", "--server", &url];
+        let output =
+            rollcast(&arguments).args(["--token-file", &path]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{path}: {said}");
+        assert!(said.contains(words) && said.contains(&path), "{path}: {said}");
+    }
 }

@@ -125,6 +125,10 @@ impl View {
                     lines.push(lines::notice(clock, Look::Plain, "in contact again"));
                 }
             }
+            Told::Unseen(words) => {
+                let words = format!("no stream: {words}; waiting for how it ends");
+                lines.push(lines::notice(clock, Look::Yellow, &words));
+            }
             Told::End(end) => {
                 row.end = Some(end.clone());
                 if named && !screen {
