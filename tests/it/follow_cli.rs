@@ -311,7 +311,7 @@ fn counting(ready: Duration) -> Program {
     }
 }
 
-fn counted(image: &str, ready: u64) -> Deployment {
+pub(crate) fn counted(image: &str, ready: u64) -> Deployment {
     let program = counting(Duration::from_secs(ready));
     Deployment::new("shop", "web", 1, Template::new([Container::new("app", image, program)]))
 }

@@ -44,4 +44,5 @@ mod start;
 mod states;
 mod stored;
 mod subscriptions;
+mod text;
 mod world;

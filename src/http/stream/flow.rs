@@ -15,9 +15,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::again::Again;
 use super::backlog::backlog;
 use super::demand::Demand;
+use super::pulse::Pulse;
 use super::query::Query;
 use super::results::Awaited;
 use super::start::{BACKLOG, PROOF, Rollouts, Start, millis};
+use super::uncovered::uncovered;
 use super::waits::Asked;
 use crate::http::Service;
 use crate::http::auth::Standing;
@@ -26,7 +28,6 @@ use crate::ids::{Entry, Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::{Item, Selection, Shelves};
 use crate::time::{self, SECOND};
 use crate::view::{Begin, Key, Next, Viewer};
-use crate::watch::PodEntry;
 use crate::wire::{Bye, Coverage, Encoder, Hello, Position, Resumed};
 
 /// How often a stream whose reader's rights are not known looks whether they are known again.
@@ -68,7 +69,7 @@ pub struct Flow {
     stage: Stage,
     /// The results that end it.
     awaited: Option<Awaited>,
-    last_sent: Instant,
+    pulse: Pulse,
 }
 
 enum Stage {
@@ -111,7 +112,8 @@ impl Flow {
         let encoder = Encoder { format, epoch, named: scope.single().is_none(), again: None };
         let demand = Some(Demand::new(service, scope));
         let (stage, awaited) = (Stage::Preamble, None);
-        Flow { opening, encoder, demand, stage, awaited, last_sent: Instant::now() }
+        let pulse = Pulse::new(opening.service.options.heartbeat, format.is_text());
+        Flow { opening, encoder, demand, stage, awaited, pulse }
     }
 
     /// The stream of its bytes.
@@ -138,7 +140,7 @@ impl Flow {
                 Stage::Abort | Stage::Over => return None,
             };
             if !bytes.is_empty() {
-                self.last_sent = Instant::now();
+                self.pulse.sent();
                 return Some(bytes);
             }
         }
@@ -242,7 +244,7 @@ impl Flow {
             service.metrics.gaps.add(1, gap.reason.as_str());
         }
         if let Some(since) = start.lost_since {
-            for gap in self.uncovered(&workloads, since, now) {
+            for gap in uncovered(service, selection, &workloads, since, now) {
                 let workload = gap.source.as_ref().map(|source| source.workload.clone());
                 let workload = workload.as_deref().filter(|_| encoder.named);
                 encoder.gap(&mut out, position, workload, &gap);
@@ -325,33 +327,8 @@ impl Flow {
         }
     }
 
-    /// The client's journal is gone. A gap for each source that is not proven to have been read again
-    /// from `since` on: reading it began later than that, and not at its first line either. And one
-    /// for each workload that has a pod which is younger: it may stand in the place of one that is
-    /// gone with all it had to say.
-    fn uncovered(&self, workloads: &[Arc<WorkloadId>], since: i64, now: i64) -> Vec<Gap> {
-        let Opening { service, selection, .. } = &self.opening;
-        let sources = workloads.iter().flat_map(|workload| service.tail.sources(workload));
-        let wanted = sources.filter(|status| selection.wants_source(&status.source));
-        let gap = |source, to| {
-            let (from, reason) = (Some(since), GapReason::ServerRestart);
-            Gap { time: now, reason, source, from, to, count: None }
-        };
-        let uncovered = wanted.filter(|status| !status.covers(since));
-        let mut gaps: Vec<_> =
-            uncovered.map(|status| gap(Some(status.source), status.first_time)).collect();
-        // The API cuts creation times to the second.
-        let young = |pod: &Arc<PodEntry>| pod.created + SECOND > since;
-        let replaced = workloads.iter().any(|workload| {
-            let pods = service.index.pods_of(workload);
-            pods.is_empty() || pods.iter().any(young)
-        });
-        gaps.extend(replaced.then(|| gap(None, Some(now))));
-        gaps
-    }
-
     async fn follow(&mut self) -> Bytes {
-        let heartbeat = self.last_sent + self.opening.service.options.heartbeat;
+        let heartbeat = self.pulse.due();
         loop {
             // Looked at before each piece: a viewer that never catches up is ended in time, too.
             if let Some(bye) = self.ended() {
@@ -365,6 +342,9 @@ impl Flow {
                 awaited.join(demand);
             }
             self.end_repetition(is_known);
+            if self.owes_progress() {
+                return self.heartbeat();
+            }
             let Stage::Follow(follow) = &mut self.stage else { return Bytes::new() };
             let stale = self.opening.standing.is_stale();
             match if stale { Next::CaughtUp } else { follow.viewer.take() } {
@@ -477,7 +457,20 @@ impl Flow {
         Bytes::from(out)
     }
 
+    /// Whether it is to be told how the rollout stands, in the middle of its logs.
+    fn owes_progress(&mut self) -> bool {
+        if !self.pulse.is_late() {
+            return false;
+        }
+        let owes = self.rollout().is_some_and(|status| status.phase.runs());
+        if !owes {
+            self.pulse.told();
+        }
+        owes
+    }
+
     fn heartbeat(&mut self) -> Bytes {
+        self.pulse.told();
         self.end_repetition(false);
         let (mut out, now, read) = (Vec::new(), time::now(), self.surely_read());
         if let Stage::Follow(follow) = &mut self.stage {

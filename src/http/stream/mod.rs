@@ -7,9 +7,11 @@ mod again;
 mod backlog;
 mod demand;
 mod flow;
+mod pulse;
 mod query;
 mod results;
 mod start;
+mod uncovered;
 mod waits;
 
 pub(super) use backlog::backlog;
