@@ -196,7 +196,8 @@ impl Asker {
         let (status, server) = (answer.status, self.reach.server());
         let problem = answer.problem();
         let said = problem.as_ref().map(|problem| problem.detail.clone());
-        let refused = |words: String, for_good| Err(Refusal { words, for_good });
+        let own = said.is_some();
+        let refused = |words: String, for_good| Err(Refusal { words, for_good, own });
         let token = "give a token by --token-file or ROLLCAST_TOKEN";
         match (status, said) {
             (StatusCode::UNAUTHORIZED, said) => {
@@ -321,6 +322,7 @@ mod tests {
         ] {
             let refusal = neither(status, media, &problem(name)).unwrap_err();
             assert_eq!(refusal.for_good, for_good, "{status} {media}");
+            assert_eq!(refusal.own, media == PROBLEM, "{status} {media}");
             assert_eq!(refusal.words.starts_with("the words"), media == PROBLEM);
         }
         for (status, media, name) in [

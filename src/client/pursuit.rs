@@ -102,6 +102,8 @@ pub(super) struct Refusal {
     pub(super) words: String,
     /// It is the request that makes no sense: it will not make more later.
     pub(super) for_good: bool,
+    /// It is the service's own, and not that of something between us.
+    pub(super) own: bool,
 }
 
 /// How the caller said which rollout is meant.
@@ -124,6 +126,8 @@ pub(super) struct Pursuit {
     tries: u32,
     /// When the server was heard of last.
     heard: Instant,
+    /// It was heard of at all.
+    met: bool,
     refused: bool,
     /// What was tried last, in words.
     last_trouble: String,
@@ -173,6 +177,7 @@ impl Pursuit {
             stage: Stage::Opening,
             tries: 0,
             heard: now,
+            met: false,
             refused: false,
             last_trouble: String::new(),
             pause: None,
@@ -238,6 +243,10 @@ impl Pursuit {
                 self.pause = asked.or(self.pause);
                 self.cut(now)
             }
+            // Who was let through once is refused by what stands between us only for a while.
+            News::Refused(Refusal { words, own: false, .. }) if self.met => {
+                self.step(News::Failed(Trouble { words, after: None }), now)
+            }
             News::Refused(refusal) => {
                 if refusal.for_good {
                     return Move::End(End::Refused(refusal.words));
@@ -275,7 +284,7 @@ impl Pursuit {
     }
 
     fn hear(&mut self, now: Instant) {
-        self.heard = now;
+        (self.heard, self.met) = (now, true);
         self.refused = false;
     }
 
@@ -386,7 +395,7 @@ mod tests {
     }
 
     fn refused(for_good: bool) -> News<'static> {
-        News::Refused(Refusal { words: "no deployment".to_owned(), for_good })
+        News::Refused(Refusal { words: "no deployment".to_owned(), for_good, own: true })
     }
 
     #[track_caller]

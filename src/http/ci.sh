@@ -49,7 +49,8 @@ last_pause=10
 # Seconds that a server may ask us to stay away.
 longest_away=60
 # Seconds for which a refusal must last: an API server that has just started refuses everybody for a moment,
-# and a proxy that has just lost its backend may say that nothing is there.
+# and a proxy that has just lost its backend may say that nothing is there. Once rollcast has answered, such a
+# proxy is tried again until --timeout.
 our_refusal=2
 other_refusal=10
 # Fifths of a second that the stream may take to end when the verdict is there.
@@ -296,6 +297,8 @@ judge() {
     2??:*) said=trouble why="an answer that is none of rollcast ($code)" ;;
     *) said=trouble why="an answer of $code$(detail)" ;;
   esac
+  # Who was let through once is refused by what stands between us only for a while.
+  [ -z "$met" ] || [ "$said $lasts" != "refused $other_refusal" ] || said=trouble
 }
 
 # What a problem of rollcast says; nothing of an answer that somebody else made.
@@ -446,7 +449,7 @@ main() {
   longest_stream=$((seconds + slack))
   follow &
   following=$!
-  pause=$first_pause refused='' before='' said=''
+  pause=$first_pause refused='' before='' said='' met=''
   while :; do
     left=$((end - $(date +%s)))
     [ "$left" -ge 0 ] || left=0
@@ -468,7 +471,7 @@ main() {
         ;;
       running)
         hold
-        refused='' before='' pause=$first_pause
+        met=yes refused='' before='' pause=$first_pause
         ;;
       trouble)
         refused=''

@@ -14,7 +14,7 @@ const RUNNING: &str = "shop/deployment/web is still rolling out\n\
 const PAGE: &str = "<!doctype html>\n<html><title>Sign in</title></html>\n";
 
 /// The status that each case comes to, and what is said. Those that are tried again and again have a second.
-const CASES: [(&str, i32, &str); 42] = [
+const CASES: [(&str, i32, &str); 43] = [
     ("good", 0, "succeeded"),
     ("failed", 1, "failed"),
     ("timed-out", 1, "timed_out"),
@@ -56,6 +56,7 @@ const CASES: [(&str, i32, &str); 42] = [
     ("absent-once", 0, "succeeded"),
     ("unavailable-thrice", 0, "an answer of 503"),
     ("closed-twice", 0, "trying again"),
+    ("in-the-middle", 0, "refused (403); trying again"),
     ("stream-says-otherwise", 1, "RESULT outcome=succeeded"),
 ];
 
@@ -138,6 +139,10 @@ fn answers(asked: &Asked) -> Vec<Step> {
         }
         "held" if asked.number == 1 => running(),
         "held" if !asked.target.contains("generation=7") => ended("failed"),
+        "in-the-middle" if asked.number == 1 => running(),
+        "in-the-middle" if asked.number < 6 => {
+            reply("403 Forbidden", "Content-Type: text/html\r\n", PAGE)
+        }
         "inferred" if asked.number == 1 => {
             let line = RUNNING.replace(" ready=", " pinned=inferred ready=");
             reply("429 Too Many Requests", "Retry-After: 1\r\n", &line)

@@ -22,7 +22,7 @@ use crate::follow_cli::followed;
 use crate::program::rollcast;
 
 /// The status that each case comes to.
-const CASES: [(&str, u8); 40] = [
+const CASES: [(&str, u8); 41] = [
     ("good", 0),
     ("stream says good, verdict says bad", 1),
     ("stream says bad, verdict says good", 0),
@@ -59,6 +59,7 @@ const CASES: [(&str, u8); 40] = [
     ("no stream, and it is good", 0),
     ("no stream, and it is bad", 1),
     ("an id that is refused", 0),
+    ("forbidden by a page in the middle", 0),
     ("bad request", 2),
     ("redirect", 2),
     ("absent once", 0),
@@ -135,7 +136,10 @@ fn stream_of(case: &str, number: usize, has_id: bool) -> Response {
         "absent once" if number == 1 => problem(404, "not_found"),
         "bad request" => problem(400, "bad_request"),
         "no stream, and it is good" | "no stream, and it is bad" => problem(403, "forbidden"),
-        "an id that is refused" if number == 1 => events(cut(HELLO.to_owned())),
+        "an id that is refused" | "forbidden by a page in the middle" if number == 1 => {
+            events(cut(HELLO.to_owned()))
+        }
+        "forbidden by a page in the middle" if number < 5 => page(403),
         "an id that is refused" if has_id => problem(400, "bad_request"),
         "redirect" => {
             (StatusCode::FOUND, [(header::LOCATION, "http://elsewhere.example/")]).into_response()
