@@ -214,8 +214,7 @@ impl Model {
     ) {
         let Some(seat) = self.seats.get_mut(workload) else { return };
         seat.warnings.take(event);
-        let about_it = &*event.object_kind == workload.kind.as_str();
-        if &*event.reason == "FailedCreate" && about_it && event.object_name == workload.name {
+        if &*event.reason == "FailedCreate" && seat.makes_pods(workload, event) {
             // A list of events tells the old ones again.
             if seat.pods.iter().any(|pod| pod.created > event.time) {
                 return;
@@ -335,6 +334,16 @@ impl Model {
 }
 
 impl Seat {
+    /// Whether an event is about the object whose controller makes the pods: the workload itself, or the
+    /// newest Job of a CronJob. Of ReplicaSets a condition tells.
+    fn makes_pods(&self, workload: &WorkloadId, event: &KubeEvent) -> bool {
+        let is = |kind: Kind, name: &str| {
+            *event.object_kind == *kind.as_str() && *event.object_name == *name
+        };
+        let job = self.entry.as_ref().and_then(|entry| entry.jobs().last());
+        is(workload.kind, &workload.name) || job.is_some_and(|job| is(Kind::Job, &job.name))
+    }
+
     fn pod_status(&self, pod: &PodEntry) -> PodStatus {
         phase::status(self.entry.as_deref(), pod, self.signs.get(&pod.uid))
     }

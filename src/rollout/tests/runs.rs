@@ -144,3 +144,28 @@ fn a_job_is_over_when_its_controller_knows_how() {
         assert_eq!(stage.outcome(&migrate), Some(outcome), "{kind}");
     }
 }
+
+/// Nobody but an event tells of it: a Job has no condition for that.
+#[test]
+fn a_cron_jobs_job_whose_pods_are_refused_fails() {
+    let report = id(Kind::CronJob, "report");
+    let mut stage = begun();
+    stage.apply(&json!({"kind": "CronJob", "metadata": {"namespace": "shop", "name": "report",
+        "uid": "uid-report", "generation": 1}, "spec": {"jobTemplate": {"spec": {}}}}));
+    for (name, created) in [("report-1", 10), ("report-2", 12)] {
+        let mut job = job(name, Some("report"), json!({"active": 0}));
+        job["metadata"]["creationTimestamp"] = json!(stamp(created));
+        stage.apply(&job);
+    }
+    let refused = |name: &str| {
+        json!({"kind": "Event", "metadata": {"namespace": "shop", "name": name, "uid": name},
+            "involvedObject": {"kind": "Job", "namespace": "shop", "name": name,
+                "uid": format!("uid-{name}")}, "type": "Warning", "reason": "FailedCreate",
+            "message": "Error creating: pods \"x\" is forbidden: violates PodSecurity \"restricted\"",
+            "lastTimestamp": stamp(61)})
+    };
+    stage.apply(&refused("report-1"));
+    assert_eq!(stage.outcome(&report), None, "that is not the newest");
+    stage.apply(&refused("report-2"));
+    assert_eq!(stage.outcome(&report), Some(Outcome::Failed));
+}
