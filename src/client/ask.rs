@@ -345,7 +345,8 @@ mod tests {
         let pins = Pins { deploy, image, after, ..Pins::default() };
         pins.push(&mut query, &Hold { revision: Some("42".to_owned()), generation: Some(7) });
         let text = query.finish();
-        let expected = "deploy=b+17%26x&revision=42&generation=7&image=web%3A2&after=2026-11-22T14%3A02%3A11Z";
+        let expected =
+            "deploy=b+17%26x&revision=42&generation=7&image=web%3A2&after=2026-11-22T14%3A02%3A11Z";
         assert_eq!(text, expected);
         assert_eq!(pins.pinned(), Pinned::Exactly);
     }

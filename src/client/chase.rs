@@ -123,7 +123,9 @@ impl Chase {
             Stream::Over => News::Over,
             Stream::Failed(trouble) => self.failed(trouble).await,
             // Whatever was wrong with the id, without it there is an answer.
-            Stream::Refused(Refusal { words, for_good: true, .. }) if self.last_id.take().is_some() => {
+            Stream::Refused(Refusal { words, for_good: true, .. })
+                if self.last_id.take().is_some() =>
+            {
                 self.failed(Trouble { words, after: None }).await
             }
             Stream::Refused(refusal) => {

@@ -167,7 +167,7 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
         ends[at] = Some(End::Deadline);
     }
     let ends: Vec<End> = ends.into_iter().flatten().collect();
-    view.command_if(ci.close(&heading, now));
+    view.command_if(ci.close(now));
     for (workload, end) in plan.workloads.iter().zip(&ends) {
         if end.exit() != Exit::Succeeded {
             let title = format!("{workload} {}", view::headline(end).to_lowercase());

@@ -104,7 +104,8 @@ pub(super) fn cannot_create(said: &str, since: Option<i64>) -> Words {
         "not yet ready to handle request",
     ]);
     // The controller has not counted yet what a quota that was made a moment ago has left.
-    let quota = ["exceeded quota", "failed quota", "insufficient quota", "status unknown for quota"];
+    let quota =
+        ["exceeded quota", "failed quota", "insufficient quota", "status unknown for quota"];
     let code = if says(&quota) {
         Reason::Quota
     } else if comes {

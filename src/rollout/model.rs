@@ -50,7 +50,7 @@ pub(super) struct Seat {
     signs: HashMap<Arc<str>, Signs>,
     pub(super) warnings: Warnings,
     /// Why its controller cannot create pods; until there is a new one.
-    refusal: Option<Sign>,
+    pub(super) refusal: Option<Sign>,
     pub(super) status: Option<Arc<RolloutStatus>>,
     /// The last generation that was seen with a status about it, and its template's digest.
     observed: Option<(i64, u64)>,

@@ -66,7 +66,8 @@ pub(super) fn judge(pod: &PodEntry, signs: Option<&Signs>) -> Judged {
         return Judged { trouble: unscheduled(pod, signs), ..plain(PodPhase::Unscheduled) };
     }
     if let Some(mut trouble) = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of) {
-        trouble.since = trouble.since.or_else(|| waits_since(pod).max(pulled_at(pod, &trouble, signs)));
+        trouble.since =
+            trouble.since.or_else(|| waits_since(pod).max(pulled_at(pod, &trouble, signs)));
         let name = trouble.container.as_deref();
         if let Some(said) = name.and_then(|name| signs?.killed_for(name)) {
             trouble.is_killed_for(said);

@@ -67,7 +67,9 @@ pub(super) fn newest_below(workload: &WorkloadEntry, number: i64) -> Option<i64>
 /// the newest came by a change that left it as it was, and the value names another rollout. Controllers
 /// copy the annotation to what they make (`SetNewReplicaSetAnnotations`, `newRevision`).
 pub(super) fn is_older_deploy(workload: &WorkloadEntry) -> bool {
-    let Some(deploy) = workload.deploy.as_ref().filter(|_| observed(workload)) else { return false };
+    let Some(deploy) = workload.deploy.as_ref().filter(|_| observed(workload)) else {
+        return false;
+    };
     let set = match &workload.detail {
         Detail::Deployment(_) => new_replica_set(workload),
         Detail::Rollout(detail) => new_set_of(workload, detail),

@@ -109,20 +109,20 @@ impl Signs {
     fn is_killed(&mut self, message: &str, said: Arc<str>) {
         let name = message.strip_prefix("Container ").and_then(|rest| rest.split(' ').next());
         let Some(name) = name else { return };
-        match self.killed.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, before)) => *before = said,
-            None if self.killed.len() < MOST => self.killed.push((name.into(), said)),
-            None => {}
+        if let Some((_, before)) = self.killed.iter_mut().find(|(known, _)| **known == *name) {
+            *before = said;
+        } else if self.killed.len() < MOST {
+            self.killed.push((name.into(), said));
         }
     }
 
     /// `message` is the kubelet's: `Successfully pulled image "shop/web:2" in 3.1s (…)`.
     fn has_pulled(&mut self, message: &str, time: i64) {
         let Some(image) = message.split('"').nth(1) else { return };
-        match self.pulled.iter_mut().find(|(known, _)| **known == *image) {
-            Some((_, first)) => *first = time.min(*first),
-            None if self.pulled.len() < MOST => self.pulled.push((image.into(), time)),
-            None => {}
+        if let Some((_, first)) = self.pulled.iter_mut().find(|(known, _)| **known == *image) {
+            *first = time.min(*first);
+        } else if self.pulled.len() < MOST {
+            self.pulled.push((image.into(), time));
         }
     }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::bye::Bye;
 use super::escape::push_json_string;
-use super::id::EventId;
 use super::format::Format;
+use super::id::EventId;
 use super::json;
 use super::result;
 use super::stamp::{push_number, push_rfc3339_nanos};
@@ -81,37 +82,6 @@ pub struct Coverage {
     pub from_start: Option<bool>,
 }
 
-/// Why the server ends a stream. A closed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Bye {
-    /// The stream's lifetime is over; reconnect.
-    Rotate,
-    /// This replica is shutting down; reconnect.
-    Drain,
-    /// The token ran out.
-    Expired,
-    /// The right to read was taken away.
-    Revoked,
-    /// A limit was reached.
-    Limit,
-}
-
-// === impl Bye ===
-
-impl Bye {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Bye::Rotate => "rotate",
-            Bye::Drain => "drain",
-            Bye::Expired => "expired",
-            Bye::Revoked => "revoked",
-            Bye::Limit => "limit",
-        }
-    }
-}
-
 /// Writes records of one journal in one format.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoder {
@@ -158,7 +128,7 @@ impl Encoder {
                 env!("CARGO_PKG_VERSION")
             )
             .into_bytes(),
-            Format::Ndjson | Format::Text | Format::TextIds => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -172,7 +142,9 @@ impl Encoder {
             coverage: &hello.coverage,
         };
         match self.format {
-            Format::Text | Format::TextIds => self.text(out, None, |out| text::hello(out, hello)),
+            Format::Text | Format::TextIds | Format::Ci(_) => {
+                self.text(out, None, |out| text::hello(out, hello))
+            }
             _ => self.object(out, "hello", Some(hello.position), &body),
         }
     }
@@ -195,7 +167,7 @@ impl Encoder {
             Entry::Rollout(status) => self.rollout(out, position, workload, status),
             Entry::Pod(status) => self.pod(out, position, workload, status),
             Entry::Event(event) => match self.format {
-                Format::Text | Format::TextIds => {
+                Format::Text | Format::TextIds | Format::Ci(_) => {
                     self.text(out, Some(position), |out| text::event(out, event));
                 }
                 format => {
@@ -204,13 +176,17 @@ impl Encoder {
                 }
             },
             Entry::Source(change) => match self.format {
-                Format::Text | Format::TextIds => {
+                Format::Text | Format::TextIds | Format::Ci(_) => {
                     self.text(out, Some(position), |out| text::source(out, change));
                 }
                 _ => self.record(out, "source", position, workload, &json::source(change)),
             },
             Entry::Gap(gap) => self.gap(out, position, Some(workload), gap),
-            Entry::Result(result) => self.result(out, position, workload, result),
+            Entry::Result(result) => {
+                self.result(out, position, workload, result);
+                // What comes after it is about the next one.
+                self.group(out, &workload.to_string(), result.time);
+            }
         }
     }
 
@@ -224,7 +200,8 @@ impl Encoder {
         result: &RolloutResult,
     ) {
         match self.format {
-            Format::Text | Format::TextIds => {
+            Format::Text | Format::TextIds | Format::Ci(_) => {
+                self.ends(out, workload, result);
                 self.text(out, Some(position), |out| result::text(out, workload, result));
             }
             _ => self.object(out, "result", Some(position), &result::json(workload, result)),
@@ -240,9 +217,11 @@ impl Encoder {
         status: &RolloutStatus,
     ) {
         match self.format {
-            Format::Text | Format::TextIds => self.text(out, Some(position), |out| {
-                text::rollout(out, self.named.then_some(workload), status);
-            }),
+            Format::Text | Format::TextIds | Format::Ci(_) => {
+                self.text(out, Some(position), |out| {
+                    text::rollout(out, self.named.then_some(workload), status);
+                })
+            }
             _ => self.record(out, "rollout", position, workload, &json::rollout(status)),
         }
     }
@@ -256,7 +235,7 @@ impl Encoder {
         status: &PodStatus,
     ) {
         match self.format {
-            Format::Text | Format::TextIds => {
+            Format::Text | Format::TextIds | Format::Ci(_) => {
                 self.text(out, Some(position), |out| text::pod(out, status));
             }
             _ => self.record(out, "pod", position, workload, &json::pod(status)),
@@ -273,7 +252,7 @@ impl Encoder {
         gap: &Gap,
     ) {
         match (self.format, workload) {
-            (Format::Text | Format::TextIds, _) => {
+            (Format::Text | Format::TextIds | Format::Ci(_), _) => {
                 self.text(out, Some(position), |out| text::gap(out, gap));
             }
             (_, Some(workload)) => self.record(out, "gap", position, workload, &json::gap(gap)),
@@ -284,7 +263,7 @@ impl Encoder {
     /// The reader has caught up with the present; repeats the last id.
     pub fn live(&self, out: &mut Vec<u8>, position: Position, now: i64) {
         match self.format {
-            Format::Text | Format::TextIds => {
+            Format::Text | Format::TextIds | Format::Ci(_) => {
                 self.text(out, Some(position), |out| text::live(out, now));
             }
             _ => self.object(out, "live", Some(position), &LiveJson { time: rfc3339(now) }),
@@ -294,7 +273,8 @@ impl Encoder {
     /// The last event.
     pub fn bye(&self, out: &mut Vec<u8>, reason: Bye, retry: Duration, now: i64) {
         match self.format {
-            Format::Text | Format::TextIds => {
+            Format::Text | Format::TextIds | Format::Ci(_) => {
+                self.ungroup(out, now);
                 self.text(out, None, |out| text::bye(out, reason, now));
             }
             _ => {
@@ -309,7 +289,7 @@ impl Encoder {
         match self.format {
             Format::Sse => out.extend_from_slice(b": hb\n\n"),
             Format::Ndjson => out.extend_from_slice(b"{\"type\":\"ping\"}\n"),
-            Format::Text | Format::TextIds => {
+            Format::Text | Format::TextIds | Format::Ci(_) => {
                 self.text(out, None, |out| text::heartbeat(out, rollout, now));
             }
         }
@@ -321,7 +301,7 @@ impl Encoder {
         let (before, after) = match self.format {
             Format::Sse => ("id: ", "\n\n"),
             Format::TextIds => ("", "\n"),
-            Format::Ndjson | Format::Text => return,
+            Format::Ndjson | Format::Text | Format::Ci(_) => return,
         };
         out.extend_from_slice(before.as_bytes());
         self.id(out, position);
@@ -440,7 +420,7 @@ impl Encoder {
                 }
                 out.extend_from_slice(b"\ndata: {");
             }
-            Format::Ndjson | Format::Text | Format::TextIds => {
+            _ => {
                 out.extend_from_slice(b"{\"type\":\"");
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'"');
@@ -457,7 +437,7 @@ impl Encoder {
     fn close(&self, out: &mut Vec<u8>) {
         match self.format {
             Format::Sse => out.extend_from_slice(b"\n\n"),
-            Format::Ndjson | Format::Text | Format::TextIds => out.push(b'\n'),
+            _ => out.push(b'\n'),
         }
     }
 

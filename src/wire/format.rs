@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use super::dialect::Dialect;
+
 /// How a stream is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -14,11 +16,15 @@ pub enum Format {
     /// The same text for a script that shows it and comes back after a cut: each line begins with its
     /// event's id, or with `-` where there is none, and a space.
     TextIds,
+    /// The same text with commands for a system that runs jobs.
+    Ci(Dialect),
 }
 
 /// A word that names no format.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown format: expected sse, ndjson, text or text_ids")]
+#[error(
+    "unknown format: expected sse, ndjson, text, text_ids, github, gitlab, buildkite, azure or teamcity"
+)]
 pub struct UnknownFormat;
 
 // === impl Format ===
@@ -29,7 +35,7 @@ impl Format {
         match self {
             Format::Sse => "text/event-stream",
             Format::Ndjson => "application/x-ndjson",
-            Format::Text | Format::TextIds => "text/plain; charset=utf-8",
+            Format::Text | Format::TextIds | Format::Ci(_) => "text/plain; charset=utf-8",
         }
     }
 
@@ -40,12 +46,26 @@ impl Format {
             Format::Ndjson => "ndjson",
             Format::Text => "text",
             Format::TextIds => "text_ids",
+            Format::Ci(dialect) => dialect.as_str(),
         }
     }
 
     /// Whether it is for people, with ids or without.
     pub fn is_text(self) -> bool {
-        matches!(self, Format::Text | Format::TextIds)
+        matches!(self, Format::Text | Format::TextIds | Format::Ci(_))
+    }
+
+    /// Whether its events have ids, so that a client can go on behind one.
+    pub fn has_ids(self) -> bool {
+        matches!(self, Format::Sse | Format::Ndjson | Format::TextIds)
+    }
+
+    /// The system whose commands it has.
+    pub(super) fn dialect(self) -> Option<Dialect> {
+        match self {
+            Format::Ci(dialect) => Some(dialect),
+            _ => None,
+        }
     }
 }
 
@@ -54,6 +74,7 @@ impl FromStr for Format {
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         let all = [Format::Sse, Format::Ndjson, Format::Text, Format::TextIds];
-        all.into_iter().find(|format| format.as_str() == word).ok_or(UnknownFormat)
+        let all = all.into_iter().chain(Dialect::ALL.map(Format::Ci));
+        { all }.find(|format| format.as_str() == word).ok_or(UnknownFormat)
     }
 }

@@ -1,7 +1,8 @@
 //! The public vocabulary: events, their encodings, and the event id.
 //!
 //! What holds here:
-//! - One record has one meaning and three encodings: Server-Sent Events, NDJSON and text.
+//! - One record has one meaning and three encodings: Server-Sent Events, NDJSON and text, which has dialects
+//!   for systems that run jobs.
 //! - `data` is one line of JSON that is safe in every sink: browser, terminal, SSE parser, CI log.
 //!   Nothing that a pod prints can start a field, an event or a line of its own.
 //! - Names and shapes are public: adding a field is free, renaming one is a new API version.
@@ -9,6 +10,8 @@
 //!
 //! Pure: bytes out of records; no clock, no I/O. It may use `ids`, `time`, `journal` (the epoch).
 
+mod bye;
+mod dialect;
 mod encoder;
 mod escape;
 mod format;
@@ -18,7 +21,9 @@ mod result;
 mod stamp;
 mod text;
 
-pub use encoder::{Bye, Coverage, Encoder, Hello, Position, Resumed};
+pub use bye::Bye;
+pub use dialect::Dialect;
+pub use encoder::{Coverage, Encoder, Hello, Position, Resumed};
 pub use escape::{push_indented, push_json_string, push_plain};
 pub use format::{Format, UnknownFormat};
 pub use id::{BadId, EventId, MAX_ID_BYTES};

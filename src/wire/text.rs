@@ -5,7 +5,8 @@
 
 use std::io::Write as _;
 
-use super::encoder::{Bye, Hello};
+use super::bye::Bye;
+use super::encoder::Hello;
 use super::escape::push_plain;
 use super::json::{phase_word, pod_phase_word, span};
 use super::stamp::push_clock;

@@ -16,6 +16,7 @@ use rollcast::sim::{
 };
 use rollcast::telemetry::Metrics;
 use rollcast::time;
+use rollcast::wire::Dialect;
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -418,7 +419,7 @@ async fn in_ci_the_log_is_folded_away_and_the_error_is_told() {
     switch.set(Some(&world)).await;
     let plan = plan(vec![web()]);
     let (exit, text, _) =
-        followed_in(&plan, switch.reach(Token::None), Mode::Lines, Ci::GitHub).await;
+        followed_in(&plan, switch.reach(Token::None), Mode::Lines, Ci::In(Dialect::GitHub)).await;
     assert_eq!(exit, Exit::Failed, "{text}");
     assert!(text.starts_with("::group::following shop/deployment/web at "), "{text}");
     let folded = text.find("\n::endgroup::\n").unwrap();

@@ -249,8 +249,8 @@ fn a_signal_ends_it_with_the_signals_status() {
         let mut line = String::new();
         std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.contains("following shop/deployment/web"), "{line}");
-        let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]);
-        assert!({ sent }.status().unwrap().success());
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([signal, &child.id().to_string()]).status().unwrap().success());
         let ended = child.wait().unwrap();
         assert_eq!(ended.code(), Some(status), "{signal}: {ended:?}");
     }
@@ -273,8 +273,7 @@ fn a_token_file_that_is_of_no_use_is_said_at_once() {
         (file("long", &"a".repeat(70_000)), "too long"),
     ] {
         let arguments = ["follow", "deployment/web", "-n", "shop", "--server", &url];
-        let output =
-            rollcast(&arguments).args(["--token-file", &path]).output().unwrap();
+        let output = rollcast(&arguments).args(["--token-file", &path]).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{path}: {said}");
         assert!(said.contains(words) && said.contains(&path), "{path}: {said}");

@@ -6,6 +6,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use crate::follow_cli::counted;
+use crate::results::{set, settled};
 use crate::world::{STREAM, World};
 
 /// A CI system takes a job that says nothing of its own for one that hangs, and lines of logs say nothing
@@ -35,4 +36,24 @@ async fn it_says_how_the_rollout_stands_every_15_seconds_whatever_the_logs_say()
         assert!(longest <= Duration::from_secs(16), "{longest:?} with {heartbeat:?}");
         assert!(last.elapsed() <= Duration::from_secs(16), "{:?}", last.elapsed());
     }
+}
+
+/// For a system that runs jobs: the log is folded away, the failure is where that system shows errors, and
+/// the result stays the last line.
+#[tokio::test(start_paused = true)]
+async fn in_a_dialect_the_log_is_folded_away_and_a_failure_is_an_error() {
+    let world = settled(21).await;
+    set(&world, "shop/web:none");
+    let path = format!("{STREAM}?until=result&format=github");
+    let body = world.get(&path, &[]).await.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("shop/deployment/web  "), "{text}");
+    assert_eq!(lines[1], "::group::shop/deployment/web", "{text}");
+    let at = |words: &str| lines.iter().position(|line| line.starts_with(words));
+    let error = "::error title=shop/deployment/web failed::the new pod cannot start: image shop/web:none";
+    assert_eq!(at("::endgroup::").map(|at| at + 1), at(error), "{text}");
+    assert!(at("FAILED") > at(error), "{text}");
+    assert!(lines.last().unwrap().starts_with("RESULT outcome=failed"), "{text}");
+    assert_eq!(text.matches("::group::").count(), 1, "{text}");
 }

@@ -16,7 +16,7 @@ use rollcast::ids::{
 };
 use rollcast::journal::Epoch;
 use rollcast::time::{SECOND, parse_stamp};
-use rollcast::wire::{Bye, Coverage, Encoder, Format, Hello, Position, Resumed};
+use rollcast::wire::{Bye, Coverage, Dialect, Encoder, Format, Hello, Position, Resumed};
 
 fn time(text: &str) -> i64 {
     parse_stamp(text.as_bytes()).unwrap().0
@@ -219,6 +219,7 @@ fn stream(format: Format, named: bool) -> Vec<u8> {
         rollout: Some(&status).filter(|_| !named),
     };
     encoder.hello(&mut out, &hello);
+    encoder.group(&mut out, "shop/deployment/web", start);
     let entries = [
         Entry::Rollout(Arc::new(status.clone())),
         Entry::Pod(Arc::new(pod())),
@@ -284,6 +285,42 @@ fn text_is_as_committed() {
 #[test]
 fn text_with_ids_is_as_committed() {
     check(Format::TextIds, "ids");
+}
+
+#[test]
+fn dialects_are_as_committed() {
+    for dialect in Dialect::ALL {
+        let file = format!("stream.{}", dialect.as_str());
+        check_one(&stream(Format::Ci(dialect), false), &file);
+    }
+}
+
+/// Only lines are added, and none that a pod could have made; the result stays what is told last.
+#[test]
+fn a_dialect_is_the_text_with_commands() {
+    let text = String::from_utf8(stream(Format::Text, true)).unwrap();
+    for dialect in Dialect::ALL {
+        let made = String::from_utf8(stream(Format::Ci(dialect), true)).unwrap();
+        let (mut plain, mut commands) = (text.lines().peekable(), Vec::new());
+        for line in made.lines() {
+            if plain.next_if_eq(&line).is_none() {
+                commands.push(line.to_owned());
+            }
+        }
+        assert_eq!(plain.next(), None, "{dialect:?}: {made}");
+        let now = time("2026-11-22T14:03:59Z");
+        let open = dialect.open("shop/deployment/web", time("2026-11-22T14:02:11Z"));
+        let message = "2 of 4 new pods cannot start: container app exits with code 1";
+        let mut expected = vec![open, dialect.close(now)];
+        expected.extend(dialect.error("shop/deployment/web failed", message));
+        expected.push(dialect.close(now + SECOND));
+        let lines: Vec<String> =
+            expected.iter().flat_map(|it| it.lines()).map(str::to_owned).collect();
+        assert_eq!(commands, lines, "{dialect:?}");
+        let result = made.lines().position(|line| line.starts_with("RESULT ")).unwrap();
+        let error = made.lines().position(|line| line.contains("web failed"));
+        assert!(error.is_none_or(|error| error < result), "{dialect:?}: {made}");
+    }
 }
 
 /// Without the ids it is the text, but for lines that are nothing but an id.

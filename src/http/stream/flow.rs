@@ -153,6 +153,7 @@ impl Flow {
             let rollout = self.rollout();
             let nowhere = Position { seq: 0, time: 0 };
             self.write_hello(&mut out, &self.encoder, &nowhere, Resumed::None, &rollout);
+            self.encoder.group(&mut out, &self.opening.selection.scope.to_string(), time::now());
         }
         out
     }
@@ -256,7 +257,7 @@ impl Flow {
         let exact = start.resumed == Resumed::Exact;
         let read = exact.then(|| start.time.saturating_sub(SECOND));
         // Text has no ids that could say it.
-        let again = start.again.filter(|_| query.format != Format::Text);
+        let again = start.again.filter(|_| query.format.has_ids());
         let from = Begin { after: start.after, since: start.since, read, again };
         let viewer = service.views.viewer(key, from);
         let (last, told, again) = (position, encoder, Again::begin(now));
@@ -420,6 +421,8 @@ impl Flow {
             let breaks = awaited.is_bad() && self.opening.query.abort;
             self.stage = if breaks { Stage::Abort } else { Stage::Over };
             self.demand = None;
+        } else if last.is_some() {
+            self.encoder.group(&mut out, &self.opening.selection.scope.to_string(), time::now());
         }
         (!out.is_empty()).then(|| Bytes::from(out))
     }
