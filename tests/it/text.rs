@@ -51,7 +51,8 @@ async fn in_a_dialect_the_log_is_folded_away_and_a_failure_is_an_error() {
     assert!(lines[0].starts_with("shop/deployment/web  "), "{text}");
     assert_eq!(lines[1], "::group::shop/deployment/web", "{text}");
     let at = |words: &str| lines.iter().position(|line| line.starts_with(words));
-    let error = "::error title=shop/deployment/web failed::the new pod cannot start: image shop/web:none";
+    let error =
+        "::error title=shop/deployment/web failed::the new pod cannot start: image shop/web:none";
     assert_eq!(at("::endgroup::").map(|at| at + 1), at(error), "{text}");
     assert!(at("FAILED") > at(error), "{text}");
     assert!(lines.last().unwrap().starts_with("RESULT outcome=failed"), "{text}");

@@ -5,7 +5,7 @@ use super::*;
 use crate::ids::{Outcome, RolloutResult};
 
 /// A plan of five steps: 20 %, a pause, 50 %, an analysis, 80 %.
-fn canary() -> Value {
+pub(super) fn canary() -> Value {
     json!({"canary": {"steps": [{"setWeight": 20}, {"pause": {}}, {"setWeight": 50},
         {"analysis": {"templates": [{"templateName": "smoke"}]}}, {"setWeight": 80}]}})
 }
@@ -16,7 +16,7 @@ fn blue_green() -> Value {
 }
 
 /// Rollout `web` with 5 replicas in this generation.
-fn rollout(image: &str, generation: i64, strategy: Value, status: Value) -> Value {
+pub(super) fn rollout(image: &str, generation: i64, strategy: Value, status: Value) -> Value {
     let mut template = replica_set("x", image, 0, [1, 0, 0])["spec"]["template"].clone();
     template["metadata"]["labels"] = json!({"app": "web"});
     json!({"kind": "Rollout", "metadata": {"namespace": "shop", "name": "web", "uid": "uid-web",
@@ -27,7 +27,7 @@ fn rollout(image: &str, generation: i64, strategy: Value, status: Value) -> Valu
 
 /// What the controller says in a phase: the hashes that it wants and that are stable, and the numbers
 /// of all, updated and available pods.
-fn says(phase: &str, generation: i64, hashes: [&str; 2], numbers: [i64; 3]) -> Value {
+pub(super) fn says(phase: &str, generation: i64, hashes: [&str; 2], numbers: [i64; 3]) -> Value {
     let ([current, stable], [all, updated, available]) = (hashes, numbers);
     json!({"phase": phase, "observedGeneration": generation.to_string(),
         "currentPodHash": current, "stableRS": stable, "replicas": all,
@@ -47,7 +47,7 @@ fn there(mut status: Value) -> Value {
 }
 
 /// A ReplicaSet of the Rollout.
-fn set(hash: &str, image: &str, created: i64, numbers: [i64; 3]) -> Value {
+pub(super) fn set(hash: &str, image: &str, created: i64, numbers: [i64; 3]) -> Value {
     let mut value = replica_set(hash, image, created, numbers);
     value["metadata"]["labels"] = json!({"app": "web", "rollouts-pod-template-hash": hash});
     value["metadata"]["annotations"] = json!({"rollout.argoproj.io/revision": numbers[0].to_string(),

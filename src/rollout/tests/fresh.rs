@@ -101,3 +101,30 @@ fn a_rollout_that_was_renumbered_is_found_by_either_number_beside_its_generation
     assert_eq!(stage.model.find(&web, &pin(None, "5")), Found::Course(second));
     assert_eq!(stage.model.find(&web, &pin(None, "2")), Found::Passed);
 }
+
+/// Design section 6: the last 20 stay listed. Who waits for one that was forgotten is told so where its
+/// number says it.
+#[test]
+fn the_last_twenty_rollouts_are_listed() {
+    let mut stage = settled();
+    stage.feed(&[Change::Synced]);
+    for version in 2..=25 {
+        let image = format!("shop/web:{version}");
+        let mut set = replica_set(&format!("v{version}"), &image, 20 + version, [version, 1, 0]);
+        set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] =
+            json!(version.to_string());
+        stage.apply(&set);
+        stage.apply(&deployment(&image, [version, version, 2, 3, 1, 2]));
+    }
+    let web = id(Kind::Deployment, "web");
+    let listed: Vec<_> = stage.model.rollouts(&web);
+    assert_eq!(listed.len(), 20);
+    let revision = |course: &crate::rollout::Course| {
+        course.status.as_ref().and_then(|status| status.revision.as_deref().map(str::to_owned))
+    };
+    assert_eq!(revision(&listed[0]).as_deref(), Some("25"), "newest first");
+    assert_eq!(revision(&listed[19]).as_deref(), Some("6"));
+    let pin = |revision: &str| Pin { revision: Some(revision.to_owned()), ..Pin::default() };
+    assert_eq!(stage.model.find(&web, &pin("5")), Found::Passed);
+    assert_eq!(stage.model.find(&web, &pin("6")), Found::Course(listed[19].number));
+}
