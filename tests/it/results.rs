@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::to_bytes;
 use rollcast::sim::{
-    Container, Deployment, Effect, Exit, Fault, Match, Output, Pipe, Program, Pull, Ready,
-    RequestKind, Resource, StatefulSet, Template,
+    Container, DaemonSet, Deployment, Effect, Exit, Fault, Match, Output, Pipe, Program, Pull,
+    Ready, RequestKind, Resource, StatefulSet, Template,
 };
 use rollcast::time;
 
@@ -416,20 +416,39 @@ fn fate(random: &mut fastrand::Rng) -> (Program, Option<Program>, &'static str) 
     }
 }
 
+/// A DaemonSet `agent` whose first version is there, on each node.
+async fn settled_agent(seed: u64) -> World {
+    let world = World::new(seed);
+    let app = Container::new("app", "shop/web:1", good(Ready::NoProbe));
+    let (namespace, name) = ("shop".to_owned(), "agent".to_owned());
+    world.sim.apply(DaemonSet { namespace, name, template: Template::new([app]) });
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world
+}
+
 /// Fifty rollouts in a row for each seed, with faults between the service and its cluster and causes that
-/// pass or do not: each ends as it must, and none is called what it is not.
+/// pass or do not: each ends as it must, and none is called what it is not. Of a Deployment, and each third
+/// time of a DaemonSet.
 #[tokio::test(start_paused = true)]
 async fn no_result_is_false_whatever_happens_meanwhile() {
     for seed in 0..crate::resume::seeds() {
-        let world = settled(1_000 + seed).await;
+        let (world, resource, name) = match seed % 3 {
+            2 => (settled_agent(1_000 + seed).await, Resource::DaemonSets, "agent"),
+            _ => (settled(1_000 + seed).await, Resource::Deployments, "web"),
+        };
+        let path = match resource {
+            Resource::DaemonSets => STREAM.replace("deployment/web", "daemonset/agent"),
+            _ => STREAM.to_owned(),
+        };
         let mut random = fastrand::Rng::with_seed(seed);
         for round in 0..50 {
             let image = format!("shop/web:r{round}");
             let (program, later, outcome) = fate(&mut random);
             world.sim.register_image(&image, program);
             let deploy = world.sim.clone();
-            set(&world, &image);
-            let mut client = world.stream(&format!("{STREAM}?until=result"), None).await;
+            assert!(world.sim.set_image(resource, "shop", name, "app", &image));
+            let mut client = world.stream(&format!("{path}?until=result"), None).await;
             let pause = Duration::from_millis(random.u64(200..6_000));
             let fault = random.u8(0..6);
             let span = Duration::from_millis(random.u64(500..5_000));
