@@ -12,6 +12,7 @@
 pub mod auth;
 pub mod edge;
 pub mod limits;
+pub mod openapi;
 pub mod page;
 
 pub mod problem;

@@ -95,6 +95,28 @@ impl Kind {
         self.parts().2
     }
 
+    /// The words of all kinds, each once.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        const ALL: [Kind; 14] = [
+            Kind::BadRequest,
+            Kind::Unauthorized,
+            Kind::Forbidden,
+            Kind::NotFound,
+            Kind::MethodNotAllowed,
+            Kind::NotAcceptable,
+            Kind::TooLarge,
+            Kind::Limited,
+            Kind::Running,
+            Kind::Internal,
+            Kind::HeadTooLarge,
+            Kind::Slow,
+            Kind::Unavailable,
+            Kind::Overloaded,
+        ];
+        let words: std::collections::BTreeSet<_> = ALL.into_iter().map(Kind::as_str).collect();
+        words.into_iter()
+    }
+
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
         match self {
             Kind::BadRequest => ("bad_request", "Bad request", StatusCode::BAD_REQUEST),

@@ -1,9 +1,10 @@
 //! The end of a stream from the server's side.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Why the server ends a stream. A closed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bye {
     /// The stream's lifetime is over; reconnect.

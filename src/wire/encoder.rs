@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bye::Bye;
@@ -31,7 +32,7 @@ pub struct Position {
 }
 
 /// How a stream began. A closed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resumed {
     /// Exactly behind the id that the client held.
@@ -67,7 +68,7 @@ pub struct Hello<'a> {
 }
 
 /// One source that a stream covers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Coverage {
     /// The workload, in a stream about several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,23 +96,31 @@ pub struct Encoder {
     pub again: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct HelloJson<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct HelloJson<'a> {
+    /// The journal that ids name.
     epoch: &'a str,
+    /// How the stream goes on behind the id that it was asked for with.
     resumed: Resumed,
+    /// The longest silence.
     heartbeat_ms: u64,
+    /// When its lifetime is over.
     ends_at: String,
+    /// The logs that are read now.
     coverage: &'a [Coverage],
 }
 
-#[derive(Serialize)]
-struct LiveJson {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LiveJson {
+    /// When that was.
     time: String,
 }
 
-#[derive(Serialize)]
-struct ByeJson {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ByeJson {
+    /// Why.
     reason: Bye,
+    /// When to come back.
     retry_ms: u64,
 }
 

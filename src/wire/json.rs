@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::escape::SafeFormatter;
@@ -65,7 +66,7 @@ pub fn span(seconds: u64) -> String {
 }
 
 /// One workload in the answer of `GET /api/v1/workloads`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WorkloadSummary<'a> {
     /// Its namespace.
     pub namespace: &'a str,
@@ -93,120 +94,193 @@ pub struct WorkloadSummary<'a> {
     pub message: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Rollout<'a> {
+    /// When this state was seen.
     time: String,
+    /// Where it stands.
     phase: &'static str,
+    /// The revision that is rolled out, once it has one.
     revision: Option<&'a str>,
+    /// The revision before.
     previous: Option<&'a str>,
+    /// The generation of the workload's object.
     generation: i64,
+    /// The image of each container, by its name.
     images: BTreeMap<&'a str, Image<'a>>,
+    /// Pods that are asked for.
     desired: u32,
+    /// Pods of the new revision.
     updated: u32,
+    /// Of these, ready.
     ready: u32,
+    /// Of these, available.
     available: u32,
+    /// Pods of other revisions.
     old: u32,
+    /// When it began.
     started: Option<String>,
+    /// When it was over.
     finished: Option<String>,
+    /// How long it had run when this was seen.
     elapsed_ms: Option<u64>,
+    /// The workload's own deadline.
     deadline_ms: Option<u64>,
+    /// Who changed the workload last, by the name of its field manager.
     by: Option<&'a str>,
+    /// Annotation `kubernetes.io/change-cause`.
     change_cause: Option<&'a str>,
+    /// It was called failed, and completed after all.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recovered: bool,
+    /// What keeps it back.
     reasons: Vec<Why<'a>>,
+    /// The same in one sentence; empty if nothing does.
     message: &'a str,
+    /// How it ended; only in answers to `GET`, and only then.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultJson<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Image<'a> {
+    /// Before, if it changes.
     from: Option<&'a str>,
+    /// From now on.
     to: &'a str,
 }
 
-#[derive(Serialize)]
-struct Pod<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Pod<'a> {
+    /// When this state was seen.
     time: String,
+    /// The pod's name.
     pod: &'a str,
+    /// Its uid.
     uid: &'a str,
+    /// The node it is bound to.
     node: Option<&'a str>,
+    /// The revision it belongs to.
     revision: Option<&'a str>,
+    /// Whether it belongs to the newest revision.
     side: &'static str,
+    /// What it is doing.
     phase: &'static str,
+    /// More of that: init containers that are done.
     phase_detail: Option<&'a str>,
+    /// Whether it is ready.
     ready: bool,
+    /// Restarts of all its containers.
     restarts: u32,
+    /// Kubernetes' word for what is wrong.
     reason: Option<&'a str>,
+    /// The same in one sentence.
     message: Option<&'a str>,
+    /// Its containers.
     containers: Vec<Container<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Container<'a> {
+    /// Its name.
     name: &'a str,
+    /// What it is for.
     kind: &'static str,
+    /// What it does.
     state: &'static str,
+    /// Which of its runs this is, from 1.
     attempt: u32,
+    /// Kubernetes' word for why.
     reason: Option<&'a str>,
+    /// How its last run ended.
     exit_code: Option<i32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Event<'a> {
+    /// When it happened last.
     time: String,
+    /// `Normal` or `Warning`.
     #[serde(skip_serializing_if = "Option::is_none")]
     r#type: Option<&'static str>,
+    /// The same in NDJSON, where `type` names the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_type: Option<&'static str>,
+    /// The machine's word.
     reason: &'a str,
+    /// The sentence.
     message: &'a str,
+    /// What it is about.
     object: Object<'a>,
+    /// How often it happened.
     count: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Object<'a> {
+    /// Its kind, in lower case.
     kind: &'a str,
+    /// Its name.
     name: &'a str,
 }
 
-#[derive(Serialize)]
-struct Source<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Source<'a> {
+    /// When.
     time: String,
+    /// The pod's name.
     pod: &'a str,
+    /// The container's name.
     container: &'a str,
+    /// Which of its runs, from 1.
     attempt: u32,
+    /// What is done with its log.
     state: &'static str,
+    /// Whether reading began at its first line, once that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_start: Option<bool>,
+    /// Whether all of it was read, once it has ended.
     complete: Option<bool>,
+    /// Lines of the run, if all were counted.
     lines: Option<u64>,
+    /// Why it waits, or what is wrong.
     reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct GapEvent<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct GapEvent<'a> {
+    /// When it was noticed.
     time: String,
+    /// Why.
     reason: &'static str,
+    /// The pod, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<&'a str>,
+    /// The container.
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<&'a str>,
+    /// Which of its runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
+    /// Time of the last line before.
     from: Option<String>,
+    /// Time of the first line after.
     to: Option<String>,
+    /// Lines that are missing, before filters; `null` if that cannot be known.
     count: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Why<'a> {
+    /// Our word.
     code: &'static str,
+    /// One sentence.
     message: &'a str,
+    /// The pods that suffer from it.
     pods: &'a [Arc<str>],
+    /// Since when.
     since: Option<String>,
+    /// Whether it cannot pass by itself.
     certain: bool,
 }
 

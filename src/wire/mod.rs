@@ -17,6 +17,7 @@ mod escape;
 mod format;
 mod id;
 mod json;
+pub mod reference;
 mod result;
 mod stamp;
 mod text;

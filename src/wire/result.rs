@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::escape::{push_indented, push_plain};
@@ -14,32 +15,49 @@ use crate::time::rfc3339;
 const INFERRED: &[u8] = b" pinned=inferred";
 
 /// The object of the `result` event.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct ResultJson<'a> {
+    /// When it was decided.
     time: String,
+    /// How it ended.
     outcome: &'static str,
+    /// `namespace/kind/name`.
     workload: String,
+    /// Its revision.
     revision: Option<&'a str>,
+    /// Pods of it that were ready.
     ready: u32,
+    /// Pods that were asked for.
     desired: u32,
+    /// How long it took.
     duration_ms: Option<u64>,
+    /// What it failed for.
     reason: Option<&'static str>,
+    /// `inferred` if the generation that was asked for was not seen here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pinned: Option<&'static str>,
+    /// The same in one sentence.
     message: &'a str,
+    /// Pods that kept it back, with the last lines of the container to blame.
     pods: Vec<BlockedJson<'a>>,
+    /// The last Kubernetes events about it.
     events: Vec<json::Event<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct BlockedJson<'a> {
+    /// The pod's name.
     pod: &'a str,
+    /// The container to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<&'a str>,
+    /// Which of its runs, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
+    /// How that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
+    /// Its last lines.
     lines: &'a [String],
 }
 

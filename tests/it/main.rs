@@ -24,6 +24,7 @@ mod hostile;
 mod left;
 mod limits;
 mod nodes;
+mod openapi;
 mod pins;
 mod program;
 mod proxy;
