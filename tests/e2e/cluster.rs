@@ -17,6 +17,12 @@ pub struct Namespace {
     pub name: String,
 }
 
+/// What a namespace of ours was made for.
+pub fn scene(namespace: &str) -> &str {
+    let rest = namespace.strip_prefix("rollcast-e2e-").unwrap_or(namespace);
+    rest.rsplitn(3, '-').last().unwrap_or(rest)
+}
+
 /// A namespace for one test, or nothing if there is no cluster: then the test is skipped.
 ///
 /// # Panics

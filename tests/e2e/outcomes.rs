@@ -274,10 +274,14 @@ pub(crate) async fn apply(namespace: &str, object: &Value) {
 /// Asks for it, and reads its stream until the result.
 pub(crate) async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
     let row = match case.workload.split_once('/').unwrap().1 {
-        "web" | "db" => case.reason.unwrap_or("good"),
-        name => name,
+        // Of one name in several scenes, each in a namespace of its own.
+        "web" | "db" | "agent" => case.reason.map_or_else(
+            || format!("{}_{}", crate::cluster::scene(namespace), case.outcome),
+            str::to_owned,
+        ),
+        name => name.to_owned(),
     };
-    let recording = Recording::begin(namespace, case.workload, row).await;
+    let recording = Recording::begin(namespace, case.workload, &row).await;
     let begun = time::now();
     let mut then = case.then.iter();
     apply(namespace, then.next().unwrap()).await;
