@@ -71,6 +71,7 @@ struct Problem {
     detail: String,
     revision: Option<String>,
     generation: Option<u64>,
+    uid: Option<String>,
     pinned: Option<String>,
 }
 
@@ -86,9 +87,11 @@ struct Answer {
 impl Pins {
     /// How much they say.
     pub(super) fn pinned(&self) -> Pinned {
-        let Pins { deploy, revision, generation, after: _, image: _ } = self;
-        let named = deploy.is_some() || revision.is_some() || generation.is_some();
-        if named { Pinned::Exactly } else { Pinned::No }
+        let Pins { deploy, revision, generation, after, image: _ } = self;
+        if deploy.is_some() || revision.is_some() || generation.is_some() {
+            return Pinned::Exactly;
+        }
+        if after.is_some() { Pinned::After } else { Pinned::No }
     }
 
     /// As parameters; `hold` is what is known beside them.
@@ -100,6 +103,7 @@ impl Pins {
             ("generation", generation.as_deref()),
             ("image", self.image.as_deref()),
             ("after", self.after.as_deref()),
+            ("uid", hold.uid.as_deref()),
         ] {
             if let Some(value) = value {
                 query.append_pair(name, value);
@@ -153,14 +157,23 @@ impl Asker {
                 return Verdict::Failed(Trouble { words: error.to_string(), after: None });
             }
         };
-        if let Some(ended) = self.ended(&answer) {
+        if let Some(mut ended) = self.ended(&answer) {
+            // By a generation alone that we took up ourselves a server that was started since may take
+            // another rollout for it.
+            let named = self.pins.generation.is_some()
+                || self.pins.revision.is_some()
+                || hold.revision.is_some();
+            if ended.pinned.is_some() && !named {
+                ended.outcome = "unknown".to_owned();
+            }
             return Verdict::Given(Box::new(ended));
         }
         let running = |it: &Problem| it.r#type == "urn:rollcast:problem:running";
-        if let Some(Problem { revision, generation, pinned, .. }) = answer.problem().filter(running)
+        if let Some(Problem { revision, generation, uid, pinned, .. }) =
+            answer.problem().filter(running)
         {
             // What is only inferred is no knowledge.
-            let hold = Hold { revision, generation };
+            let hold = Hold { revision, generation, uid };
             return Verdict::Running(if pinned.is_none() { hold } else { Hold::default() });
         }
         match self.neither(&answer) {
@@ -343,7 +356,10 @@ mod tests {
         let after = Some("2026-11-22T14:02:11Z".to_owned());
         let (deploy, image) = (Some("b 17&x".to_owned()), Some("web:2".to_owned()));
         let pins = Pins { deploy, image, after, ..Pins::default() };
-        pins.push(&mut query, &Hold { revision: Some("42".to_owned()), generation: Some(7) });
+        pins.push(
+            &mut query,
+            &Hold { revision: Some("42".to_owned()), generation: Some(7), uid: None },
+        );
         let text = query.finish();
         let expected =
             "deploy=b+17%26x&revision=42&generation=7&image=web%3A2&after=2026-11-22T14%3A02%3A11Z";

@@ -5,8 +5,10 @@
 //!   ask for the verdict, about the revision that the result named.
 //! - A verdict is asked for before there is a result only where the answer cannot be another
 //!   rollout's: by the caller's own pin, while no stream has ever been given to us, or by what is held.
-//! - What the first answer says that it still runs is held from then on: the next must be about the same.
-//! - Who comes back to another process holds what was followed: that process would take the newest.
+//! - What an answer says that it still runs is held from then on: the next must be about the same.
+//! - Who gave no pin and comes back after a cut holds what was followed: it may come to another process,
+//!   also one with the same history, which would take the newest. Who gave a pin learns nothing from the
+//!   states of a stream, which may be told of another rollout before the one that is meant is seen.
 //! - The server is given up only when it was not heard of for as long as the caller is patient; it
 //!   is refused by only when it refused twice. Where it refuses the stream, the verdict may be allowed.
 //!
@@ -59,6 +61,8 @@ pub(super) struct Hold {
     pub(super) revision: Option<String>,
     /// The generation of its workload.
     pub(super) generation: Option<u64>,
+    /// The uid of its object.
+    pub(super) uid: Option<String>,
 }
 
 /// What happened.
@@ -109,8 +113,10 @@ pub(super) struct Refusal {
 /// How the caller said which rollout is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pinned {
-    /// Not at all, which is the newest one when it was asked, or by a time, which later ones have, too.
+    /// Not at all: the newest one when it was asked.
     No,
+    /// By a time, which later ones have, too.
+    After,
     /// By a name that no other has.
     Exactly,
 }
@@ -163,6 +169,7 @@ impl Hold {
     fn add(&mut self, other: &Hold) {
         self.revision = self.revision.take().or_else(|| other.revision.clone());
         self.generation = self.generation.or(other.generation);
+        self.uid = self.uid.take().or_else(|| other.uid.clone());
     }
 }
 
@@ -257,6 +264,12 @@ impl Pursuit {
                 if self.stage == Stage::Asking {
                     return Move::End(End::Refused(refusal.words));
                 }
+                // What was followed is not known: the newest may be another one.
+                let unknown = self.epoch.is_some() && self.running == Hold::default();
+                if self.pinned == Pinned::No && unknown {
+                    return Move::End(End::Refused(refusal.words));
+                }
+                self.comes_back();
                 (self.streamless, self.refused) = (true, false);
                 self.ask(Duration::ZERO)
             }
@@ -264,7 +277,11 @@ impl Pursuit {
             News::Running(hold) => {
                 self.hear(now);
                 if self.told.is_none() && hold != Hold::default() {
-                    self.running.add(&hold);
+                    match self.pinned {
+                        Pinned::No => self.running.add(&hold),
+                        // It was asked for with the pin, which nothing held can make better.
+                        Pinned::After | Pinned::Exactly => self.running = hold,
+                    }
                     self.repinned = true;
                 }
                 self.stage = if self.asks_alone() { Stage::Asking } else { Stage::Opening };
@@ -276,6 +293,11 @@ impl Pursuit {
                 Stage::Opening | Stage::Reading => Move::Open,
             },
         }
+    }
+
+    /// From now on what is followed is named: who is asked next may not know which one that was.
+    fn comes_back(&mut self) {
+        self.repinned |= self.pinned == Pinned::No && self.running != Hold::default();
     }
 
     /// There is nothing to come but the verdict.
@@ -303,26 +325,33 @@ impl Pursuit {
                 self.heartbeat = hello.heartbeat_ms.map(Duration::from_millis);
                 let known = self.epoch.replace(hello.epoch.clone());
                 let other = known.is_some_and(|known| known != hello.epoch);
-                if other && !self.repinned && self.running != Hold::default() {
-                    self.repinned = true;
+                let held = self.repinned;
+                self.comes_back();
+                if other && !held && self.repinned {
                     self.stage = Stage::Opening;
                     return Move::Open;
                 }
             }
-            Event::Rollout(rollout) if self.running.revision.is_none() => {
+            Event::Rollout(rollout)
+                if self.pinned == Pinned::No && self.running.revision.is_none() =>
+            {
                 let runs = matches!(rollout.phase.as_str(), "progressing" | "stalled" | "paused");
                 let known = self.running.generation;
                 let same = known.is_none() || known == rollout.generation;
                 if runs && same {
                     let (revision, generation) = (rollout.revision.clone(), rollout.generation);
-                    self.running.add(&Hold { revision, generation });
+                    self.running.add(&Hold { revision, generation, uid: None });
                 }
+            }
+            // These are no success whatever comes, and what is asked about next may be another object.
+            Event::Result(ended) if matches!(ended.outcome.as_str(), "deleted" | "superseded") => {
+                return Move::End(End::Verdict(ended.clone()));
             }
             Event::Result(ended) => {
                 // By its revision a rollout is known best; a run has none.
                 let revision = ended.revision.clone();
                 let generation = self.running.generation.filter(|_| revision.is_none());
-                self.told = Some(Hold { revision, generation });
+                self.told = Some(Hold { revision, generation, uid: self.running.uid.clone() });
                 return self.ask(VERDICT_WAIT);
             }
             Event::Bye(bye) => self.pause = bye.retry_ms.map(Duration::from_millis),
@@ -336,6 +365,7 @@ impl Pursuit {
         if now.duration_since(self.heard) >= self.patience {
             return Move::End(End::Lost(self.last_trouble.clone()));
         }
+        self.comes_back();
         // Where it is safe, the verdict is asked for in turns with the stream: a proxy may let one
         // through and not the other.
         let known = self.pinned == Pinned::Exactly || self.repinned;
@@ -425,24 +455,72 @@ mod tests {
     }
 
     #[test]
-    fn who_did_not_pin_asks_for_no_verdict_before_the_result() {
+    fn who_did_not_pin_asks_for_no_verdict_before_it_is_known_what_is_followed() {
         let (mut pursuit, now) = begun(Pinned::No);
-        for event in [hello("a"), rollout("progressing", "42")] {
-            assert_eq!(pursuit.step(News::Event(&event), now), Move::Read);
-        }
+        assert_eq!(pursuit.step(News::Event(&hello("a")), now), Move::Read);
         rests(pursuit.step(News::Cut, now));
         for _ in 0..20 {
             assert_eq!(pursuit.step(News::Rested, now), Move::Open);
             rests(pursuit.step(failed(), now));
         }
-        // Another process answers: from now on the revision is named.
         assert_eq!(pursuit.hold(), Hold::default());
-        assert_eq!(pursuit.step(News::Event(&hello("b")), now), Move::Open);
-        assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
-        assert_eq!(pursuit.step(News::Event(&hello("b")), now), Move::Read);
-        // A newer rollout is none of ours.
-        assert_eq!(pursuit.step(News::Event(&rollout("progressing", "43")), now), Move::Read);
-        assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
+        // Nor when the stream is refused: the newest may be another one by now.
+        pursuit.step(refused(false), now);
+        let end = Move::End(End::Refused("no deployment".to_owned()));
+        assert_eq!(pursuit.step(refused(false), now), end);
+    }
+
+    /// Whoever comes back may come to another process, also to one with the same history.
+    #[test]
+    fn what_was_followed_is_held_after_a_cut() {
+        for epoch in ["a", "b"] {
+            let (mut pursuit, now) = begun(Pinned::No);
+            for event in [hello("a"), rollout("progressing", "42")] {
+                assert_eq!(pursuit.step(News::Event(&event), now), Move::Read);
+            }
+            assert_eq!(pursuit.hold(), Hold::default(), "it was asked for without a pin");
+            rests(pursuit.step(News::Cut, now));
+            assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
+            pursuit.step(News::Rested, now);
+            assert_eq!(pursuit.step(News::Event(&hello(epoch)), now), Move::Read);
+            // A newer rollout is none of ours.
+            assert_eq!(pursuit.step(News::Event(&rollout("progressing", "43")), now), Move::Read);
+            assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
+            // Refused, the verdict is asked for about the same.
+            pursuit.step(refused(false), now);
+            assert_eq!(pursuit.step(refused(false), now), Move::Ask(Duration::ZERO));
+            assert_eq!(pursuit.hold().revision.as_deref(), Some("42"));
+        }
+    }
+
+    /// Before the one that is meant is seen, a stream tells the state of the one before.
+    #[test]
+    fn who_pinned_learns_from_verdicts_alone_what_is_meant() {
+        for pinned in [Pinned::Exactly, Pinned::After] {
+            let (mut pursuit, now) = begun(pinned);
+            for event in [hello("a"), rollout("stalled", "42"), rollout("progressing", "43")] {
+                assert_eq!(pursuit.step(News::Event(&event), now), Move::Read);
+            }
+            rests(pursuit.step(News::Cut, now));
+            assert_eq!(pursuit.step(News::Event(&hello("b")), now), Move::Read);
+            assert_eq!(pursuit.hold(), Hold::default());
+            for revision in ["42", "43"] {
+                let hold = Hold { revision: Some(revision.to_owned()), ..Hold::default() };
+                rests(pursuit.step(News::Running(hold.clone()), now));
+                assert_eq!(pursuit.hold(), hold, "the newest answer was asked for with the pin");
+            }
+        }
+    }
+
+    /// What is asked about then may be another object of the same name.
+    #[test]
+    fn what_was_deleted_or_superseded_is_not_asked_about_again() {
+        for outcome in ["deleted", "superseded"] {
+            let (mut pursuit, now) = begun(Pinned::No);
+            let result = Event::Result(ended(outcome, "42"));
+            let end = Move::End(End::Verdict(ended(outcome, "42")));
+            assert_eq!(pursuit.step(News::Event(&result), now), end);
+        }
     }
 
     #[test]
@@ -539,13 +617,14 @@ mod tests {
         for _ in 0..2 {
             pursuit.step(refused(false), now);
         }
-        let first = Hold { revision: None, generation: Some(7) };
+        let first = Hold { generation: Some(7), uid: Some("u".to_owned()), ..Hold::default() };
         rests(pursuit.step(News::Running(first.clone()), now));
         assert_eq!(pursuit.hold(), first);
         assert_eq!(pursuit.step(News::Rested, now), Move::Ask(VERDICT_WAIT), "there is no stream");
-        let second = Hold { revision: Some("2".to_owned()), generation: Some(8) };
+        let second =
+            Hold { revision: Some("2".to_owned()), generation: Some(8), ..Hold::default() };
         rests(pursuit.step(News::Running(second), now));
-        let both = Hold { revision: Some("2".to_owned()), generation: Some(7) };
+        let both = Hold { revision: Some("2".to_owned()), ..first };
         assert_eq!(pursuit.hold(), both);
         // What a server only infers is no knowledge.
         rests(pursuit.step(News::Running(Hold::default()), now));

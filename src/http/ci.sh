@@ -320,9 +320,22 @@ hold() {
     case $word in
       generation=[1-9]*) [ -n "$generation" ] || hold_word generation "$word" ;;
       revision=?*) [ -n "$revision" ] || hold_word revision "$word" ;;
+      uid=?*) hold_word uid "$word" ;;
     esac
   done
   [ "$known" = "$held" ] || { printf '%s\n' "$known" >"$dir/held.new" && mv "$dir/held.new" "$dir/held"; }
+}
+
+# Whether more than a generation that we took up ourselves says which rollout is meant: by that alone a server
+# that was started since may take another one for it.
+is_named() {
+  [ -z "$generation$revision" ] || return 0
+  held=''
+  [ -s "$dir/held" ] && IFS= read -r held <"$dir/held"
+  case " $held" in
+    *" revision="*) ;;
+    *) return 1 ;;
+  esac
 }
 
 # Adds a word to $known that has none of its name yet: the first counts.
@@ -507,6 +520,9 @@ main() {
     fi
   done
   finish
+  case "$last " in
+    *" pinned=inferred "*) is_named || outcome=unknown ;;
+  esac
   say "$namespace/$kind/$name: $outcome"
   case $outcome in
     succeeded) exit 0 ;;

@@ -73,7 +73,7 @@ const STREAM: [Parameter; 5] = [
 ];
 
 /// Which rollout is meant.
-const PINS: [Parameter; 5] = [
+const PINS: [Parameter; 6] = [
     parameter(
         "deploy",
         "The one for which the annotation rollcast.dev/deploy became this.",
@@ -82,6 +82,11 @@ const PINS: [Parameter; 5] = [
     parameter("revision", "The one with this revision.", "42"),
     parameter("generation", "The one of this generation of the object.", "17"),
     parameter("after", "One that began then or later.", "2026-11-22T14:02:11Z"),
+    parameter(
+        "uid",
+        "Only of the object with this uid: one that was made again has another.",
+        "0c1f6a52",
+    ),
     parameter(
         "image",
         "Together with one of the others: it sets this image, too.",
@@ -155,6 +160,7 @@ fn schemas() -> Map<String, Value> {
                 "request_id": {"type": "string", "description": "As the server's log has it."},
                 "revision": {"type": "string", "description": "Of `running`: the rollout that runs."},
                 "generation": {"type": "integer", "description": "Of `running`: the generation of its workload."},
+                "uid": {"type": "string", "description": "Of `running`: the uid of that object."},
                 "pinned": {"type": "string", "enum": ["inferred"],
                     "description": "Of `running`: that this is the one that is meant was not seen here."},
             }}),

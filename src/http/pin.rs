@@ -32,7 +32,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const NO_ROLLOUT: i64 = 60 * SECOND;
 
 /// The parameters that pin.
-pub(super) const PARAMETERS: [&str; 5] = ["deploy", "revision", "generation", "image", "after"];
+pub(super) const PARAMETERS: [&str; 6] =
+    ["deploy", "revision", "generation", "image", "after", "uid"];
 
 /// Somebody who waits for the end of one workload's rollout.
 #[derive(Clone, Debug)]
@@ -105,6 +106,11 @@ impl Waiter {
         model.course_of(&self.workload, self.course?)?.status.clone()
     }
 
+    /// The object that the rollout is about which is waited for.
+    pub(super) fn uid(&self, model: &Model) -> Option<Arc<str>> {
+        model.course_of(&self.workload, self.course?).map(|course| Arc::clone(course.uid()))
+    }
+
     /// Whether it is by inference that the pin led to the rollout that is waited for.
     pub(super) fn is_inferred(&self, model: &Model) -> bool {
         self.course.is_some_and(|number| model.is_inferred(&self.workload, &self.pin, number))
@@ -115,21 +121,31 @@ impl Waiter {
         if !self.sure {
             return None;
         }
+        if model.is_passed(&self.workload, &self.pin) {
+            // What tells that may come after what it was taken for.
+            self.course = None;
+        }
         if self.course.is_none() {
             match model.find(&self.workload, &self.pin) {
                 Found::Course(number) => self.course = Some(number),
-                Found::Passed => return Some(self.made_up(model, Outcome::Superseded)),
+                // What needs history that was lost is not known (`truths.md` 17).
+                Found::Passed => {
+                    let words = "a newer change began since; how this one ended is not known here";
+                    return Some(self.made_up(model, Outcome::Unknown, words));
+                }
                 Found::Waiting => {
                     let limit = self.pin.after.map(|after| after.saturating_add(NO_ROLLOUT));
                     let late = limit.is_some_and(|limit| limit < time::now());
-                    return late.then(|| self.made_up(model, Outcome::Unknown));
+                    let words = "no rollout began after the time that was given";
+                    return late.then(|| self.made_up(model, Outcome::Unknown, words));
                 }
             }
         }
         let number = self.course?;
         let Some(course) = model.course_of(&self.workload, number) else {
             // Twenty newer ones began since.
-            return Some(self.made_up(model, Outcome::Superseded));
+            let words = "a newer change began before this one was over";
+            return Some(self.made_up(model, Outcome::Superseded, words));
         };
         let result = course.said()?.clone();
         let inferred = model.is_inferred(&self.workload, &self.pin, number);
@@ -145,12 +161,8 @@ impl Waiter {
         Some(Ended { result, told: course.told })
     }
 
-    fn made_up(&self, model: &Model, outcome: Outcome) -> Ended {
+    fn made_up(&self, model: &Model, outcome: Outcome, message: &str) -> Ended {
         let status = model.current(&self.workload);
-        let message = match outcome {
-            Outcome::Superseded => "a newer change began before this one was over",
-            _ => "no rollout began after the time that was given",
-        };
         let result = RolloutResult {
             time: time::now(),
             outcome,
@@ -210,6 +222,7 @@ pub(super) fn take(pin: &mut Pin, name: &str, value: &str) -> Result<bool, Probl
         "deploy" => pin.deploy = Some(words()?),
         "revision" => pin.revision = Some(words()?),
         "image" => pin.image = Some(words()?),
+        "uid" => pin.uid = Some(words()?),
         "generation" => {
             let number = value.parse().ok().filter(|number| *number > 0);
             let wrong = || Problem::bad_request("generation", "expected a number from 1 on");

@@ -65,6 +65,9 @@ pub struct Running {
     pub revision: Option<String>,
     /// The generation of its workload.
     pub generation: i64,
+    /// The uid of the workload's object, of a CronJob the Job's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// `inferred` if it was not seen here that the generation that was asked for is this one's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<&'static str>,

@@ -135,9 +135,9 @@ fn over(shape: Shape, workload: &WorkloadId, result: &RolloutResult) -> Response
 /// 429, unless it is wanted as text: then that is the answer.
 fn running(service: &Service, shape: Shape, waiter: &Waiter) -> Result<Response, Problem> {
     let workload = &*waiter.workload;
-    let (standing, inferred) = {
+    let (standing, uid, inferred) = {
         let model = service.model.lock();
-        (waiter.standing(&model), waiter.is_inferred(&model))
+        (waiter.standing(&model), waiter.uid(&model), waiter.is_inferred(&model))
     };
     let detail = match &standing {
         Some(status) if !status.message.is_empty() => {
@@ -154,11 +154,12 @@ fn running(service: &Service, shape: Shape, waiter: &Waiter) -> Result<Response,
         let which = |status: &Arc<RolloutStatus>| Running {
             revision: status.revision.as_deref().map(str::to_owned),
             generation: status.generation,
+            uid: uid.as_deref().map(str::to_owned),
             pinned: inferred.then_some("inferred"),
         };
         return Err(Problem::running(detail, standing.as_ref().map(which), AGAIN));
     }
-    let body = running_text(workload, &detail, standing.as_deref(), inferred);
+    let body = running_text(workload, &detail, standing.as_deref(), uid.as_deref(), inferred);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(TEXT)),
         (header::RETRY_AFTER, HeaderValue::from(AGAIN.as_secs())),

@@ -10,7 +10,7 @@ use super::chunk::Chunk;
 use super::forgotten::{Forgotten, Lost, Older};
 use super::missed::{At, Loss, Missed, Read, Slice};
 use super::words::{Budget, EndedAttempt, LAST_WORDS, Words};
-use crate::ids::{AttemptKey, Entry, LineMeta, Lines, WorkloadId};
+use crate::ids::{AttemptKey, Entry, LineMeta, Lines, RolloutStatus, WorkloadId};
 
 /// The records of one workload, in sequence order.
 #[derive(Debug)]
@@ -282,6 +282,16 @@ impl Shelf {
                 out.extend(seqs.take(full - out.len()));
             }
         }
+    }
+
+    /// The last state of a rollout up to `through` that is kept.
+    pub fn last_rollout(&self, through: u64) -> Option<Arc<RolloutStatus>> {
+        let state = self.state.lock();
+        let upto = state.chunks.partition_point(|chunk| chunk.first <= through);
+        state.chunks.range(..upto).rev().find_map(|chunk| match &chunk.entry {
+            Entry::Rollout(status) => Some(Arc::clone(status)),
+            _ => None,
+        })
     }
 
     /// The oldest time that a batch or record behind `after` begins with; `None` if there is none yet.

@@ -55,8 +55,6 @@ pub struct Course {
     about: About,
     /// The generations at which its template was seen, first and last.
     generations: (i64, i64),
-    /// The revision that it had before: a rollback's may be read before its controller renumbers it.
-    renumbered: Option<Arc<str>>,
     deploys: VecDeque<Arc<str>>,
     /// It was decided how it ends, and what shows it is being gathered.
     decided: bool,
@@ -92,6 +90,9 @@ pub struct Pin {
     pub after: Option<i64>,
     /// One that sets this image.
     pub image: Option<String>,
+    /// One of the object with this uid, of a CronJob the Job's: it says which object is meant, and not which
+    /// of its rollouts.
+    pub uid: Option<String>,
 }
 
 /// What a pin leads to.
@@ -101,7 +102,7 @@ pub enum Found {
     Course(u64),
     /// None yet.
     Waiting,
-    /// One that is not known any more: a newer one began since.
+    /// One that is not known here, or not any more: a newer one began since.
     Passed,
 }
 
@@ -123,19 +124,25 @@ pub(super) struct Courses {
 // === impl Pin ===
 
 impl Pin {
-    /// Whether it leaves everything open.
+    /// Whether it leaves open which rollout of an object is meant.
     pub fn is_free(&self) -> bool {
-        *self == Pin::default()
+        Pin { uid: None, ..self.clone() } == Pin::default()
+    }
+
+    /// The rollout of this state.
+    pub fn of(status: &RolloutStatus) -> Pin {
+        Pin {
+            revision: status.revision.as_deref().map(str::to_owned),
+            generation: Some(status.generation),
+            ..Pin::default()
+        }
     }
 
     fn wants(&self, course: &Course) -> bool {
         let status = course.status.as_deref();
         let deploy = |wanted: &String| course.deploys.iter().any(|known| **known == **wanted);
-        // Who names the generation, too, may have read both while the controller was at work.
-        let was = course.renumbered.as_deref().filter(|_| self.generation.is_some());
         let revision = |wanted: &String| {
-            let is = status.and_then(|status| status.revision.as_deref());
-            is == Some(&**wanted) || was == Some(&**wanted)
+            status.is_some_and(|status| status.revision.as_deref() == Some(wanted))
         };
         // The API cuts its times to the second.
         let after = |wanted: i64| {
@@ -146,9 +153,16 @@ impl Pin {
         let image = |wanted: &String| {
             status.is_some_and(|status| status.images.iter().any(|image| *image.to == **wanted))
         };
-        self.deploy.as_ref().is_none_or(deploy)
-            && self.revision.as_ref().is_none_or(revision)
-            && self.generation.is_none_or(|wanted| course.has_generation(wanted))
+        let uid = |wanted: &String| *course.about.uid == **wanted;
+        // A revision beside the generation may have been read while the controller was at work: a rollback
+        // keeps its old number for a moment.
+        let number = match self.generation {
+            Some(wanted) => course.has_generation(wanted),
+            None => self.revision.as_ref().is_none_or(revision),
+        };
+        number
+            && self.uid.as_ref().is_none_or(uid)
+            && self.deploy.as_ref().is_none_or(deploy)
             && self.after.is_none_or(after)
             && self.image.as_ref().is_none_or(image)
     }
@@ -165,15 +179,6 @@ impl Course {
     /// Whether it ended well.
     pub fn succeeded(&self) -> bool {
         self.result.as_ref().is_some_and(|result| result.outcome == Outcome::Succeeded)
-    }
-
-    /// Takes its state.
-    pub(super) fn set_status(&mut self, status: &Arc<RolloutStatus>) {
-        if let Some(before) = self.status.replace(Arc::clone(status))
-            && before.revision != status.revision
-        {
-            self.renumbered = before.revision.clone().or(self.renumbered.take());
-        }
     }
 
     pub(super) fn decide(&mut self) {
@@ -244,6 +249,11 @@ impl Course {
         *self.about.uid == *uid
     }
 
+    /// The uid of the object that it is about: the workload, or of a CronJob the Job.
+    pub fn uid(&self) -> &Arc<str> {
+        &self.about.uid
+    }
+
     /// When it was seen first, by our clock.
     pub(super) fn began(&self) -> i64 {
         self.began
@@ -308,7 +318,6 @@ impl Courses {
                 told: None,
                 about: asked.about.clone(),
                 generations: (asked.generation, asked.generation),
-                renumbered: None,
                 deploys: VecDeque::new(),
                 decided: false,
                 silent: false,
@@ -345,10 +354,13 @@ impl Courses {
         if let Some(course) = self.list.iter().rev().find(|course| pin.wants(course)) {
             return Found::Course(course.number);
         }
-        if pin.deploy.is_some() && pin.deploy.as_deref() == self.passed.as_deref() {
+        if self.is_passed(pin) {
             return Found::Passed;
         }
         let Some(current) = self.current() else { return Found::Waiting };
+        if pin.uid.as_ref().is_some_and(|uid| *current.about.uid != **uid) {
+            return Found::Passed;
+        }
         // No object says which generation changed the template (`truths.md` 14): one that was not seen
         // may be the running one's, and is never called superseded.
         let loose = Pin { generation: None, ..pin.clone() };
@@ -362,7 +374,13 @@ impl Courses {
 
     /// Whether a pin by generation leads only by inference to what it leads to.
     pub(super) fn is_inferred(&self, pin: &Pin, number: u64) -> bool {
-        self.get(number).is_some_and(|course| !pin.wants(course))
+        let unseen = |wanted| self.get(number).is_some_and(|course| !course.has_generation(wanted));
+        pin.generation.is_some_and(unseen)
+    }
+
+    /// Whether a pin names a deploy that is known to be one before what is known.
+    pub(super) fn is_passed(&self, pin: &Pin) -> bool {
+        pin.deploy.is_some() && pin.deploy.as_deref() == self.passed.as_deref()
     }
 }
 

@@ -122,6 +122,11 @@ impl Model {
         self.courses_of(workload).is_some_and(|courses| courses.is_inferred(pin, number))
     }
 
+    /// Whether a pin names a deploy before what is known of a workload.
+    pub fn is_passed(&self, workload: &WorkloadId, pin: &Pin) -> bool {
+        self.courses_of(workload).is_some_and(|courses| courses.is_passed(pin))
+    }
+
     /// Whether an object is known of a workload.
     pub fn knows(&self, workload: &WorkloadId) -> bool {
         let seat = self.seats.get(workload);
@@ -204,7 +209,7 @@ impl Model {
         let seen = seat.seen(&status, &new).unwrap_or(now);
         let Seat { entry, courses, warnings, due, .. } = seat;
         let Some(course) = courses.current_mut() else { return };
-        course.set_status(&status);
+        course.status = Some(Arc::clone(&status));
         if course.succeeded() || course.is_decided() {
             return self.dues.set(workload, due, None);
         }

@@ -171,12 +171,19 @@ mod tests {
         for dialect in Dialect::ALL {
             let told = [dialect.open(hostile, 0), dialect.close(0)];
             for command in told.into_iter().chain(dialect.error(hostile, hostile)) {
-                assert!(!command.contains('\n'), "{dialect:?}: {command:?}");
                 let begins = |marker: &str| command.matches(marker).count();
+                assert_eq!(begins("\n"), 0, "{dialect:?}: {command:?}");
                 assert!(begins("##vso[") <= 1 && begins("##teamcity[") <= 1, "{command:?}");
-                assert!(begins("\x1b") <= 2 && begins("%0A") == 0, "{command:?}");
+                // Those of a section of GitLab's are ours.
+                let ours = if dialect == Dialect::GitLab { 2 } else { 0 };
+                assert!(begins("\x1b") <= ours && begins("\r") <= ours, "{command:?}");
+                // What GitHub takes for the end of a line.
+                assert!(dialect != Dialect::GitHub || begins("%0A") == 0, "{command:?}");
             }
         }
+        let error = Dialect::Azure.error(hostile, hostile).unwrap();
+        let (_, data) = error.split_once(']').unwrap();
+        assert!(!data.contains([';', ']']), "{error}");
         let error = Dialect::GitHub.error("a, b: c", "50 %").unwrap();
         assert_eq!(error, "::error title=a%2C b%3A c::50 %25");
         let error = Dialect::TeamCity.error("a", "it's [x]").unwrap();

@@ -76,11 +76,12 @@ pub fn result_text(workload: &WorkloadId, result: &RolloutResult) -> Vec<u8> {
 }
 
 /// What a rollout that is not over yet is answered with as text: a sentence, and last the line for
-/// programs, which no result begins like. `inferred`: it was not seen that it is the one that is meant.
+/// programs, which no result begins like. `uid` is that of its object; `inferred`: it was not seen that it is the one that is meant.
 pub fn running_text(
     workload: &WorkloadId,
     detail: &str,
     status: Option<&RolloutStatus>,
+    uid: Option<&str>,
     inferred: bool,
 ) -> Vec<u8> {
     let mut out = Vec::new();
@@ -93,6 +94,10 @@ pub fn running_text(
         }
         let RolloutStatus { generation, ready, desired, .. } = status;
         let _ = write!(out, " generation={generation} ready={ready}/{desired}");
+    }
+    if let Some(uid) = uid {
+        out.extend_from_slice(b" uid=");
+        push_plain(&mut out, uid);
     }
     if inferred {
         out.extend_from_slice(INFERRED);

@@ -10,7 +10,7 @@ use crate::{Cell, check, script};
 const GOOD: &str = "SUCCEEDED after 3s\n\
     RESULT outcome=succeeded rollout=shop/deployment/web revision=2 ready=1/1 duration=3s\n";
 const RUNNING: &str = "shop/deployment/web is still rolling out\n\
-    RUNNING rollout=shop/deployment/web revision=2 generation=7 ready=0/1\n";
+    RUNNING rollout=shop/deployment/web revision=2 generation=7 ready=0/1 uid=0c1f-6a52\n";
 const PAGE: &str = "<!doctype html>\n<html><title>Sign in</title></html>\n";
 
 /// The status that each case comes to, and what is said. Those that are tried again and again have a second.
@@ -246,7 +246,7 @@ async fn the_rollout_of_the_first_answer_is_the_one() {
     let asked = faults.asked("held");
     let verdicts: Vec<_> = asked.iter().filter(|asked| asked.is_verdict).collect();
     assert!(!verdicts[0].target.contains("generation"), "{}", verdicts[0].target);
-    for pin in ["&generation=7", "&revision=2"] {
+    for pin in ["&generation=7", "&revision=2", "&uid=0c1f-6a52"] {
         assert!(verdicts[1].target.contains(pin), "{}", verdicts[1].target);
     }
 }

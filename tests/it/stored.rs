@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rollcast::sim::{Effect, Fault, Match, Pipe, Resource, Sim, SimOptions};
+use rollcast::sim::{Effect, Fault, Match, Pipe, Ready, Resource, Sim, SimOptions};
 use rollcast::time::{self, SECOND};
 
 use crate::client::{Event, listen};
@@ -388,4 +388,43 @@ async fn a_log_that_was_empty_is_read_from_its_first_line() {
     without_gaps(&again);
     drop(client);
     end(world).await;
+}
+
+/// The model of a process that was started again is new, its history is not: who comes back means the
+/// rollout that was told of, and not the one that began since.
+#[tokio::test(start_paused = true)]
+async fn who_waits_over_a_restart_is_told_of_the_rollout_that_was_followed() {
+    for newer in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let sim =
+            Sim::new(SimOptions { seed: 9, start_time: time::now(), ..SimOptions::default() });
+        let world = World::stored(sim.clone(), 9, folder.path()).await;
+        sim.apply(crate::follow_cli::counted("shop/web:1", 1));
+        for (image, seconds) in [("shop/web:2", 60), ("shop/web:3", 1)] {
+            let ready = Ready::After(Duration::from_secs(seconds));
+            sim.register_image(image, crate::results::good(ready));
+        }
+        let set = |image| sim.set_image(Resource::Deployments, "shop", "web", "app", image);
+        world.synced().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(set("shop/web:2"));
+        let path = format!("{STREAM}?until=result");
+        let mut client = world.stream(&path, None).await;
+        listen(&mut client, Duration::from_secs(5)).await;
+        let id = client.last_id.clone().unwrap();
+        drop(client);
+        end(world).await;
+        assert!(!newer || set("shop/web:3"));
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let world = World::stored(sim.clone(), 10, folder.path()).await;
+        world.synced().await;
+        let mut client = world.stream(&path, Some(&id)).await;
+        let events = crate::results::to_the_end(&mut client, Duration::from_secs(300)).await;
+        let said = &crate::results::result(&events).data;
+        // What became of version 2 while nobody looked is not known.
+        let outcome = if newer { "unknown" } else { "succeeded" };
+        assert_eq!((&said["outcome"], &said["revision"]), (&outcome.into(), &"2".into()), "{said}");
+        drop(client);
+        end(world).await;
+    }
 }

@@ -16,7 +16,7 @@ use crate::wire::{EventId, Format, MAX_ID_BYTES};
 /// The parameters that a stream takes, for the message about one that it does not.
 const PARAMETERS: &str = "after, container, deploy, events, exclude, fail, format, generation, \
                           image, last_event_id, level, logs, match, pod, previous, revision, \
-                          since, tail, until";
+                          since, tail, uid, until";
 /// More lines than this are history, not a tail.
 const MAX_TAIL: usize = 1_000_000;
 

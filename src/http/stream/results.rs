@@ -19,7 +19,7 @@ use crate::http::pin::Waiter;
 use crate::ids::WorkloadId;
 use crate::rollout;
 use crate::subscribe::MAX_WORKLOADS;
-use crate::wire::{Encoder, Position};
+use crate::wire::{Encoder, EventId, Position};
 
 /// What does not depend on news is looked at so often.
 const LOOK: Duration = Duration::from_secs(5);
@@ -63,15 +63,17 @@ impl Awaited {
         let id = query.resume.filter(|id| id.epoch == service.journal.epoch());
         let known = asked.as_ref().zip(id).and_then(|(asked, id)| service.waits.resume(asked, &id));
         let mut course = known.unwrap_or_else(|| {
+            let pins: Vec<_> =
+                workloads.iter().map(|workload| pin_of(service, query, id, workload)).collect();
             let model = service.model.lock();
-            let one = |workload: &Arc<WorkloadId>| {
-                let waiter = Waiter::new(Arc::clone(workload), query.pin.clone());
+            let one = |(workload, pin): (&Arc<WorkloadId>, rollout::Pin)| {
+                let waiter = Waiter::new(Arc::clone(workload), pin);
                 match id {
                     Some(id) => waiter.resume(&model, id.seq),
                     None => waiter,
                 }
             };
-            Course::new(workloads.iter().map(one).collect())
+            Course::new(workloads.iter().zip(pins).map(one).collect())
         });
         let open = course.waiters.iter_mut().filter(|waiter| !waiter.done);
         // What is not sure by then is tried again and again.
@@ -176,4 +178,20 @@ impl Awaited {
             unsure.into_iter().filter(|(_, waiter)| waiter.sure).map(|(at, _)| at).collect()
         })
     }
+}
+
+/// Which rollout is waited for. Who comes back to a process that was started since means the one that was
+/// told of up to there, which the journal knows: what that process has seen begin is a newer one.
+fn pin_of(
+    service: &Service,
+    query: &Query,
+    id: Option<EventId>,
+    workload: &Arc<WorkloadId>,
+) -> rollout::Pin {
+    let inherited = id.filter(|id| id.seq <= service.journal.inherited());
+    let told = inherited.filter(|_| query.pin.is_free()).and_then(|id| {
+        let status = service.journal.shelf(workload).last_rollout(id.seq)?;
+        Some(rollout::Pin { uid: query.pin.uid.clone(), ..rollout::Pin::of(&status) })
+    });
+    told.unwrap_or_else(|| query.pin.clone())
 }

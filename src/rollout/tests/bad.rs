@@ -314,7 +314,8 @@ fn watch_of(object: &Value) -> &'static str {
 fn spoilt_objects_panic_nowhere() {
     let seeds = std::env::var("ROLLCAST_TEST_SEEDS").ok().and_then(|text| text.parse().ok());
     let (all, mut taken) = (every_kind(), std::collections::BTreeMap::new());
-    for seed in 0..seeds.unwrap_or(20) {
+    let seeds = seeds.unwrap_or(20);
+    for seed in 0..seeds {
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut intake, mut model) = (Intake::new("shop", BEGIN), Model::new());
         model.apply(&Change::Synced, BEGIN);
@@ -341,5 +342,5 @@ fn spoilt_objects_panic_nowhere() {
     }
     // Of each kind some could be decoded.
     assert_eq!(taken.len(), 10, "{taken:?}");
-    assert!(taken.values().all(|taken| *taken >= 20), "{taken:?}");
+    assert!(taken.values().all(|taken: &u64| *taken >= seeds / 2), "{taken:?}");
 }
