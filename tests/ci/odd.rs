@@ -14,7 +14,7 @@ const RUNNING: &str = "shop/deployment/web is still rolling out\n\
 const PAGE: &str = "<!doctype html>\n<html><title>Sign in</title></html>\n";
 
 /// The status that each case comes to, and what is said. Those that are tried again and again have a second.
-const CASES: [(&str, i32, &str); 43] = [
+const CASES: [(&str, i32, &str); 44] = [
     ("good", 0, "succeeded"),
     ("failed", 1, "failed"),
     ("timed-out", 1, "timed_out"),
@@ -56,6 +56,7 @@ const CASES: [(&str, i32, &str); 43] = [
     ("absent-once", 0, "succeeded"),
     ("unavailable-thrice", 0, "an answer of 503"),
     ("closed-twice", 0, "trying again"),
+    ("inferred-success", 5, "deployment/web: unknown"),
     ("in-the-middle", 0, "refused (403); trying again"),
     ("stream-says-otherwise", 1, "RESULT outcome=succeeded"),
 ];
@@ -143,6 +144,11 @@ fn answers(asked: &Asked) -> Vec<Step> {
         "in-the-middle" if asked.number < 6 => {
             reply("403 Forbidden", "Content-Type: text/html\r\n", PAGE)
         }
+        "inferred-success" if asked.number == 1 => {
+            let line = RUNNING.replace(" revision=2", "");
+            reply("429 Too Many Requests", "Retry-After: 1\r\n", &line)
+        }
+        "inferred-success" => ok(&GOOD.replace("duration=3s", "duration=3s pinned=inferred")),
         "inferred" if asked.number == 1 => {
             let line = RUNNING.replace(" ready=", " pinned=inferred ready=");
             reply("429 Too Many Requests", "Retry-After: 1\r\n", &line)
