@@ -9,6 +9,7 @@
 mod binary;
 mod check;
 mod cluster;
+mod encode;
 mod fanout;
 mod ingest;
 mod load;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match words.first().map(String::as_str) {
         None | Some("all") => report::all(&args),
         Some("ingest") => ingest::run(&args).map(|rows| report::print(&rows)),
+        Some("encode") => encode::run(&args).map(|rows| report::print(&rows)),
         Some("fanout") => fanout::run(&args).map(|rows| report::print(&rows)),
         Some("memory") => memory::run(&args).map(|rows| report::print(&rows)),
         Some("through") => through::run(&args).map(|rows| report::print(&rows)),
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
         Some("role-replay") => process::block_on(replay::client(&args)),
         Some("role-index") => process::block_on(memory::index(&args)),
         Some(other) => {
-            let known = "all, ingest, fanout, memory, through, replay, slow or binary";
+            let known = "all, ingest, encode, fanout, memory, through, replay, slow or binary";
             Err(format!("unknown word {other}: expected {known}").into())
         }
     };

@@ -119,7 +119,7 @@ pub fn free_port() -> Outcome<u16> {
 }
 
 /// Runs a role on the runtime that the service has.
-pub fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+pub fn block_on<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use rollcast::time;
 
 use crate::process::{Args, complain, say};
-use crate::{Outcome, binary, fanout, ingest, memory, replay, slow, through};
+use crate::{Outcome, binary, encode, fanout, ingest, memory, replay, slow, through};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -78,6 +78,7 @@ pub fn all(args: &Args) -> Outcome {
     let mut rows = Vec::new();
     for (name, bench) in [
         ("ingest", ingest::run as fn(&Args) -> Outcome<Vec<Row>>),
+        ("encode", encode::run),
         ("fanout", fanout::run),
         ("memory", memory::run),
         ("through", through::run),
