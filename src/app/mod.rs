@@ -31,7 +31,7 @@ use crate::cluster;
 use crate::http::auth::NoRandomness;
 use crate::http::edge::{Doors, Edge};
 use crate::http::serve::ListenError;
-use crate::http::{openapi, page, routes, script};
+use crate::http::{page, routes, script};
 use crate::journal::OpenError;
 
 /// What keeps the program from running.
@@ -69,10 +69,5 @@ pub enum AppError {
 /// All that the public listener answers.
 pub(crate) fn router(rooms: &Rooms, doors: Doors, seed: u64) -> Router {
     let edge = Edge::new(rooms.service.metrics.clone(), doors, seed);
-    edge.around(
-        routes(rooms.service.clone())
-            .merge(page::routes())
-            .merge(script::routes())
-            .merge(openapi::routes()),
-    )
+    edge.around(routes(rooms.service.clone()).merge(page::routes()).merge(script::routes()))
 }

@@ -11,7 +11,7 @@ use http::header;
 use super::auth::Caller;
 use super::problem::Problem;
 use super::target::{authorize, find};
-use super::{Service, logs, query_pairs, streams, verdict, workloads};
+use super::{Service, logs, openapi, query_pairs, streams, verdict, workloads};
 use crate::wire::{rollout_json, rollouts_json};
 
 /// The API.
@@ -25,6 +25,7 @@ pub fn routes(service: Service) -> Router {
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/rollout", get(rollout))
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/rollouts", get(rollouts))
         .route("/api/v1/namespaces/{namespace}/{kind}/{name}/verdict", get(verdict::verdict))
+        .merge(openapi::routes())
         .with_state(service)
 }
 

@@ -166,6 +166,7 @@ async fn the_server_does_what_the_document_says() {
                 let request = Request::builder()
                     .method(method.clone())
                     .uri(format!("{path}?{query}"))
+                    .header("host", "localhost")
                     .header("content-type", "application/json")
                     .body(Body::from(body))
                     .unwrap();
