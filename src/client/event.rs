@@ -288,9 +288,12 @@ impl Event {
     /// Reads an event by its name. `None` if its data is not what that name promises: then the other
     /// side does not speak our language.
     pub fn read(name: &str, data: &str) -> Option<Event> {
+        // A list would be read as an object whose fields are all missing.
+        let is_object = |data: &str| data.trim_start().starts_with('{');
         fn json<'a, T: Deserialize<'a>>(data: &'a str) -> Option<T> {
             serde_json::from_str(data).ok()
         }
+        let data = if is_object(data) { data } else { "" };
         Some(match name {
             "hello" => Event::Hello(json(data)?),
             "log" => Event::Log(json(data)?),

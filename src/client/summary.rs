@@ -79,7 +79,7 @@ fn evidence(out: &mut String, ended: &Ended) {
         let _ = write!(out, "\n<details open><summary>last lines of {place}</summary>\n\n<pre>");
         for line in &pod.lines {
             // An empty line would end the block of HTML, and what follows would be Markdown.
-            let text = html(line);
+            let text = escaped(line);
             let _ = writeln!(out, "{}", if text.trim().is_empty() { "&#8203;" } else { &text });
         }
         out.push_str("</pre>\n\n</details>\n");

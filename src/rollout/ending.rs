@@ -231,8 +231,11 @@ impl Model {
         let complete = status.phase == RolloutPhase::Complete;
         let over_before = first && long_over && (complete || forgets);
         let (mut outcome, reason) = match judge(&case, &graces) {
-            // It was good long ago; what becomes of a pod of it now is no matter of its rollout.
-            Verdict::Open(_) if over_before && complete => (Outcome::Succeeded, None),
+            // It was good long ago; what becomes of a pod of it now is no matter of its rollout. When that was
+            // must be known: counts alone may be of pods that are not there.
+            Verdict::Open(_) if over_before && complete && over_since.is_some() => {
+                (Outcome::Succeeded, None)
+            }
             Verdict::Open(look) => return self.dues.set(workload, due, look),
             Verdict::Over(outcome, reason) => (outcome, reason),
         };

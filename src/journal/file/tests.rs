@@ -370,6 +370,25 @@ fn a_volume_smaller_than_the_store_keeps_the_newest() {
     assert_eq!(missing(&missed), Some(40_000 - numbers.len() as u64));
 }
 
+/// Whatever room is left when it is closed: the end is written, in the place of old history if need be.
+#[test]
+fn a_full_volume_is_closed_all_the_same() {
+    let web = workload("web");
+    for room in 0..40 {
+        let directory = tempfile::tempdir().unwrap();
+        let faulty = Faulty::default();
+        faulty.set(|faults| faults.room = Some((500 << 10) + room * 97));
+        let options = FileOptions { bytes: 1 << 20, ..options(directory.path()) };
+        let first = journal_on(options, Arc::new(faulty));
+        for batch in 0..120 {
+            first.append(&web, lines(&web, batch * 100..batch * 100 + 100), 0);
+            until(&first, |status| status.lag_bytes < 100_000);
+        }
+        until(&first, |status| status.lag_records == 0 && status.failing.is_none());
+        assert!(first.close(WITHIN), "{room}");
+    }
+}
+
 #[test]
 fn two_processes_never_share_a_store() {
     let directory = tempfile::tempdir().unwrap();

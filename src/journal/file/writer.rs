@@ -29,6 +29,8 @@ use crate::time;
 
 /// Bytes that are encoded and written at a time.
 const BATCH: usize = 1 << 20;
+/// How often closing is tried where room was made for it: the end of a store is no longer than a segment.
+const CLOSES: u32 = 3;
 /// How often it looks whether old segments can go, and at least wakes up.
 const LOOK: Duration = Duration::from_secs(30);
 /// First and longest pause before it tries again.
@@ -239,8 +241,22 @@ impl Writer {
         Ok(())
     }
 
-    /// Everything was written: says so, and gives back the numbers that were not issued.
+    /// Closes the store. On a full volume the oldest history goes for its end, too.
     fn close(&mut self) -> bool {
+        for _ in 0..CLOSES {
+            if self.try_close() {
+                return true;
+            }
+            // Only room that was made is a reason to try again.
+            if self.pause != Some(Duration::ZERO) {
+                break;
+            }
+        }
+        false
+    }
+
+    /// Everything was written: says so, and gives back the numbers that were not issued.
+    fn try_close(&mut self) -> bool {
         let last = self.queue.last().max(self.floor);
         let (now, ledger) = (time::now(), &self.ledger);
         // Where everything stands is written once more: then it is known of the last records, too, if
