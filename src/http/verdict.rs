@@ -105,7 +105,8 @@ pub(super) async fn known(
                 return Ok(workload);
             }
             catch_up(service, &workload).await?;
-            let known = service.model.lock().course(&workload).is_some();
+            // A CronJob may not have run yet.
+            let known = service.model.lock().knows(&workload);
             if known { Ok(workload) } else { Err(problem) }
         }
     }

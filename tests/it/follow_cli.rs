@@ -371,7 +371,12 @@ async fn a_newer_rollout_at_another_server_is_not_taken_for_ours() {
     let plan = plan(vec![web()]);
     let following = followed(&plan, switch.reach(Token::None), Mode::Lines);
     let ((exit, text, _), _world) = tokio::join!(following, replaced);
-    assert_eq!(exit, Exit::Superseded, "{text}");
+    // What became of it before the newer one began, nobody there has seen (`truths.md` 17).
+    assert_eq!(exit, Exit::Lost, "{text}");
+    assert!(
+        last(&text).contains("outcome=unknown") && last(&text).contains("revision=2"),
+        "{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -161,7 +161,8 @@ fn words(told: &Told) -> (String, Option<&'static str>, String) {
 fn what_is_recorded_gives_what_the_service_told() {
     let fails = |message: &str| Pull::Fails { message: message.to_owned() };
     let probed = |ready| Program { ready, ..Program::default() };
-    let crash = rollcast::sim::Exit::After(Duration::from_millis(2_200), 1);
+    // In whole seconds, as the API has times.
+    let crash = rollcast::sim::Exit::After(Duration::from_millis(2_000), 1);
     let programs = [
         probed(Ready::After(Duration::from_secs(2))),
         probed(Ready::Never),

@@ -448,6 +448,14 @@ async fn no_result_is_false_whatever_happens_meanwhile() {
             world.sim.register_image(&image, program);
             let deploy = world.sim.clone();
             assert!(world.sim.set_image(resource, "shop", name, "app", &image));
+            // Whoever asks the API server for it has its answer first.
+            let asked = || {
+                let object = world.sim.object(resource, "shop", name).unwrap();
+                object["spec"]["template"]["spec"]["containers"][0]["image"] == *image
+            };
+            while !asked() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             let mut client = world.stream(&format!("{path}?until=result"), None).await;
             let pause = Duration::from_millis(random.u64(200..6_000));
             let fault = random.u8(0..6);
@@ -472,7 +480,15 @@ async fn no_result_is_false_whatever_happens_meanwhile() {
             let limit = Duration::from_secs(400);
             let (events, ()) = tokio::join!(to_the_end(&mut client, limit), disturb);
             let said = &result(&events).data;
-            assert_eq!(said["outcome"], outcome, "seed {seed}, round {round}, {image}: {said}");
+            if said["outcome"] != outcome {
+                for event in events.iter().filter(|event| event.name != "log") {
+                    eprintln!("{} {}", event.name, event.data);
+                }
+            }
+            assert_eq!(
+                said["outcome"], outcome,
+                "seed {seed}, round {round}, {image}, fault {fault}: {said}"
+            );
             let told = said["message"].as_str().unwrap();
             assert!(outcome == "succeeded" || !told.is_empty(), "{said}");
         }
