@@ -79,7 +79,7 @@ fn evidence(out: &mut String, ended: &Ended) {
         let _ = write!(out, "\n<details open><summary>last lines of {place}</summary>\n\n<pre>");
         for line in &pod.lines {
             // An empty line would end the block of HTML, and what follows would be Markdown.
-            let text = escaped(line);
+            let text = html(line);
             let _ = writeln!(out, "{}", if text.trim().is_empty() { "&#8203;" } else { &text });
         }
         out.push_str("</pre>\n\n</details>\n");
@@ -141,7 +141,10 @@ mod tests {
         let text = markdown(&view);
         assert!(text.contains("| shop/deployment/web | ❌ failed |"), "{text}");
         assert!(text.contains("1m48s"));
-        assert!(!text.contains("<script>") && !text.contains("**b**") && !text.contains("[l]("));
+        assert!(!text.contains("<script>"), "{text}");
+        // What is preformatted is HTML to its end, and no Markdown.
+        let outside = text.split("<pre>").next().unwrap();
+        assert!(!outside.contains("**b**") && !outside.contains("[l]("), "{text}");
         assert!(!text.contains("@team") || text.contains("<pre>"), "{text}");
         assert_eq!(text.matches("</pre>").count(), 1, "{text}");
         let inside = text.split("<pre>").nth(1).unwrap().split("</pre>").next().unwrap();

@@ -8,7 +8,7 @@ use super::message::{self, Words};
 use super::model;
 use super::model::Look;
 use super::phase::node_lost;
-use super::revision::{before, highest, named, observed, side, text};
+use super::revision::{before, highest, is_highest_present, named, observed, side, text};
 use crate::ids::{RolloutPhase, RolloutStatus, Side};
 use crate::watch::{DaemonSetDetail, RevisionEntry};
 
@@ -73,7 +73,8 @@ fn newest<'a>(look: &Look<'a>, detail: &DaemonSetDetail) -> Option<&'a Arc<Revis
     });
     match present.and_then(|pod| pod.hash.as_deref()) {
         Some(hash) => named(look.workload, hash),
-        None => highest(look.workload),
+        None => highest(look.workload)
+            .filter(|_| is_highest_present(look.workload, detail).unwrap_or(true)),
     }
 }
 

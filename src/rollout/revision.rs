@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::ids::Side;
-use crate::watch::{ArgoDetail, Detail, PodEntry, ReplicaSetEntry, RevisionEntry, WorkloadEntry};
+use crate::watch::{
+    ArgoDetail, DaemonSetDetail, Detail, PodEntry, ReplicaSetEntry, RevisionEntry, WorkloadEntry,
+};
 
 /// Whether the controller has seen what is asked for. Before that its status says nothing about it.
 pub(super) fn observed(workload: &WorkloadEntry) -> bool {
@@ -43,6 +45,18 @@ pub(super) fn named<'a>(workload: &'a WorkloadEntry, hash: &str) -> Option<&'a A
 /// The ControllerRevision with the highest number.
 pub(super) fn highest(workload: &WorkloadEntry) -> Option<&Arc<RevisionEntry>> {
     workload.revisions().max_by_key(|revision| revision.revision)
+}
+
+/// Whether the highest ControllerRevision is that of a DaemonSet's present template, and not of the one before,
+/// as long as its own has not come (`truths.md` 18). The controller copies the generation of the template to
+/// what it makes; one that a rollback uses again is older than another by that.
+pub(super) fn is_highest_present(
+    workload: &WorkloadEntry,
+    detail: &DaemonSetDetail,
+) -> Option<bool> {
+    let made = highest(workload)?.template_generation?;
+    let later = workload.revisions().any(|other| other.template_generation > Some(made));
+    Some(detail.template_generation? == made || later)
 }
 
 /// The number before another one among the ControllerRevisions.
@@ -117,7 +131,9 @@ pub(super) fn side(workload: Option<&WorkloadEntry>, pod: &PodEntry) -> Side {
                 (None, _) => detail.template_generation.is_none(),
                 (Some(_), None) => false,
             };
-            its_own && (same_generation || (observed(workload) && of_highest))
+            // Where nobody tells, at least something must count as new.
+            let is_present = || is_highest_present(workload, detail).unwrap_or(detail.updated > 0);
+            its_own && (same_generation || (observed(workload) && of_highest && is_present()))
         }
         Detail::CronJob { .. } => match workload.jobs().last() {
             Some(job) => pod.owner.as_ref() == Some(&job.uid),

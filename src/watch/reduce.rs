@@ -168,6 +168,8 @@ impl RevisionEntry {
             hash: words.maybe(hash.map(String::as_str)),
             revision: object.revision,
             deploy: words.maybe(note(meta, annotation::DEPLOY)),
+            template_generation: note(meta, annotation::TEMPLATE_GENERATION)
+                .and_then(|number| number.parse().ok()),
         }
     }
 }

@@ -343,6 +343,8 @@ pub struct RevisionEntry {
     pub revision: i64,
     /// Annotation `rollcast.dev/deploy` of its workload as it was when this was made.
     pub deploy: Option<Arc<str>>,
+    /// Of a DaemonSet: the generation of its template when this was made; a rollback uses it again.
+    pub template_generation: Option<u32>,
 }
 
 /// A Job of a CronJob.

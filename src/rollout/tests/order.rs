@@ -159,3 +159,48 @@ proptest! {
         prop_assert_eq!(pods, expected_pods);
     }
 }
+
+/// A DaemonSet's status may say that its controller has seen the new template before its ControllerRevision
+/// comes by another watch: the pods that are there are of the one before, however bad they are.
+#[test]
+fn a_broken_pod_of_a_daemon_set_is_never_blamed_on_the_next_template() {
+    for told in [true, false] {
+        let mut stage = Stage::new();
+        let log = id(Kind::DaemonSet, "log");
+        let made = |hash: &str, number: i64| {
+            let mut value = revision(("DaemonSet", "log"), hash, number);
+            if told {
+                value["metadata"]["annotations"] =
+                    json!({"deprecated.daemonset.template.generation": number.to_string()});
+            }
+            value
+        };
+        let set = |image: &str, generation: i64, updated: i64| {
+            let mut value = deployment(image, [generation, generation, 0, 0, 0, 0]);
+            (value["kind"], value["metadata"]["name"]) = (json!("DaemonSet"), json!("log"));
+            value["metadata"]["uid"] = json!("uid-log");
+            value["metadata"]["annotations"] =
+                json!({"deprecated.daemonset.template.generation": generation.to_string()});
+            value["status"] = json!({"observedGeneration": generation, "numberReady": 0,
+                "desiredNumberScheduled": 1, "currentNumberScheduled": 1, "numberAvailable": 0,
+                "updatedNumberScheduled": updated});
+            value
+        };
+        let mut bad = super::pods::crashed(bare_pod("log-1", 3), 4, "Error");
+        bad["metadata"]["labels"] =
+            json!({"controller-revision-hash": "h1", "pod-template-generation": "1"});
+        own(&mut bad, "apps/v1", "DaemonSet", "log");
+        stage.apply(&made("h1", 1));
+        stage.apply(&set(V1, 1, 1));
+        stage.apply(&bad);
+        assert_eq!(codes(&stage.model.current(&log).unwrap()), [Reason::CrashLoop]);
+        stage.apply(&set(V2, 2, 0));
+        let status = stage.model.current(&log).unwrap();
+        assert_eq!(codes(&status), [], "{told}: {status:?}");
+        assert!(stage.model.pods(&log).iter().all(|pod| pod.side == Side::Old), "{told}");
+        assert!(!told || status.revision.is_none(), "{status:?}");
+        stage.apply(&made("h2", 2));
+        let status = stage.model.current(&log).unwrap();
+        assert_eq!(status.revision.as_deref(), Some("2"), "{told}");
+    }
+}
