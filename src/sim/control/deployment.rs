@@ -59,6 +59,8 @@ struct Set {
     revision: u64,
     /// Revisions that it had before a rollback used it again.
     former: Vec<u64>,
+    /// Its workload's as they were last while it was the newest.
+    annotations: BTreeMap<String, String>,
     /// `spec.replicas`.
     replicas: u32,
     generation: i64,
@@ -174,6 +176,7 @@ impl World {
         if let Some(at) = found {
             // The same template may do something else now; Kubernetes would not notice either.
             state.sets[at].template = Arc::new(state.spec.template.clone());
+            state.sets[at].annotations.clone_from(&state.spec.annotations);
             if state.sets[at].revision < state.revision {
                 state.revision += 1;
                 let former = std::mem::replace(&mut state.sets[at].revision, state.revision);
@@ -199,6 +202,7 @@ impl World {
             created: self.now,
             revision: state.revision,
             former: Vec::new(),
+            annotations: state.spec.annotations.clone(),
             replicas: 0,
             generation: 1,
             counts: Counts::default(),

@@ -61,6 +61,8 @@ struct Set {
     revision: u64,
     /// Revisions that it had before it was used again.
     former: Vec<u64>,
+    /// Its workload's as they were last while it was the newest.
+    annotations: BTreeMap<String, String>,
     /// `spec.replicas`.
     replicas: u32,
     counts: Counts,
@@ -189,6 +191,7 @@ impl World {
         }
         if let Some(at) = state.sets.iter().position(|set| set.hash == hash) {
             state.sets[at].template = Arc::new(state.spec.template.clone());
+            state.sets[at].annotations.clone_from(&state.spec.annotations);
             if state.sets[at].revision < state.revision {
                 state.revision += 1;
                 let former = std::mem::replace(&mut state.sets[at].revision, state.revision);
@@ -207,6 +210,7 @@ impl World {
             created: self.now,
             revision: state.revision,
             former: Vec::new(),
+            annotations: state.spec.annotations.clone(),
             replicas: 0,
             counts: Counts::default(),
             leaves: None,

@@ -90,7 +90,7 @@ impl Set {
             uid: state.uid.clone(),
         };
         let names = [REVISION, REVISION_HISTORY];
-        let mut annotations = annotations(&spec.annotations, names, self.revision, &self.former);
+        let mut annotations = annotations(&self.annotations, names, self.revision, &self.former);
         annotations.insert(
             "deployment.kubernetes.io/desired-replicas".to_owned(),
             spec.replicas.to_string(),

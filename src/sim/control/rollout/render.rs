@@ -114,7 +114,7 @@ impl Set {
             uid: state.uid.clone(),
         };
         let names = [REVISION, REVISION_HISTORY];
-        let annotations = annotations(&spec.annotations, names, self.revision, &self.former);
+        let annotations = annotations(&self.annotations, names, self.revision, &self.former);
         let counts = &self.counts;
         let mut status = json!({"replicas": counts.active});
         let all = [("readyReplicas", counts.ready), ("availableReplicas", counts.available)];
