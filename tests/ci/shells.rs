@@ -108,8 +108,11 @@ impl Shell {
             }
             None => Stdio::null(),
         };
-        let mut command = Command::new(&self.program[0]);
-        command.args(&self.program[1..]).args(arguments).env_clear();
+        // As CI systems start jobs. Whoever runs these tests in the background has signals ignored, and a
+        // shell cannot hear what was ignored when it began (POSIX, `trap`).
+        let mut command = Command::new("/usr/bin/env");
+        command.arg("--default-signal=HUP,INT,QUIT,TERM");
+        command.args(&self.program).args(arguments).env_clear();
         command.env("PATH", format!("{}:{}", at("bin").display(), self.path));
         command.env("TMPDIR", at("tmp")).env("HOME", folder.path()).current_dir(folder.path());
         command.envs(variables.iter().copied()).stdin(stdin);
