@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::response::IntoResponse as _;
 use axum::response::sse::{Event, Sse};
@@ -15,6 +14,7 @@ use rollcast::ids::{AttemptKey, Entry, Kind, LineMeta, Lines, Side, Source, Work
 use rollcast::journal::Epoch;
 use rollcast::time::SECOND;
 use rollcast::wire::{Encoder, Format, Position};
+use tokio::time::Instant;
 
 use crate::report::{Row, median};
 use crate::{Outcome, process};

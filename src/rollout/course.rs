@@ -332,7 +332,7 @@ impl Courses {
         course.generations.1 = course.generations.1.max(asked.generation);
         if asked.deploy == self.deploy.as_ref() {
             if self.assumed && asked.older_deploy {
-                course.deploys.retain(|known| Some(&*known) != asked.deploy);
+                course.deploys.retain(|known| Some(known) != asked.deploy);
                 (self.assumed, self.passed) = (false, asked.deploy.map(Arc::clone));
             }
             return;

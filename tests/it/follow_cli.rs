@@ -395,6 +395,7 @@ async fn hostile_output_forges_nothing_on_a_terminal_or_elsewhere() {
     let ready = Ready::After(Duration::from_secs(5));
     let program =
         Program { ready, output: vec![Output::Script(lines.into())], ..Program::default() };
+    let own = regex::Regex::new("\r\u{1b}\\[[0-9]+A\u{1b}\\[J").unwrap();
     for mode in [Mode::Lines, Mode::Screen(Size { width: 80, height: 24 })] {
         let world = settled(10).await;
         world.sim.register_image("shop/web:evil", program.clone());
@@ -405,7 +406,6 @@ async fn hostile_output_forges_nothing_on_a_terminal_or_elsewhere() {
         let (exit, text, _) = followed(&plan, switch.reach(Token::None), mode).await;
         assert_eq!(exit, Exit::Succeeded, "{text}");
         // Our own codes: up to the block's first line, and all below it away.
-        let own = regex::Regex::new("\r\u{1b}\\[[0-9]+A\u{1b}\\[J").unwrap();
         let text = own.replace_all(&text, "");
         let control = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
         assert!(!text.contains(control), "{text:?}");

@@ -480,14 +480,15 @@ async fn no_result_is_false_whatever_happens_meanwhile() {
             let limit = Duration::from_secs(400);
             let (events, ()) = tokio::join!(to_the_end(&mut client, limit), disturb);
             let said = &result(&events).data;
-            if said["outcome"] != outcome {
-                for event in events.iter().filter(|event| event.name != "log") {
-                    eprintln!("{} {}", event.name, event.data);
-                }
-            }
+            let all = || -> Vec<String> {
+                let told = events.iter().filter(|event| event.name != "log");
+                told.map(|event| format!("{} {}", event.name, event.data)).collect()
+            };
             assert_eq!(
-                said["outcome"], outcome,
-                "seed {seed}, round {round}, {image}, fault {fault}: {said}"
+                said["outcome"],
+                outcome,
+                "seed {seed}, round {round}, {image}, fault {fault}: {said}\n{}",
+                all().join("\n")
             );
             let told = said["message"].as_str().unwrap();
             assert!(outcome == "succeeded" || !told.is_empty(), "{said}");
