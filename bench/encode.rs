@@ -102,7 +102,8 @@ fn encode(entry: &Entry) -> Outcome<f64> {
         written += out.len();
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let events = out.windows(12).filter(|window| window == b"\ndata: {\"time").count();
+    let mark = b"\ndata: {\"time";
+    let events = out.windows(mark.len()).filter(|window| window == mark).count();
     if events != BATCH || written <= TOTAL * lines.text.len() / BATCH {
         return Err(format!("{events} events in a batch, {written} bytes").into());
     }
