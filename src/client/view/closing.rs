@@ -81,8 +81,9 @@ pub(super) fn draw(row: &Row, end: &End, named: bool, page: Option<&str>) -> Vec
     }
     if let Some(page) = page {
         let WorkloadId { namespace, kind, name } = &row.workload;
-        lines
-            .push(Line::default().add(Look::Dim, &format!("see {page}/{namespace}/{kind}/{name}")));
+        lines.push(
+            Line::default().add(Look::Dim, &format!("see {page}/w/{namespace}/{kind}/{name}")),
+        );
     }
     lines
 }

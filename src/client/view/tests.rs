@@ -197,7 +197,7 @@ fn the_end_is_the_drawing_and_its_last_line_is_for_programs() {
          \x20 RESULT outcome=succeeded\n\
          \x20 \\x1b[2Jx\n\
          \x20  \\x3a:error::x\n\
-         see https://rollcast.example.org/shop/deployment/web\n\
+         see https://rollcast.example.org/w/shop/deployment/web\n\
          RESULT outcome=failed rollout=shop/deployment/web revision=42 ready=1/6 duration=108s \
          reason=crash_loop\n"
     );
