@@ -34,7 +34,20 @@ pub fn namespace(subject: &str) -> Option<Namespace> {
         eprintln!("skipped: {why}");
         return None;
     }
+    mend();
     Some(Namespace::create(subject))
+}
+
+/// A cluster that a test before has broken, or that broke by itself, is told of and mended, so that one
+/// failure is one failure.
+fn mend() {
+    let answers = || attempt(&["get", "--raw", "/readyz", "--request-timeout=5s"], None);
+    let Err(said) = answers() else { return };
+    eprintln!("the cluster does not answer: {said}");
+    if let Some(look) = ask_ctl(&["look"]) {
+        eprintln!("{}", look.unwrap_or_else(|said| said));
+    }
+    ctl(&["wait"]);
 }
 
 /// The kubeconfig of the cluster under test.
@@ -106,15 +119,18 @@ pub async fn eventually<T>(
 
 /// The script that ends and starts programs of the test cluster, if that is the cluster in use.
 pub fn ctl(arguments: &[&str]) -> Option<()> {
-    let ours = kubeconfig()? == Path::new("/run/rollcast/admin.conf");
-    if !ours {
+    let said = ask_ctl(arguments);
+    if said.is_none() {
         eprintln!("skipped: programs of a foreign cluster are left alone");
-        return None;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/cluster/ctl");
-    run(Command::new(script).args(arguments), None)
-        .unwrap_or_else(|said| panic!("ctl {arguments:?}: {said}"));
+    said?.unwrap_or_else(|said| panic!("ctl {arguments:?}: {said}"));
     Some(())
+}
+
+fn ask_ctl(arguments: &[&str]) -> Option<Result<String, String>> {
+    let ours = kubeconfig()? == Path::new("/run/rollcast/admin.conf");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/cluster/ctl");
+    ours.then(|| run(Command::new(script).args(arguments), None))
 }
 
 // === impl Namespace ===

@@ -15,7 +15,6 @@ use rollcast::sim::{
     StatefulSet, Subject, Template,
 };
 use rollcast::telemetry::Metrics;
-use rollcast::time;
 use rollcast::wire::Dialect;
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::sync::mpsc;
@@ -145,10 +144,10 @@ async fn a_good_rollout_ends_with_0() {
 #[tokio::test(start_paused = true)]
 async fn what_is_good_already_ends_at_once() {
     let world = settled(2).await;
-    let began = time::now();
+    let began = tokio::time::Instant::now();
     let (exit, text) = before(&world, &plan(vec![web()])).await;
     assert_eq!(exit, Exit::Succeeded, "{text}");
-    assert!(time::now() - began < 5 * time::SECOND);
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,11 +283,13 @@ async fn who_may_not_read_ends_with_2() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_nobody_hears_of_is_given_up_with_5() {
-    let began = time::now();
+    // The wall's time is two clocks read one after the other: on a busy machine it is late by what
+    // lies between them.
+    let began = tokio::time::Instant::now();
     let plan = plan(vec![web()]);
     let (exit, text, _) = followed(&plan, Switch::new().reach(Token::None), Mode::Lines).await;
     assert_eq!(exit, Exit::Lost, "{text}");
-    let took = (time::now() - began) / time::SECOND;
+    let took = began.elapsed().as_secs();
     assert!((120..150).contains(&took), "{took} s");
     assert!(text.contains("no contact: "), "{text}");
     assert!(last(&text).ends_with("reason=contact_lost"), "{text}");

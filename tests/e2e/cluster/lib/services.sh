@@ -31,9 +31,11 @@ start_service() { # start_service NAME
     >>"$LOGS/$name.log" 2>&1 </dev/null 9>&- &
   echo $! >"$dir/pid"
   disown
-  # Until it has entered the namespace it cannot be told from a foreign process.
-  for _ in {1..50}; do
+  # Until it has entered the namespace it cannot be told from a foreign process,
+  # and on a busy machine that takes a while.
+  for _ in {1..500}; do
     if service_runs "$name"; then return; fi
+    kill -0 "$!" 2>/dev/null || break
     sleep 0.02
   done
   say "$name ended right after its start; the end of its log:"
@@ -55,13 +57,25 @@ signal_service() { # signal_service NAME SIGNAL
   kill -s "$2" "$(cat "$SERVICES_DIR/$1/pid")"
 }
 
+# Waits for its last thread, too: the first may be a zombie, without a namespace,
+# while another still holds the port that the next program will want.
 await_end_of_service() { # await_end_of_service NAME SECONDS
-  local end=$((SECONDS + $2))
-  while service_runs "$1"; do
+  local end=$((SECONDS + $2)) pid
+  pid=$(cat "$SERVICES_DIR/$1/pid" 2>/dev/null) || return 0
+  while service_runs "$1" || has_threads "$pid"; do
     ((SECONDS < end)) || return 1
     sleep 0.05
   done
   rm -f "$SERVICES_DIR/$1/pid"
+}
+
+# Whether a process that ends has threads that have not ended yet. The pid of one
+# that was used again has a first thread that lives.
+has_threads() { # has_threads PID
+  local state threads
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)
+  threads=$(sed -n 's/^Threads:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+  [[ $state == [ZX] ]] && ((${threads:-0} > 1))
 }
 
 stop_service() {
@@ -72,6 +86,19 @@ stop_service() {
 kill_service() {
   signal_service "$1" KILL
   await_end_of_service "$1" 5
+}
+
+# As a supervisor would: what has ended although nobody asked for it is started
+# again, and the end of its log is told, once.
+start_what_ended() {
+  local name
+  for name in $(defined_services); do
+    if service_runs "$name"; then continue; fi
+    say "$name has ended and is started again; the end of its log:"
+    tail -n 15 "$LOGS/$name.log" >&2
+    echo "$name at $(date -u +%T)" >>"$LOGS/started-again"
+    start_service "$name" || return
+  done
 }
 
 # For a check that is repeated: as below, for all that were defined so far.
@@ -87,3 +114,6 @@ must_run() {
     return 2
   }
 }
+
+# Waiting for something is pointless once a program has ended.
+and_all_run() { all_must_run && "$@"; }
