@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
+use wide::u8x16;
+
 /// How much of a line is looked at: a level stands near the start, and the cost must not depend on
-/// the line's length.
-const LOOK: usize = 160;
+/// the line's length. As many bytes as a word has bits.
+const LOOK: usize = 128;
 
 /// How grave a line is. A closed list, from the least to the gravest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,34 +60,98 @@ impl FromStr for Level {
 
 /// The level that a line names; `None` if it names none. Looks for the first word that is a level, in upper case
 /// anywhere near the start or in any case as the value of a `level`, `lvl` or `severity` key.
+///
+/// Every line is asked this for every selection: words are found in bits, one for each byte, and only those
+/// are read that may be a level or a key.
 pub fn level(text: &str) -> Option<Level> {
-    let bytes = text.as_bytes();
-    let bytes = &bytes[..bytes.len().min(LOOK)];
-    let mut at = 0;
-    let mut keyed = false;
-    while at < bytes.len() {
-        if !bytes[at].is_ascii_alphabetic() {
-            at += 1;
-            continue;
-        }
-        let start = at;
-        while at < bytes.len() && bytes[at].is_ascii_alphabetic() {
-            at += 1;
-        }
-        let word = &bytes[start..at];
-        // `WARN:` is a level, the `Warning` of a sentence is not, `"level":"warning"` is again.
-        let shouted = word.iter().all(u8::is_ascii_uppercase);
-        let bracketed = start > 0 && bytes[start - 1] == b'[' && bytes.get(at) == Some(&b']');
-        if (shouted || keyed || bracketed)
-            && let Some(level) = named(word)
-        {
-            return Some(level);
-        }
-        keyed = [b"level".as_slice(), b"lvl", b"severity"]
-            .iter()
-            .any(|key| word.eq_ignore_ascii_case(key));
+    let bytes = &text.as_bytes()[..text.len().min(LOOK)];
+    // Where most lines name theirs. What reaches over the edge is left to the second look.
+    if let Some(first) = bytes.first_chunk::<NEAR>()
+        && let Some(level) = Bits::of(first).level(first, NEAR - 1)
+    {
+        return Some(level);
     }
-    klog(bytes)
+    let mut whole = [0; LOOK];
+    whole[..bytes.len()].copy_from_slice(bytes);
+    Bits::of(&whole).level(bytes, LOOK).or_else(|| klog(bytes))
+}
+
+/// Bytes that are looked at first: a time and a level.
+const NEAR: usize = 32;
+
+/// What stands where in the start of a line, the first byte in the lowest bit.
+#[derive(Default)]
+struct Bits {
+    /// Letters of ASCII.
+    letters: u128,
+    /// Of these, the capital ones.
+    upper: u128,
+    /// `[`
+    brackets: u128,
+    /// What a key may begin with: `l` or `s`.
+    keyish: u128,
+}
+
+impl Bits {
+    #[inline]
+    fn of<const N: usize>(bytes: &[u8; N]) -> Bits {
+        let mut bits = Bits::default();
+        for (index, block) in bytes.as_chunks().0.iter().enumerate() {
+            bits.put(index, *block);
+        }
+        bits
+    }
+
+    /// The level that these bytes name, by words that end at `edge` or before.
+    fn level(&self, bytes: &[u8], edge: usize) -> Option<Level> {
+        let Bits { letters, upper, brackets, keyish } = self;
+        let starts = letters & !(letters << 1);
+        let word = |start: u32| {
+            let start = start as usize;
+            let end = start + (!(letters >> start)).trailing_zeros() as usize;
+            bytes.get(start..end).filter(|_| end <= edge)
+        };
+        // No level is shorter than three letters.
+        let shouted = upper & (upper >> 1) & (upper >> 2);
+        let mut candidates = starts & (shouted | (brackets << 1) | keyish);
+        while candidates != 0 {
+            let start = candidates.trailing_zeros();
+            candidates &= candidates - 1;
+            let found = word(start)?;
+            // `WARN:` is a level, the `Warning` of a sentence is not, `"level":"warning"` is again.
+            let bracketed = start.checked_sub(1).is_some_and(|before| brackets >> before & 1 == 1)
+                && bytes.get(start as usize + found.len()) == Some(&b']');
+            if (bracketed || found.iter().all(u8::is_ascii_uppercase))
+                && let Some(level) = named(found)
+            {
+                return Some(level);
+            }
+            let is = |key: &&[u8]| found.eq_ignore_ascii_case(key);
+            if [b"level".as_slice(), b"lvl", b"severity"].iter().any(is) {
+                let behind = starts & !(u128::MAX >> (127 - start));
+                if behind != 0
+                    && let Some(level) = named(word(behind.trailing_zeros())?)
+                {
+                    return Some(level);
+                }
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn put(&mut self, index: usize, block: [u8; 16]) {
+        let block = u8x16::new(block);
+        let lower = block | u8x16::splat(0x20);
+        let is = |byte| lower.simd_eq(u8x16::splat(byte));
+        let letters = lower.max(u8x16::splat(b'a')).simd_eq(lower)
+            & lower.min(u8x16::splat(b'z')).simd_eq(lower);
+        let bits = |mask: u8x16| u128::from(mask.to_bitmask()) << (16 * index);
+        self.letters |= bits(letters);
+        self.upper |= bits(letters & !lower.simd_eq(block));
+        self.brackets |= bits(block.simd_eq(u8x16::splat(b'[')));
+        self.keyish |= bits(is(b'l') | is(b's'));
+    }
 }
 
 fn named(word: &[u8]) -> Option<Level> {
@@ -118,7 +184,9 @@ fn klog(bytes: &[u8]) -> Option<Level> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Level, level};
+    use proptest::prelude::*;
+
+    use super::{LOOK, Level, klog, level, named};
 
     #[test]
     fn levels_are_found_where_programs_write_them() {
@@ -135,6 +203,52 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(level(text), expected, "{text}");
+        }
+    }
+
+    /// The same, word by word.
+    fn read(text: &str) -> Option<Level> {
+        let bytes = &text.as_bytes()[..text.len().min(LOOK)];
+        let (mut at, mut keyed) = (0, false);
+        while at < bytes.len() {
+            let start = at;
+            while at < bytes.len() && bytes[at].is_ascii_alphabetic() {
+                at += 1;
+            }
+            let word = &bytes[start..at];
+            if word.is_empty() {
+                at += 1;
+                continue;
+            }
+            let shouted = word.iter().all(u8::is_ascii_uppercase);
+            let bracketed = start > 0 && bytes[start - 1] == b'[' && bytes.get(at) == Some(&b']');
+            let level = named(word).filter(|_| shouted || keyed || bracketed);
+            if level.is_some() {
+                return level;
+            }
+            let word = word.to_ascii_lowercase();
+            keyed = [b"level".as_slice(), b"lvl", b"severity"].contains(&&*word);
+        }
+        klog(bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_what_reading_word_by_word_finds(
+            words in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(vec![
+                        "INFO", "info", "Warn", "WARNING", "error", "ERR", "level", "LEVEL", "lvl",
+                        "severity", "I1122", "E1122 ", "[", "]", "=", "\":\"", " ", ".", "level=", "é",
+                        "PANIC", "debug", "tracing", "a", "SOLELY", "{", "[info]", "[Warn",
+                    ]).prop_map(str::to_owned),
+                    "[ -~]{0,12}",
+                ],
+                0..40,
+            ),
+        ) {
+            let text = words.concat();
+            prop_assert_eq!(level(&text), read(&text), "{}", text);
         }
     }
 }

@@ -79,17 +79,18 @@ impl Piece {
                 }
                 What::Record(slice) => match &slice.entry {
                     Entry::Lines(lines) => {
+                        let mut pen = encoder.pen(&mut out, lines);
                         for (index, line) in lines.lines[slice.from..].iter().enumerate() {
                             let young = Selection::young_enough(line, since);
                             if young && cursor.selection().wants_line(lines, line) {
                                 let seq = slice.first + index as u64;
-                                starts.push((seq, out.len() as u32));
+                                starts.push((seq, pen.written() as u32));
                                 let position = Position { seq, time: line.time.min(slice.low) };
                                 last = Some(position);
                                 oldest = Some(oldest.map_or(line.time, |old| old.min(line.time)));
-                                encoder.line(&mut out, position, lines, line);
+                                pen.line(position, line);
                                 // The rest of a large batch is the next piece's.
-                                if out.len() >= size {
+                                if pen.written() >= size {
                                     batch.through = seq;
                                     cursor.seek(seq);
                                     break 'items;

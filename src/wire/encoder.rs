@@ -8,18 +8,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bye::Bye;
-use super::escape::push_json_string;
 use super::format::Format;
 use super::id::EventId;
 use super::json;
+use super::pen::Pen;
 use super::result;
-use super::stamp::{push_number, push_rfc3339_nanos};
 use super::text;
 use crate::ids::{
     Entry, Gap, LineMeta, Lines, PodStatus, RolloutResult, RolloutStatus, WorkloadId,
 };
 use crate::journal::Epoch;
-use crate::subscribe::level;
 use crate::time::{MILLISECOND, rfc3339};
 
 /// A position in the journal, as an event id will name it.
@@ -168,9 +166,10 @@ impl Encoder {
     ) {
         match entry {
             Entry::Lines(lines) => {
+                let mut pen = self.pen(out, lines);
                 for (index, line) in lines.lines.iter().enumerate() {
                     let seq = position.seq + index as u64;
-                    self.line(out, Position { seq, ..position }, lines, line);
+                    pen.line(Position { seq, ..position }, line);
                 }
             }
             Entry::Rollout(status) => self.rollout(out, position, workload, status),
@@ -317,59 +316,14 @@ impl Encoder {
         out.extend_from_slice(after.as_bytes());
     }
 
-    /// One log line. Written by hand: this runs for every line.
+    /// A pen for the lines of a batch. Written by hand: it runs for every line.
+    pub fn pen<'a>(&self, out: &'a mut Vec<u8>, lines: &'a Lines) -> Pen<'a> {
+        Pen::new(*self, out, lines)
+    }
+
+    /// One log line.
     pub fn line(&self, out: &mut Vec<u8>, position: Position, lines: &Lines, line: &LineMeta) {
-        // Valid by construction; see `tail::batch`.
-        let text = std::str::from_utf8(lines.bytes_of(line)).unwrap_or_default();
-        if self.format.is_text() {
-            return self.text(out, Some(position), |out| text::line(out, lines, line, text));
-        }
-        self.open(out, "log", Some(position));
-        let source = &lines.source;
-        self.name(out, &source.workload);
-        out.extend_from_slice(b"\"time\":\"");
-        push_rfc3339_nanos(out, line.time);
-        out.extend_from_slice(b"\",\"pod\":");
-        push_json_string(out, &source.pod);
-        out.extend_from_slice(b",\"container\":");
-        push_json_string(out, &source.key.container);
-        out.extend_from_slice(b",\"attempt\":");
-        push_number(out, u64::from(source.attempt));
-        out.extend_from_slice(b",\"side\":\"");
-        out.extend_from_slice(json::side_word(lines.side).as_bytes());
-        out.push(b'"');
-        if let Some(level) = level(text) {
-            out.extend_from_slice(b",\"level\":\"");
-            out.extend_from_slice(level.as_str().as_bytes());
-            out.push(b'"');
-        }
-        out.extend_from_slice(b",\"text\":");
-        push_json_string(out, text);
-        if line.truncated_bytes > 0 {
-            out.extend_from_slice(b",\"truncated_bytes\":");
-            push_number(out, u64::from(line.truncated_bytes));
-        }
-        if line.lossy {
-            out.extend_from_slice(b",\"lossy\":true");
-        }
-        if line.partial {
-            out.extend_from_slice(b",\"partial\":true");
-        }
-        if line.partial_head {
-            out.extend_from_slice(b",\"partial_head\":true");
-        }
-        out.extend_from_slice(b",\"key\":\"");
-        out.extend_from_slice(source.key.uid.as_bytes());
-        out.push(b'.');
-        out.extend_from_slice(source.key.container.as_bytes());
-        out.push(b'.');
-        push_number(out, u64::from(source.attempt));
-        out.push(b'.');
-        push_number(out, line.time.max(0) as u64);
-        out.push(b'.');
-        push_number(out, u64::from(line.ordinal));
-        out.extend_from_slice(b"\"}");
-        self.close(out);
+        self.pen(out, lines).line(position, line);
     }
 
     fn object<T: Serialize>(
@@ -397,7 +351,7 @@ impl Encoder {
         self.body(out, body);
     }
 
-    fn name(&self, out: &mut Vec<u8>, workload: &WorkloadId) {
+    pub(super) fn name(&self, out: &mut Vec<u8>, workload: &WorkloadId) {
         if self.named {
             let WorkloadId { namespace, kind, name } = workload;
             // Names of objects that exist: letters, digits, dots and dashes.
@@ -418,7 +372,7 @@ impl Encoder {
         self.close(out);
     }
 
-    fn open(&self, out: &mut Vec<u8>, name: &str, position: Option<Position>) {
+    pub(super) fn open(&self, out: &mut Vec<u8>, name: &str, position: Option<Position>) {
         match self.format {
             Format::Sse => {
                 out.extend_from_slice(b"event: ");
@@ -443,7 +397,7 @@ impl Encoder {
         }
     }
 
-    fn close(&self, out: &mut Vec<u8>) {
+    pub(super) fn close(&self, out: &mut Vec<u8>) {
         match self.format {
             Format::Sse => out.extend_from_slice(b"\n\n"),
             _ => out.push(b'\n'),
@@ -451,7 +405,7 @@ impl Encoder {
     }
 
     /// Lines for people, each behind its id where ids are wanted.
-    fn text(
+    pub(super) fn text(
         &self,
         out: &mut Vec<u8>,
         position: Option<Position>,

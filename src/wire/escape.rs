@@ -5,6 +5,8 @@
 //! DEL and on the 8-bit controls U+0080 to U+009F, old parsers end a line at U+2028 and U+2029, and
 //! bidirectional controls make text read as what it is not.
 
+use wide::u8x16;
+
 /// Whether JSON text needs the character escaped beyond what JSON itself demands.
 fn unsafe_beyond_json(c: char) -> bool {
     matches!(c,
@@ -25,33 +27,63 @@ pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends `text` as the inside of a JSON string.
 pub(super) fn push_json_fragment(out: &mut Vec<u8>, text: &str) {
+    push_replaced(out, text, [b'"', b'\\'], |out, rest| {
+        let c = rest.chars().next()?;
+        match u8::try_from(c) {
+            Ok(byte) if c.is_ascii() => push_ascii_escape(out, byte),
+            _ if unsafe_beyond_json(c) => push_unicode_escape(out, c as u32),
+            _ => return None,
+        }
+        Some(c.len_utf8())
+    });
+}
+
+/// Appends `text`. Wherever a control stands, one of `also`, or a byte that begins a character which
+/// [`unsafe_beyond_json`] may be about (no other byte of a character is one of these), `replace` is asked with
+/// the text from there on: it appends something and gives the number of bytes that this replaces, or
+/// `None`. Nearly all text has none of them for long, and is looked at in blocks.
+#[inline]
+fn push_replaced<const N: usize>(
+    out: &mut Vec<u8>,
+    text: &str,
+    also: [u8; N],
+    mut replace: impl FnMut(&mut Vec<u8>, &str) -> Option<usize>,
+) {
     let bytes = text.as_bytes();
-    let mut start = 0;
-    let mut at = 0;
+    let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
-        let byte = bytes[at];
-        // Nearly all text is printable ASCII without quotes: skip over it.
-        if (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\' {
-            at += 1;
-            continue;
+        let rest = &bytes[at..];
+        let mut marks = match rest.first_chunk() {
+            Some(block) => marks(*block, also),
+            None => {
+                // Filled up with what is nowhere special.
+                let mut block = [b' '; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                marks(block, also)
+            }
+        };
+        while marks != 0 {
+            let found = at + marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            let Some(rest) = text.get(found..) else { continue };
+            out.extend_from_slice(&bytes[start..found]);
+            start = found + replace(out, rest).unwrap_or(0);
         }
-        if byte < 0x80 {
-            out.extend_from_slice(&bytes[start..at]);
-            push_ascii_escape(out, byte);
-            at += 1;
-            start = at;
-            continue;
-        }
-        // A char boundary, since every byte before it was consumed whole.
-        let Some(c) = text[at..].chars().next() else { break };
-        if unsafe_beyond_json(c) {
-            out.extend_from_slice(&bytes[start..at]);
-            push_unicode_escape(out, c as u32);
-            start = at + c.len_utf8();
-        }
-        at += c.len_utf8();
+        at += BLOCK;
     }
     out.extend_from_slice(&bytes[start..]);
+}
+
+const BLOCK: usize = 16;
+
+/// A bit for each byte of a block that must be looked at.
+#[inline]
+fn marks<const N: usize>(block: [u8; BLOCK], also: [u8; N]) -> u32 {
+    let block = u8x16::new(block);
+    let is = |byte| block.simd_eq(u8x16::splat(byte));
+    let control = block.min(u8x16::splat(0x1f)).simd_eq(block) | is(0x7f);
+    let marked = control | is(0xc2) | is(0xd8) | is(0xe2) | is(0xef);
+    also.into_iter().fold(marked, |marked, byte| marked | is(byte)).to_bitmask()
 }
 
 fn push_ascii_escape(out: &mut Vec<u8>, byte: u8) {
@@ -81,24 +113,20 @@ const MARKERS: [&str; 3] = ["##[", "##vso[", "##teamcity["];
 /// does so only at the start of a line cannot occur, since every line has a prefix.
 pub fn push_plain(out: &mut Vec<u8>, text: &str) {
     use std::io::Write as _;
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        if c == '#' && MARKERS.iter().any(|marker| begins(rest, marker)) {
-            out.extend_from_slice(b"\\x23");
-            rest = &rest[1..];
-            continue;
-        }
+    push_replaced(out, text, [b'#'], |out, rest| {
+        let c = rest.chars().next()?;
         // A write into a Vec cannot fail.
-        if c == '\t' || (c >= ' ' && !unsafe_beyond_json(c)) {
-            let mut bytes = [0; 4];
-            out.extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
-        } else if (c as u32) < 0x100 {
-            let _ = write!(out, "\\x{:02x}", c as u32);
-        } else {
-            let _ = write!(out, "\\u{{{:x}}}", c as u32);
+        match c {
+            '#' if MARKERS.iter().any(|marker| begins(rest, marker)) => {
+                out.extend_from_slice(b"\\x23");
+            }
+            '\t' | '#' => return None,
+            c if c >= ' ' && !unsafe_beyond_json(c) => return None,
+            c if (c as u32) < 0x100 => drop(write!(out, "\\x{:02x}", c as u32)),
+            c => drop(write!(out, "\\u{{{:x}}}", c as u32)),
         }
-        rest = &rest[c.len_utf8()..];
-    }
+        Some(c.len_utf8())
+    });
 }
 
 /// The same for a line that is only indented: GitHub's runner takes `::` for the begin of a command also
@@ -181,6 +209,20 @@ mod tests {
             assert_eq!(serde_json::from_str::<String>(&encoded).unwrap(), c.to_string());
             let raw = encoded.chars().any(|c| c < ' ' || unsafe_beyond_json(c));
             assert!(!raw, "U+{:04X} stands raw", c as u32);
+        }
+    }
+
+    /// At every place of a block, between what is plain.
+    #[test]
+    fn no_scalar_value_stands_raw_in_a_text_wherever_it_is() {
+        for c in (0..=0x10_ffff).filter_map(char::from_u32) {
+            let before = c as usize % 35;
+            let text = format!("{}{c}{}", "y".repeat(before), "x".repeat(20));
+            let (safe, encoded) = (plain(&text), json(&text));
+            assert!(safe.starts_with(&text[..before]) && safe.ends_with(&"x".repeat(20)), "{safe}");
+            let raw = safe.chars().any(|c| c != '\t' && (c < ' ' || unsafe_beyond_json(c)));
+            assert!(!raw, "U+{:04X} stands raw", c as u32);
+            assert_eq!(serde_json::from_str::<String>(&encoded).unwrap(), text);
         }
     }
 

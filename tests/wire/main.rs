@@ -295,6 +295,32 @@ fn dialects_are_as_committed() {
     }
 }
 
+/// The buffer grows a few times at first, and no line needs memory of its own.
+#[test]
+fn ten_thousand_lines_are_written_without_a_hundred_allocations() {
+    let epoch = Epoch::parse("7k2m9q").unwrap();
+    let mut batch = lines();
+    let metas: Vec<LineMeta> = batch.lines.iter().copied().cycle().take(500).collect();
+    batch.lines = metas.into();
+    let entry = Entry::Lines(Arc::new(batch));
+    let workload = workload();
+    for format in [Format::Sse, Format::Ndjson, Format::Text] {
+        let encoder = Encoder { format, epoch, named: true, again: None };
+        let mut written = 0;
+        let counted = allocation_counter::measure(|| {
+            let mut out = Vec::new();
+            for at in 0..20 {
+                out.clear();
+                let position = Position { seq: at * 500 + 1, time: entry.time() };
+                encoder.entry(&mut out, position, &workload, &entry);
+                written += out.len();
+            }
+        });
+        assert!(written > 10_000 * 40, "{format:?}: {written} bytes");
+        assert!(counted.count_total < 100, "{format:?}: {} allocations", counted.count_total);
+    }
+}
+
 /// Only lines are added, and none that a pod could have made; the result stays what is told last.
 #[test]
 fn a_dialect_is_the_text_with_commands() {

@@ -1,0 +1,187 @@
+//! Log lines, which is where the time goes: what the lines of a batch have in common is written once,
+//! and copied from there for each line behind it.
+
+use std::ops::Range;
+
+use super::encoder::{Encoder, Position};
+use super::escape::push_json_string;
+use super::json::side_word;
+use super::stamp::{push_number, push_second, push_sub_second};
+use super::text;
+use crate::ids::{LineMeta, Lines};
+use crate::subscribe::level;
+use crate::time::SECOND;
+
+/// What a line's event takes beside its text, at most, with names as long as Kubernetes allows. More costs
+/// a reallocation, no more.
+const AROUND: usize = 1024;
+
+/// Writes the lines of one batch, one after the other, into one buffer.
+pub struct Pen<'a> {
+    encoder: Encoder,
+    out: &'a mut Vec<u8>,
+    lines: &'a Lines,
+    /// Where what is the same for all of them stands in `out`, once it does.
+    common: Option<Common>,
+    /// The second of the last line, and where its stamp and its number stand.
+    second: Option<Second>,
+}
+
+#[derive(Clone)]
+struct Common {
+    /// From the end of the stamp to the side.
+    source: Range<usize>,
+    /// The key, up to the time.
+    key: Range<usize>,
+}
+
+#[derive(Clone)]
+struct Second {
+    second: i64,
+    /// `2026-11-22T14:02:38.`
+    stamp: Range<usize>,
+    /// The same in digits since 1970.
+    digits: Range<usize>,
+}
+
+// === impl Pen ===
+
+impl<'a> Pen<'a> {
+    /// A pen that appends to `out`.
+    pub(super) fn new(encoder: Encoder, out: &'a mut Vec<u8>, lines: &'a Lines) -> Self {
+        Pen { encoder, out, lines, common: None, second: None }
+    }
+
+    /// Writes one of them.
+    pub fn line(&mut self, position: Position, line: &LineMeta) {
+        // Valid by construction; see `tail::batch`.
+        let text = std::str::from_utf8(self.lines.bytes_of(line)).unwrap_or_default();
+        let Pen { encoder, lines, .. } = *self;
+        if encoder.format.is_text() {
+            let write = |out: &mut Vec<u8>| text::line(out, lines, line, text);
+            return encoder.text(self.out, Some(position), write);
+        }
+        self.out.reserve(AROUND + text.len());
+        encoder.open(self.out, "log", Some(position));
+        encoder.name(self.out, &lines.source.workload);
+        self.out.extend_from_slice(b"\"time\":\"");
+        let (second, within) = (line.time.div_euclid(SECOND), line.time.rem_euclid(SECOND));
+        self.stamp(second);
+        let nanos = push_sub_second(self.out, within as u32);
+        self.source();
+        if let Some(level) = level(text) {
+            self.out.extend_from_slice(b",\"level\":\"");
+            self.out.extend_from_slice(level.as_str().as_bytes());
+            self.out.push(b'"');
+        }
+        self.out.extend_from_slice(b",\"text\":");
+        push_json_string(self.out, text);
+        self.flags(line);
+        self.key(second, nanos);
+        self.out.push(b'.');
+        push_number(self.out, u64::from(line.ordinal));
+        self.out.extend_from_slice(b"\"}");
+        encoder.close(self.out);
+    }
+
+    /// Bytes that the buffer holds by now.
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
+    fn stamp(&mut self, second: i64) {
+        match &self.second {
+            Some(last) if last.second == second => self.out.extend_from_within(last.stamp.clone()),
+            _ => {
+                let stamp = written(self.out, |out| push_second(out, second));
+                // Its digits come with the key.
+                self.second = Some(Second { second, stamp, digits: 0..0 });
+            }
+        }
+    }
+
+    fn source(&mut self) {
+        if let Some(common) = &self.common {
+            return self.out.extend_from_within(common.source.clone());
+        }
+        let source = &self.lines.source;
+        let side = side_word(self.lines.side);
+        let range = written(self.out, |out| {
+            out.extend_from_slice(b"Z\",\"pod\":");
+            push_json_string(out, &source.pod);
+            out.extend_from_slice(b",\"container\":");
+            push_json_string(out, &source.key.container);
+            out.extend_from_slice(b",\"attempt\":");
+            push_number(out, u64::from(source.attempt));
+            out.extend_from_slice(b",\"side\":\"");
+            out.extend_from_slice(side.as_bytes());
+            out.push(b'"');
+        });
+        self.common = Some(Common { source: range, key: 0..0 });
+    }
+
+    fn flags(&mut self, line: &LineMeta) {
+        if line.truncated_bytes > 0 {
+            self.out.extend_from_slice(b",\"truncated_bytes\":");
+            push_number(self.out, u64::from(line.truncated_bytes));
+        }
+        let flags = [
+            (line.lossy, ",\"lossy\":true"),
+            (line.partial, ",\"partial\":true"),
+            (line.partial_head, ",\"partial_head\":true"),
+        ];
+        for (_, word) in flags.iter().filter(|(is_set, _)| *is_set) {
+            self.out.extend_from_slice(word.as_bytes());
+        }
+    }
+
+    /// Uid, container, attempt and the time in nanoseconds, whose digits are those of the second and
+    /// those that the stamp ends with.
+    fn key(&mut self, second: i64, nanos: Range<usize>) {
+        let source = &self.lines.source;
+        match &mut self.common {
+            Some(common) if !common.key.is_empty() => {
+                self.out.extend_from_within(common.key.clone())
+            }
+            common => {
+                let range = written(self.out, |out| {
+                    out.extend_from_slice(b",\"key\":\"");
+                    out.extend_from_slice(source.key.uid.as_bytes());
+                    out.push(b'.');
+                    out.extend_from_slice(source.key.container.as_bytes());
+                    out.push(b'.');
+                    push_number(out, u64::from(source.attempt));
+                    out.push(b'.');
+                });
+                if let Some(common) = common {
+                    common.key = range;
+                }
+            }
+        }
+        // The first second of 1970, and what comes before it, has no digits of its own.
+        if second <= 0 {
+            let time =
+                self.out[nanos].iter().fold(0, |time, digit| time * 10 + u64::from(digit - b'0'));
+            return push_number(self.out, if second == 0 { time } else { 0 });
+        }
+        match &mut self.second {
+            Some(last) if !last.digits.is_empty() => {
+                self.out.extend_from_within(last.digits.clone());
+            }
+            last => {
+                let digits = written(self.out, |out| push_number(out, second as u64));
+                if let Some(last) = last {
+                    last.digits = digits;
+                }
+            }
+        }
+        self.out.extend_from_within(nanos);
+    }
+}
+
+/// Where what is written then stands.
+fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+    let start = out.len();
+    write(out);
+    start..out.len()
+}
