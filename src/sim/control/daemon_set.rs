@@ -77,6 +77,9 @@ impl World {
         let owner = Owner { kind, name: name.1.clone(), uid: state.uid.clone() };
         let hash = template::hash(&name.1, &state.spec.template);
         let plain = template::labels(&name.1, &state.spec.template, &[]);
+        let generation = state.generation.to_string();
+        // Kept by what the controller makes (`snapshot`), and so by the revision.
+        let annotations = json!({"deprecated.daemonset.template.generation": generation});
         if hash != state.hash {
             state.hash = hash;
             state.revision += 1;
@@ -86,7 +89,7 @@ impl World {
                 &name.0,
                 &plain,
                 revision,
-                &state.spec.template,
+                (&state.spec.template, &annotations),
                 &mut state.kept,
             );
         }
@@ -105,7 +108,6 @@ impl World {
             }
         }
         let template = Arc::new(state.spec.template.clone());
-        let generation = state.generation.to_string();
         for node in &free {
             let revision = [
                 ("controller-revision-hash", state.hash.as_str()),
@@ -136,7 +138,7 @@ impl World {
                 "name": &*name.1, "namespace": &*name.0, "uid": &*state.uid,
                 "generation": state.generation, "labels": {"app": &*name.1},
                 "creationTimestamp": rfc3339_seconds(state.created),
-                "annotations": {"deprecated.daemonset.template.generation": generation},
+                "annotations": annotations,
             },
             "spec": {
                 "selector": {"matchLabels": {"app": &*name.1}}, "revisionHistoryLimit": 10,

@@ -90,7 +90,7 @@ impl World {
                 &name.0,
                 &labels,
                 revision,
-                &state.spec.template,
+                (&state.spec.template, &serde_json::Value::Null),
                 &mut state.kept,
             );
         }

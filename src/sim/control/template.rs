@@ -65,7 +65,7 @@ impl World {
         namespace: &str,
         labels: &Labels,
         (hash, revision): (&str, u64),
-        template: &Template,
+        (template, annotations): (&Template, &Value),
         kept: &mut Vec<String>,
     ) {
         kept.retain(|one| one != hash);
@@ -89,6 +89,7 @@ impl World {
                 .unwrap_or_default(),
             None => json!({
                 "uid": &*self.uid(), "creationTimestamp": rfc3339_seconds(self.now),
+                "annotations": annotations,
             }),
         };
         let object = json!({
@@ -96,6 +97,7 @@ impl World {
             "metadata": {
                 "name": name, "namespace": namespace, "labels": &*labels,
                 "uid": stamp["uid"], "creationTimestamp": stamp["creationTimestamp"],
+                "annotations": stamp["annotations"],
                 "ownerReferences": owner.render(),
             },
             "data": {"spec": {"template": render(&labels, template)}},
