@@ -11,6 +11,7 @@
 
 mod faults;
 mod odd;
+mod parsers;
 mod recipes;
 mod rollouts;
 mod shells;
