@@ -5,8 +5,12 @@ use std::str::FromStr;
 use wide::u8x16;
 
 /// How much of a line is looked at: a level stands near the start, and the cost must not depend on
-/// the line's length. As many bytes as a word has bits.
-const LOOK: usize = 128;
+/// the line's length.
+const LOOK: usize = 160;
+/// As many bytes as a number has bits.
+const BITS: usize = 128;
+/// Bytes that are looked at first: a time and a level.
+const NEAR: usize = 32;
 
 /// How grave a line is. A closed list, from the least to the gravest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,19 +69,31 @@ impl FromStr for Level {
 /// are read that may be a level or a key.
 pub fn level(text: &str) -> Option<Level> {
     let bytes = &text.as_bytes()[..text.len().min(LOOK)];
-    // Where most lines name theirs. What reaches over the edge is left to the second look.
+    // Where most lines name theirs.
     if let Some(first) = bytes.first_chunk::<NEAR>()
         && let Some(level) = Bits::of(first).level(first, NEAR - 1)
     {
         return Some(level);
     }
-    let mut whole = [0; LOOK];
-    whole[..bytes.len()].copy_from_slice(bytes);
-    Bits::of(&whole).level(bytes, LOOK).or_else(|| klog(bytes))
+    // What reaches over the edge of a look is left to the next one, or, at the last edge, to nobody.
+    let edge = |end: usize| if text.len() > end { end - 1 } else { end };
+    let near = &bytes[..bytes.len().min(BITS)];
+    let mut whole = [0; BITS];
+    whole[..near.len()].copy_from_slice(near);
+    let found = Bits::of(&whole).level(near, edge(BITS));
+    found.or_else(|| far(bytes, edge(LOOK))).or_else(|| klog(bytes))
 }
 
-/// Bytes that are looked at first: a time and a level.
-const NEAR: usize = 32;
+/// The level in what is behind the first look. A word that began before its window was seen already.
+fn far(bytes: &[u8], edge: usize) -> Option<Level> {
+    const BEGIN: usize = BITS - NEAR;
+    let window = bytes.get(BEGIN..).filter(|_| bytes.len() > BITS)?;
+    let mut whole = [0; LOOK - BEGIN];
+    whole[..window.len()].copy_from_slice(window);
+    let inside = window.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    whole[..inside].fill(0);
+    Bits::of(&whole).level(window, edge - BEGIN)
+}
 
 /// What stands where in the start of a line, the first byte in the lowest bit.
 #[derive(Default)]
@@ -209,6 +225,7 @@ mod tests {
     /// The same, word by word.
     fn read(text: &str) -> Option<Level> {
         let bytes = &text.as_bytes()[..text.len().min(LOOK)];
+        let is_cut = text.len() > LOOK;
         let (mut at, mut keyed) = (0, false);
         while at < bytes.len() {
             let start = at;
@@ -222,7 +239,8 @@ mod tests {
             }
             let shouted = word.iter().all(u8::is_ascii_uppercase);
             let bracketed = start > 0 && bytes[start - 1] == b'[' && bytes.get(at) == Some(&b']');
-            let level = named(word).filter(|_| shouted || keyed || bracketed);
+            let whole = !is_cut || at < bytes.len();
+            let level = named(word).filter(|_| whole && (shouted || keyed || bracketed));
             if level.is_some() {
                 return level;
             }
@@ -244,7 +262,7 @@ mod tests {
                     ]).prop_map(str::to_owned),
                     "[ -~]{0,12}",
                 ],
-                0..40,
+                0..60,
             ),
         ) {
             let text = words.concat();
