@@ -212,17 +212,25 @@ mod tests {
         }
     }
 
-    /// At every place of a block, between what is plain.
+    /// Whatever stands before it and behind it: what is escaped, at every place of a block.
     #[test]
-    fn no_scalar_value_stands_raw_in_a_text_wherever_it_is() {
+    fn no_scalar_value_stands_raw_wherever_it_is() {
         for c in (0..=0x10_ffff).filter_map(char::from_u32) {
-            let before = c as usize % 35;
-            let text = format!("{}{c}{}", "y".repeat(before), "x".repeat(20));
-            let (safe, encoded) = (plain(&text), json(&text));
-            assert!(safe.starts_with(&text[..before]) && safe.ends_with(&"x".repeat(20)), "{safe}");
-            let raw = safe.chars().any(|c| c != '\t' && (c < ' ' || unsafe_beyond_json(c)));
-            assert!(!raw, "U+{:04X} stands raw", c as u32);
-            assert_eq!(serde_json::from_str::<String>(&encoded).unwrap(), text);
+            let places = match c < ' ' || unsafe_beyond_json(c) || "\"\\#".contains(c) {
+                true => 0..35,
+                false => c as usize % 35..c as usize % 35 + 1,
+            };
+            for before in places {
+                let text = format!("{}{c}{}", "y".repeat(before), "x".repeat(20));
+                let (safe, encoded) = (plain(&text), json(&text));
+                let is_whole = safe.starts_with(&text[..before]) && safe.ends_with(&"x".repeat(20));
+                assert!(is_whole, "{safe}");
+                assert_eq!(serde_json::from_str::<String>(&encoded).unwrap(), text);
+                let raw = |c: char| c < ' ' || unsafe_beyond_json(c);
+                assert!(!encoded.contains(raw), "U+{:04X} stands raw behind {before}", c as u32);
+                let raw = safe.contains(|c| c != '\t' && raw(c));
+                assert!(!raw, "U+{:04X} stands raw behind {before}", c as u32);
+            }
         }
     }
 

@@ -12,10 +12,6 @@ use crate::ids::{LineMeta, Lines};
 use crate::subscribe::level;
 use crate::time::SECOND;
 
-/// What a line's event takes beside its text, at most, with names as long as Kubernetes allows. More costs
-/// a reallocation, no more.
-const AROUND: usize = 1024;
-
 /// Writes the lines of one batch, one after the other, into one buffer.
 pub struct Pen<'a> {
     encoder: Encoder,
@@ -61,7 +57,6 @@ impl<'a> Pen<'a> {
             let write = |out: &mut Vec<u8>| text::line(out, lines, line, text);
             return encoder.text(self.out, Some(position), write);
         }
-        self.out.reserve(AROUND + text.len());
         encoder.open(self.out, "log", Some(position));
         encoder.name(self.out, &lines.source.workload);
         self.out.extend_from_slice(b"\"time\":\"");
@@ -184,4 +179,82 @@ fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> 
     let start = out.len();
     write(out);
     start..out.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::ids::{AttemptKey, Kind, Side, Source, WorkloadId};
+    use crate::journal::Epoch;
+    use crate::time::parse_stamp;
+    use crate::wire::Format;
+
+    const TEXT: &str = "INFO \u{1b}[1m \"web\" \u{2028}";
+
+    fn batch(times: &[i64]) -> Lines {
+        let key =
+            AttemptKey { uid: "0c1f".into(), container: "app".into(), container_id: "c".into() };
+        let workload = Arc::new(WorkloadId::new("shop", Kind::Deployment, "web"));
+        let source = Arc::new(Source { key, workload, pod: "web-1".into(), attempt: 4 });
+        let line = |(at, time): (usize, &i64)| LineMeta {
+            time: *time,
+            start: (at * TEXT.len()) as u32,
+            len: TEXT.len() as u32,
+            truncated_bytes: 0,
+            ordinal: at as u32,
+            lossy: at % 3 == 1,
+            partial: false,
+            partial_head: false,
+        };
+        let lines = times.iter().enumerate().map(line).collect();
+        let text = Bytes::from(TEXT.repeat(times.len()));
+        Lines { source, side: Side::New, failed: false, text, lines }
+    }
+
+    /// Times of a few seconds, in any order: before 1970, at its begin, and now.
+    fn times() -> impl Strategy<Value = Vec<i64>> {
+        let some = prop_oneof![
+            -2 * SECOND..3 * SECOND,
+            (0i64..3).prop_map(|second| (1_795_356_131 + second) * SECOND),
+            1_795_356_131 * SECOND..1_795_356_134 * SECOND,
+        ];
+        prop::collection::vec(some, 1..12)
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_its_lines_one_by_one(times in times(), named in any::<bool>(), sse in any::<bool>()) {
+            let lines = batch(&times);
+            let epoch = Epoch::parse("7k2m9q").unwrap();
+            let format = if sse { Format::Sse } else { Format::Ndjson };
+            let encoder = Encoder { format, epoch, named, again: None };
+            let (mut together, mut single) = (Vec::new(), Vec::new());
+            let mut pen = encoder.pen(&mut together, &lines);
+            for (at, line) in lines.lines.iter().enumerate() {
+                let position = Position { seq: at as u64, time: line.time };
+                pen.line(position, line);
+                encoder.line(&mut single, position, &lines, line);
+            }
+            prop_assert_eq!(String::from_utf8_lossy(&together), String::from_utf8_lossy(&single));
+            let text = String::from_utf8(together).unwrap();
+            let events = text.lines().filter_map(|line| line.strip_prefix(if sse { "data: " } else { "" }));
+            let mut read = 0;
+            for (at, (event, time)) in events.zip(&times).enumerate() {
+                let event: Value = serde_json::from_str(event).unwrap();
+                let stamp = event["time"].as_str().unwrap();
+                prop_assert_eq!(parse_stamp(stamp.as_bytes()), Some((*time, stamp.len())));
+                let key = format!("0c1f.app.4.{}.{at}", (*time).max(0));
+                prop_assert_eq!(event["key"].as_str(), Some(&*key));
+                prop_assert_eq!(event["text"].as_str(), Some(TEXT));
+                read += 1;
+            }
+            prop_assert_eq!(read, times.len());
+        }
+    }
 }

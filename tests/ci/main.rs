@@ -12,10 +12,12 @@
 mod faults;
 mod odd;
 mod parsers;
+mod proxies;
 mod recipes;
 mod rollouts;
 mod shells;
 mod stage;
+mod through;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,19 @@ fn script() -> PathBuf {
     root().join("src/http/ci.sh")
 }
 
+/// Sees to what a test needs beside shells. Where that cannot be had it is said, and the test is left out, but
+/// for runs that require everything.
+fn has(what: &[&str]) -> bool {
+    let setup = std::process::Command::new(root().join("tests/setup")).args(what).status();
+    let has = setup.is_ok_and(|status| status.success());
+    let required = std::env::var("ROLLCAST_E2E").as_deref() == Ok("required");
+    assert!(has || !required, "tests/setup {what:?} failed");
+    if !has {
+        eprintln!("skipped: tests/setup {what:?} failed");
+    }
+    has
+}
+
 /// One field of a table: what was to come, what came, and what it said if that was something else.
 struct Cell {
     row: String,
@@ -47,7 +62,15 @@ struct Cell {
 
 /// Runs all at the same time, as far as that is sensible, prints the table, and fails with all complaints.
 async fn check(title: &str, jobs: Vec<impl Future<Output = Cell> + Send + 'static>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    judge(title, &check_many(AT_ONCE, jobs).await);
+}
+
+/// Runs all, so many at a time.
+async fn check_many(
+    at_once: usize,
+    jobs: Vec<impl Future<Output = Cell> + Send + 'static>,
+) -> Vec<Cell> {
+    let places = Arc::new(Semaphore::new(at_once.max(1)));
     let mut running = JoinSet::new();
     for job in jobs {
         let places = places.clone();
@@ -56,8 +79,12 @@ async fn check(title: &str, jobs: Vec<impl Future<Output = Cell> + Send + 'stati
             job.await
         });
     }
-    let cells = running.join_all().await;
-    eprintln!("\n{}", table(title, &cells));
+    running.join_all().await
+}
+
+/// Prints the table, and fails with all complaints.
+fn judge(title: &str, cells: &[Cell]) {
+    eprintln!("\n{}", table(title, cells));
     let wrong: Vec<_> = cells.iter().filter_map(Cell::wrong).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -69,18 +96,18 @@ fn table(title: &str, cells: &[Cell]) -> String {
     let mut columns: Vec<_> = cells.iter().map(|cell| cell.column).collect();
     columns.sort_unstable();
     columns.dedup();
-    let mut out = format!("{title:<36}");
+    let mut out = format!("{title:<40}");
     columns.iter().for_each(|column| write!(out, "{column:>12}").unwrap());
     for row in rows {
-        write!(out, "\n{row:<36}").unwrap();
+        write!(out, "\n{row:<40}").unwrap();
         for column in &columns {
             let cell = cells.iter().find(|cell| cell.row == row && cell.column == *column);
             let came = cell.map(|cell| match cell.came {
                 Some(came) if came == cell.wanted => came.to_string(),
                 Some(came) => format!("{came} not {}", cell.wanted),
-                None => "none".to_owned(),
+                None => "hung".to_owned(),
             });
-            write!(out, "{:>12}", came.unwrap_or_default()).unwrap();
+            write!(out, "{:>12}", came.as_deref().unwrap_or("-")).unwrap();
         }
     }
     out

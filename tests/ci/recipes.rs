@@ -69,6 +69,20 @@ fn recipes() -> Vec<Recipe> {
     blocks(&document).iter().map(recipe).collect()
 }
 
+/// The recipe of curl alone for another Deployment, whose deploy has been made.
+pub fn alone(name: &str, id: &str) -> String {
+    let document = std::fs::read_to_string(root().join("docs/ci.md")).unwrap();
+    let blocks = blocks(&document);
+    let is = |block: &&Block| block.heading == "Plain shell" && !block.text.contains("ci.sh");
+    let block = blocks.iter().find(is).expect("there is a recipe without ci.sh");
+    let lines = block.text.lines().filter(|line| !line.contains("kubectl"));
+    let line = |line: &str| match line.starts_with("id=") {
+        true => format!("id={id}\n"),
+        false => line.replace("deployment/web", &format!("deployment/{name}")) + "\n",
+    };
+    lines.map(line).collect()
+}
+
 fn recipe(block: &Block) -> Recipe {
     let Block { heading, language, text } = block;
     let yaml = || serde_saphyr::from_str::<Value>(text).unwrap();

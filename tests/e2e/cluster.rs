@@ -41,9 +41,13 @@ pub fn namespace(subject: &str) -> Option<Namespace> {
 /// A cluster that a test before has broken, or that broke by itself, is told of and mended, so that one
 /// failure is one failure.
 fn mend() {
-    let answers = || attempt(&["get", "--raw", "/readyz", "--request-timeout=5s"], None);
-    let Err(said) = answers() else { return };
-    eprintln!("the cluster does not answer: {said}");
+    let answer = attempt(&["get", "--raw", "/readyz", "--request-timeout=5s"], None);
+    let listed = ask_ctl(&["list"]).and_then(Result::ok).unwrap_or_default();
+    let ended = listed.lines().filter(|line| line.ends_with(" -")).count();
+    if answer.is_ok() && ended == 0 {
+        return;
+    }
+    eprintln!("the cluster is not whole: {ended} programs have ended, {answer:?}");
     if let Some(look) = ask_ctl(&["look"]) {
         eprintln!("{}", look.unwrap_or_else(|said| said));
     }

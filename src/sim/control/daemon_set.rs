@@ -24,6 +24,8 @@ pub(in crate::sim) struct State {
     uid: Arc<str>,
     created: i64,
     generation: i64,
+    /// Raised by another template only (the registry's `PrepareForUpdate`).
+    template_generation: i64,
     /// Of the newest revision.
     hash: String,
     revision: u64,
@@ -47,6 +49,7 @@ impl World {
             uid,
             created,
             generation: 1,
+            template_generation: 1,
             hash: String::new(),
             revision: 0,
             kept: Vec::new(),
@@ -61,8 +64,12 @@ impl World {
         edit: impl FnOnce(&mut DaemonSet),
     ) -> bool {
         let Some(state) = self.daemon_sets.get_mut(name) else { return false };
+        let before = template::hash(&name.1, &state.spec.template);
         edit(&mut state.spec);
         state.generation += 1;
+        if template::hash(&name.1, &state.spec.template) != before {
+            state.template_generation += 1;
+        }
         self.reconcile_soon(Resource::DaemonSets, name);
         true
     }
@@ -77,7 +84,7 @@ impl World {
         let owner = Owner { kind, name: name.1.clone(), uid: state.uid.clone() };
         let hash = template::hash(&name.1, &state.spec.template);
         let plain = template::labels(&name.1, &state.spec.template, &[]);
-        let generation = state.generation.to_string();
+        let generation = state.template_generation.to_string();
         // Kept by what the controller makes (`snapshot`), and so by the revision.
         let annotations = json!({"deprecated.daemonset.template.generation": generation});
         if hash != state.hash {

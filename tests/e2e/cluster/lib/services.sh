@@ -24,11 +24,11 @@ start_service() { # start_service NAME
   mapfile -d '' -t command <"$dir/command"
   node=$(cat "$dir/node")
   # A session of its own keeps a Ctrl-C in the terminal away from it; a clean
-  # environment keeps out proxies and other people's settings; the lock (9) is
-  # not inherited, or it would be held as long as the cluster lives.
+  # environment keeps out proxies and other people's settings; the locks (8, 9) are
+  # not inherited, or they would be held as long as the cluster lives.
   setsid env -i PATH="$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME="$STATE" \
     nsenter --net="/run/netns/$(netns_of "$node")" -- "${command[@]}" \
-    >>"$LOGS/$name.log" 2>&1 </dev/null 9>&- &
+    >>"$LOGS/$name.log" 2>&1 </dev/null 8>&- 9>&- &
   echo $! >"$dir/pid"
   disown
   # Until it has entered the namespace it cannot be told from a foreign process,
