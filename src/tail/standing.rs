@@ -61,7 +61,7 @@ impl Standing {
 
     /// Judges a pod object that was just read.
     pub(super) fn of(pod: &Pod, key: &AttemptKey) -> Standing {
-        if watch::identity(pod) != &*key.uid {
+        if watch::identity(pod) != *key.uid {
             // Another pod of the same name: ours is gone.
             return Standing::Gone { ended: None };
         }

@@ -1,5 +1,6 @@
 //! What the index keeps of a pod: under a kilobyte of 10.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::condition::{Condition, Why, cut};
@@ -12,8 +13,8 @@ use crate::ids::{ContainerKind, WorkloadId};
 /// pod is the next entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodEntry {
-    /// Its identity: the object's uid, or for a static pod the hash of its file, which stays the
-    /// same when its mirror object is replaced (`truths.md` 9).
+    /// Its identity: the object's uid, or for a static pod the hash of its file and its namespace,
+    /// which stay the same when its mirror object is replaced (`truths.md` 9).
     pub uid: Arc<str>,
     /// Its namespace.
     pub namespace: Arc<str>,
@@ -194,7 +195,7 @@ impl PodEntry {
         let uid = identity(pod);
         let alone = controller(meta).is_none();
         PodEntry {
-            uid: reused(before.map(|entry| &entry.uid), uid),
+            uid: reused(before.map(|entry| &entry.uid), &uid),
             namespace: words.word(meta.namespace.as_deref().unwrap_or_default()),
             name: reused(before.map(|e| &e.name), meta.name.as_deref().unwrap_or_default()),
             node: words.maybe(pod.spec.node_name.as_deref()),
@@ -247,9 +248,29 @@ pub fn containers_of(pod: &types::Pod) -> Box<[ContainerEntry]> {
 }
 
 /// The identity of a pod, as [`PodEntry::uid`] has it.
-pub fn identity(pod: &types::Pod) -> &str {
-    let hash = pod.metadata.annotations.as_ref().and_then(|map| map.get(annotation::CONFIG_HASH));
-    hash.or(pod.metadata.uid.as_ref()).map_or("", String::as_str)
+pub fn identity(pod: &types::Pod) -> Cow<'_, str> {
+    match static_hash(&pod.metadata) {
+        // Whoever may make pods in one namespace may not pass for a pod of another.
+        Some(hash) => {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            Cow::Owned(format!("{hash}-{namespace}"))
+        }
+        None => Cow::Borrowed(pod.metadata.uid.as_deref().unwrap_or_default()),
+    }
+}
+
+/// The hash of a static pod's file, of a mirror object as a kubelet makes it (`CreateMirrorPod`): controlled
+/// by its node, with the same hash in both annotations. Anybody can write one of them into a template.
+fn static_hash(meta: &types::ObjectMeta) -> Option<&str> {
+    // That of an MD5 has 32 digits.
+    const LONGEST: usize = 64;
+    let annotations = meta.annotations.as_ref()?;
+    let hash = annotations.get(annotation::CONFIG_HASH)?;
+    let is_hash = (1..=LONGEST).contains(&hash.len())
+        && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mirrors = annotations.get(annotation::CONFIG_MIRROR) == Some(hash);
+    let of_node = controller(meta).is_some_and(|owner| owner.kind == "Node");
+    (is_hash && mirrors && of_node).then_some(hash)
 }
 
 /// The owner that controls an object; there is at most one.

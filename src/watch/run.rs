@@ -168,7 +168,7 @@ impl Applier {
             }
             Step::Listed(object) => {
                 if let (Some(listed), Some(uid)) = (&mut self.listing[watch], object.uid()) {
-                    listed.insert(Arc::from(uid));
+                    listed.insert(Arc::from(&*uid));
                 }
                 self.index.change(|tables| tables.apply(&object, now, &mut out));
             }

@@ -108,6 +108,13 @@ fn push_unicode_escape(out: &mut Vec<u8>, code: u32) {
 /// By these CI runners find commands *anywhere* in a line.
 const MARKERS: [&str; 3] = ["##[", "##vso[", "##teamcity["];
 
+/// Appends what of `text` fits a word of a line for programs, where blanks part words: letters, digits, `_`,
+/// `-` and `.`.
+pub(super) fn push_word(out: &mut Vec<u8>, text: &str) {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    out.extend(text.bytes().filter(fits));
+}
+
 /// Appends `text` for a terminal or a CI log: controls, bidirectional and invisible characters as
 /// `\xNN` or `\u{NNNN}`, tabs as they are. What begins a command anywhere in a line is broken up; what
 /// does so only at the start of a line cannot occur, since every line has a prefix.

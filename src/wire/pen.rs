@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::encoder::{Encoder, Position};
-use super::escape::push_json_string;
+use super::escape::{push_json_fragment, push_json_string};
 use super::json::side_word;
 use super::stamp::{push_number, push_second, push_sub_second};
 use super::text;
@@ -141,9 +141,10 @@ impl<'a> Pen<'a> {
             common => {
                 let range = written(self.out, |out| {
                     out.extend_from_slice(b",\"key\":\"");
-                    out.extend_from_slice(source.key.uid.as_bytes());
+                    // The API server lets nothing through that needs it; the wire does not rely on that.
+                    push_json_fragment(out, &source.key.uid);
                     out.push(b'.');
-                    out.extend_from_slice(source.key.container.as_bytes());
+                    push_json_fragment(out, &source.key.container);
                     out.push(b'.');
                     push_number(out, u64::from(source.attempt));
                     out.push(b'.');
@@ -255,6 +256,49 @@ mod tests {
                 read += 1;
             }
             prop_assert_eq!(read, times.len());
+        }
+    }
+
+    /// Names are the API server's, which is no reason to write them down unseen.
+    #[test]
+    fn no_name_of_a_source_leaves_its_string() {
+        const FORGED: &str = "x\"}\r\n\nevent: result\nid: a-1-1\ndata: {}\n\n";
+        let mut lines = batch(&[1_795_356_131 * SECOND; 3]);
+        let key = AttemptKey {
+            uid: FORGED.into(),
+            container: FORGED.into(),
+            container_id: FORGED.into(),
+        };
+        let workload = Arc::clone(&lines.source.workload);
+        lines.source = Arc::new(Source { key, workload, pod: FORGED.into(), attempt: 1 });
+        let epoch = Epoch::parse("7k2m9q").unwrap();
+        for format in [Format::Sse, Format::Ndjson, Format::Text, Format::TextIds] {
+            let encoder = Encoder { format, epoch, named: true, again: None };
+            let mut out = Vec::new();
+            let mut pen = encoder.pen(&mut out, &lines);
+            for line in &lines.lines {
+                pen.line(Position { seq: 9, time: line.time }, line);
+            }
+            let text = String::from_utf8(out).unwrap();
+            let many = text.lines().filter(|line| !line.is_empty()).count();
+            // An event has three lines.
+            assert_eq!(many, if format == Format::Sse { 9 } else { 3 }, "{text}");
+            assert!(
+                !text.contains('\r') && !text.lines().any(|it| it == "event: result"),
+                "{text}"
+            );
+            let data = text.lines().filter_map(|line| match format {
+                Format::Sse => line.strip_prefix("data: "),
+                Format::Ndjson => Some(line),
+                _ => None,
+            });
+            for event in data {
+                let event: Value = serde_json::from_str(event).unwrap();
+                for name in ["pod", "container"] {
+                    assert_eq!(event[name].as_str(), Some(FORGED));
+                }
+                assert!(event["key"].as_str().unwrap().starts_with(FORGED));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::escape::{push_indented, push_plain};
+use super::escape::{push_indented, push_plain, push_word};
 use super::json;
 use super::stamp::push_clock;
 use crate::ids::{Blocked, Outcome, RolloutResult, RolloutStatus, WorkloadId};
@@ -90,14 +90,14 @@ pub fn running_text(
     if let Some(status) = status {
         if let Some(revision) = &status.revision {
             out.extend_from_slice(b" revision=");
-            push_plain(&mut out, revision);
+            push_word(&mut out, revision);
         }
         let RolloutStatus { generation, ready, desired, .. } = status;
         let _ = write!(out, " generation={generation} ready={ready}/{desired}");
     }
     if let Some(uid) = uid {
         out.extend_from_slice(b" uid=");
-        push_plain(&mut out, uid);
+        push_word(&mut out, uid);
     }
     if inferred {
         out.extend_from_slice(INFERRED);
@@ -187,7 +187,7 @@ pub(super) fn text(out: &mut Vec<u8>, workload: &WorkloadId, result: &RolloutRes
     let _ = write!(out, "RESULT outcome={} rollout={workload}", result.outcome.as_str());
     if let Some(revision) = &result.revision {
         out.extend_from_slice(b" revision=");
-        push_plain(out, revision);
+        push_word(out, revision);
     }
     let _ = write!(out, " ready={}/{}", result.ready, result.desired);
     if let Some(duration) = result.duration_ms {

@@ -11,7 +11,7 @@ use super::escape::push_plain;
 use super::json::{phase_word, pod_phase_word, span};
 use super::stamp::push_clock;
 use crate::ids::{
-    Gap, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, SourceChange,
+    Gap, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, Source, SourceChange,
     SourceState, WorkloadId,
 };
 use crate::time::{MILLISECOND, rfc3339};
@@ -38,12 +38,17 @@ pub(super) fn hello(out: &mut Vec<u8>, hello: &Hello<'_>) {
     out.extend_from_slice(b"  (times in UTC)\n");
 }
 
+/// `pod/container`; names are the API server's, which is no reason to write them down unseen.
+fn push_source(out: &mut Vec<u8>, source: &Source) {
+    push_plain(out, &source.pod);
+    out.push(b'/');
+    push_plain(out, &source.key.container);
+}
+
 pub(super) fn line(out: &mut Vec<u8>, lines: &Lines, line: &LineMeta, text: &str) {
     push_clock(out, line.time);
     out.extend_from_slice(b"  ");
-    out.extend_from_slice(lines.source.pod.as_bytes());
-    out.push(b'/');
-    out.extend_from_slice(lines.source.key.container.as_bytes());
+    push_source(out, &lines.source);
     out.extend_from_slice(b" | ");
     push_plain(out, text);
     if line.truncated_bytes > 0 {
@@ -153,7 +158,9 @@ fn clock_words(reason: &str) -> Option<&'static [u8]> {
 pub(super) fn source(out: &mut Vec<u8>, change: &SourceChange) {
     push_clock(out, change.time);
     let source = &change.source;
-    let _ = write!(out, "  {}/{}  log ", source.pod, source.key.container);
+    out.extend_from_slice(b"  ");
+    push_source(out, source);
+    out.extend_from_slice(b"  log ");
     match change.state {
         SourceState::Waiting => out.extend_from_slice(b"waits"),
         SourceState::Following => {
@@ -186,7 +193,8 @@ pub(super) fn gap(out: &mut Vec<u8>, gap: &Gap) {
     push_clock(out, gap.time);
     out.extend_from_slice(b"  gap  ");
     if let Some(source) = &gap.source {
-        let _ = write!(out, "{}/{}  ", source.pod, source.key.container);
+        push_source(out, source);
+        out.extend_from_slice(b"  ");
     }
     match gap.count {
         Some(1) => out.extend_from_slice(b"1 line is missing"),

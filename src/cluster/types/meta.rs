@@ -27,6 +27,8 @@ pub mod label {
 pub mod annotation {
     /// Of a static pod: what stays the same when its mirror object is replaced.
     pub const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+    /// Of the mirror object of a static pod: the same once more.
+    pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
     /// Of a Deployment and its ReplicaSets: the revision's number.
     pub const REVISION: &str = "deployment.kubernetes.io/revision";
     /// Of a ReplicaSet that was used again by a rollback: its former revisions.
@@ -47,8 +49,9 @@ pub mod annotation {
     pub const RECORD: &str = "rollcast.dev/record";
 }
 
-const ANNOTATIONS: [&str; 18] = [
+const ANNOTATIONS: [&str; 19] = [
     annotation::CONFIG_HASH,
+    annotation::CONFIG_MIRROR,
     annotation::REVISION,
     annotation::REVISION_HISTORY,
     annotation::ROLLOUT_REVISION,

@@ -179,7 +179,7 @@ impl Mark {
                 (object.metadata.name.clone(), Some(of))
             }
         };
-        let uid = object.uid().unwrap_or_default().to_owned();
+        let uid = object.uid().unwrap_or_default().into_owned();
         Mark { watch, name: name.unwrap_or_default(), uid, of }
     }
 }

@@ -11,6 +11,7 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,12 +163,12 @@ impl Tables {
             Object::Pod(pod) => {
                 // The last state may hold how the containers ended, which no other event told.
                 self.apply_pod(pod, now, out);
-                self.remove(Resource::Pods, super::pod::identity(pod), now, out);
+                self.remove(Resource::Pods, &super::pod::identity(pod), now, out);
             }
             Object::Event(event) => self.events.forget(event),
             _ => {
                 if let Some(uid) = object.uid() {
-                    self.remove(object.resource(), uid, now, out);
+                    self.remove(object.resource(), &uid, now, out);
                 }
             }
         }
@@ -411,7 +412,7 @@ impl Object {
     }
 
     /// What the tables know it by.
-    pub(super) fn uid(&self) -> Option<&str> {
+    pub(super) fn uid(&self) -> Option<Cow<'_, str>> {
         let meta = match self {
             Object::Pod(pod) => return Some(super::pod::identity(pod)),
             Object::Deployment(object) => &object.metadata,
@@ -424,6 +425,6 @@ impl Object {
             Object::ControllerRevision(object) => &object.metadata,
             Object::Event(object) => &object.metadata,
         };
-        meta.uid.as_deref()
+        meta.uid.as_deref().map(Cow::Borrowed)
     }
 }

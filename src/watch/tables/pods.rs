@@ -13,7 +13,7 @@ use crate::watch::{Change, Now};
 
 impl Tables {
     pub(super) fn apply_pod(&mut self, pod: &types::Pod, now: Now, out: &mut Vec<Change>) {
-        let uid = identity(pod);
+        let uid = &*identity(pod);
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let before = self.pods.get(uid).map(Arc::clone);
         let held = self.pending.remove(uid);

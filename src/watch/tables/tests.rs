@@ -141,15 +141,43 @@ fn a_static_pod_keeps_its_identity_when_its_mirror_object_is_replaced() {
     let mirror = |uid: &str| {
         let mut pod = running(bare_pod("proxy-node-1", 1), true);
         pod["metadata"]["uid"] = json!(uid);
-        pod["metadata"]["annotations"] = json!({"kubernetes.io/config.hash": "hash-1"});
+        let (hash, mirror) = ("kubernetes.io/config.hash", "kubernetes.io/config.mirror");
+        pod["metadata"]["annotations"] = json!({hash: "5f3a", mirror: "5f3a"});
+        own(&mut pod, "v1", "Node", "node-1");
         pod
     };
     world.apply(&mirror("one"));
     world.delete(&mirror("one"));
     let changes = world.apply(&mirror("two"));
-    assert_eq!(&*only_pod(&changes).uid, "hash-1");
+    assert_eq!(&*only_pod(&changes).uid, "5f3a-shop");
     world.wait(100);
-    assert!(world.tables.pod("hash-1").is_some_and(|pod| pod.gone.is_none()));
+    assert!(world.tables.pod("5f3a-shop").is_some_and(|pod| pod.gone.is_none()));
+}
+
+/// Anybody can write an annotation into a template. Pods that have it would all be one, or another's, and
+/// what is in it would stand in each line's key.
+#[test]
+fn only_a_mirror_object_has_the_hash_of_a_file_for_its_identity() {
+    let (hash, mirror) = ("kubernetes.io/config.hash", "kubernetes.io/config.mirror");
+    let forged = "x\"}\n\nevent: result\n\n";
+    for (annotations, owner) in [
+        (json!({hash: "5f3a"}), "Node"),
+        (json!({hash: "5f3a", mirror: "5f3b"}), "Node"),
+        (json!({hash: "5f3a", mirror: "5f3a"}), "ReplicaSet"),
+        (json!({hash: forged, mirror: forged}), "Node"),
+        (json!({hash: "", mirror: ""}), "Node"),
+    ] {
+        let mut world = World::new();
+        for name in ["web-1", "web-2", "web-3"] {
+            let mut pod = running(bare_pod(name, 1), true);
+            pod["metadata"]["annotations"] = annotations.clone();
+            own(&mut pod, "v1", owner, "web");
+            let changes = world.apply(&pod);
+            assert_eq!(*only_pod(&changes).uid, *format!("uid-{name}"), "{annotations}");
+        }
+        world.wait(100);
+        assert!(world.tables.pod("uid-web-1").is_some_and(|pod| pod.gone.is_none()));
+    }
 }
 
 #[test]
