@@ -24,6 +24,7 @@ mod accept;
 mod logs;
 mod open;
 mod pin;
+mod rollouts;
 mod routes;
 mod service;
 mod streams;

@@ -10,9 +10,10 @@ use http::header;
 
 use super::auth::Caller;
 use super::problem::Problem;
+use super::rollouts::rollouts;
 use super::target::{authorize, find};
 use super::{Service, logs, openapi, query_pairs, streams, verdict, workloads};
-use crate::wire::{rollout_json, rollouts_json};
+use crate::wire::rollout_json;
 
 /// The API.
 pub fn routes(service: Service) -> Router {
@@ -54,27 +55,7 @@ async fn rollout(
     Ok(json(rollout_json(&target.workload, &status, result.as_deref())))
 }
 
-/// The last rollouts, newest first.
-async fn rollouts(
-    State(service): State<Service>,
-    Path((namespace, kind, name)): Path<(String, String, String)>,
-    RawQuery(query): RawQuery,
-    caller: Caller,
-) -> Result<Response, Problem> {
-    nothing_asked(query.as_deref())?;
-    authorize(&service, &caller, &namespace, &kind, &name).await?;
-    let workload = verdict::known(&service, &namespace, &kind, &name).await?;
-    let courses = service.model.lock().rollouts(&workload);
-    let states: Vec<_> = courses
-        .iter()
-        .filter_map(|course| {
-            Some((course.status.as_deref()?, course.said().map(|result| &**result)))
-        })
-        .collect();
-    Ok(json(rollouts_json(&workload, &states)))
-}
-
-fn nothing_asked(query: Option<&str>) -> Result<(), Problem> {
+pub(super) fn nothing_asked(query: Option<&str>) -> Result<(), Problem> {
     match query_pairs(query).first() {
         Some((name, _)) => {
             Err(Problem::bad_request(name, "unknown parameter; a rollout takes none"))
@@ -83,7 +64,7 @@ fn nothing_asked(query: Option<&str>) -> Result<(), Problem> {
     }
 }
 
-fn json(body: Vec<u8>) -> Response {
+pub(super) fn json(body: Vec<u8>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (headers, body).into_response()
 }

@@ -19,6 +19,7 @@ mod chunk;
 mod code;
 #[cfg(test)]
 mod conformance;
+mod ends;
 mod epoch;
 mod file;
 mod forgotten;
@@ -33,6 +34,7 @@ mod store;
 mod testing;
 mod words;
 
+pub use ends::{End, MOST_ENDS};
 pub use epoch::Epoch;
 pub use file::{FileOptions, FileStore, OpenError, open as open_files};
 pub use forgotten::Times;

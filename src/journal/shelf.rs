@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::chunk::Chunk;
+use super::ends::{End, ends};
 use super::forgotten::{Forgotten, Lost, Older};
 use super::missed::{At, Loss, Missed, Read, Slice};
 use super::words::{Budget, EndedAttempt, LAST_WORDS, Words};
@@ -292,6 +293,14 @@ impl Shelf {
             Entry::Rollout(status) => Some(Arc::clone(status)),
             _ => None,
         })
+    }
+
+    /// How rollouts ended, as records up to `through` tell that are kept; at most [`super::MOST_ENDS`],
+    /// oldest first.
+    pub fn ends(&self, through: u64) -> Vec<End> {
+        let state = self.state.lock();
+        let upto = state.chunks.partition_point(|chunk| chunk.first <= through);
+        ends(state.chunks.range(..upto).map(|chunk| &chunk.entry))
     }
 
     /// The oldest time that a batch or record behind `after` begins with; `None` if there is none yet.

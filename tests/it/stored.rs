@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rollcast::sim::{Effect, Fault, Match, Pipe, Ready, Resource, Sim, SimOptions};
+use rollcast::sim::{Effect, Fault, Match, Pipe, Program, Pull, Ready, Resource, Sim, SimOptions};
 use rollcast::time::{self, SECOND};
 
 use crate::client::{Event, listen};
@@ -427,4 +427,54 @@ async fn who_waits_over_a_restart_is_told_of_the_rollout_that_was_followed() {
         drop(client);
         end(world).await;
     }
+}
+
+const ROLLOUTS: &str = "/api/v1/namespaces/shop/deployment/web/rollouts";
+
+/// Revision, outcome and reason of each, newest first.
+async fn rollouts(world: &World) -> Vec<(String, String, String)> {
+    let (status, list) = world.json(ROLLOUTS, &[]).await;
+    assert_eq!(status, 200, "{list}");
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let all = list["rollouts"].as_array().unwrap().iter();
+    all.map(|it| {
+        let result = &it["result"];
+        (word(&it["revision"]), word(&result["outcome"]), word(&result["reason"]))
+    })
+    .collect()
+}
+
+/// Who asks what was rolled out before is answered by a process that was not there.
+#[tokio::test(start_paused = true)]
+async fn the_rollouts_before_a_restart_stay_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sim, world, _, _) = read(21, folder.path()).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let none = Pull::Fails { message: "shop/web:none: not found".to_owned() };
+    sim.register_image("shop/web:none", Program { pull: none, ..Program::default() });
+    for image in ["shop/web:two", "shop/web:none", "shop/web:two", "shop/web:four"] {
+        assert!(sim.set_image(Resource::Deployments, "shop", "web", "app", image));
+        tokio::time::sleep(Duration::from_secs(90)).await;
+    }
+    let before = rollouts(&world).await;
+    let told: Vec<_> = before.iter().map(|(_, outcome, reason)| (&**outcome, &**reason)).collect();
+    let failed = ("failed", "image_not_found");
+    let good = ("succeeded", "");
+    assert_eq!(told, [good, good, failed, good, good], "{before:?}");
+    end(world).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let world = World::stored(sim.clone(), 1_021, folder.path()).await;
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let again = rollouts(&world).await;
+    // The first was there before the first process was, which is no news and in no record.
+    assert_eq!(again, before[..4]);
+    // What comes now stands before it.
+    assert!(sim.set_image(Resource::Deployments, "shop", "web", "app", "shop/web:none"));
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let after = rollouts(&world).await;
+    assert_eq!(after.len(), 5, "{after:?}");
+    assert_eq!((&*after[0].1, &*after[0].2), failed);
+    assert_eq!(after[1..], before[..4]);
+    end(world).await;
 }
