@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::client::Event;
 use crate::cluster::{Namespace, eventually, kubeconfig, kubectl, namespace, program, run};
+use crate::recordings::{Recording, folder};
 use crate::service::{Service, fetch, free_address, stream};
 use crate::writers::{container, pod};
 
@@ -142,10 +143,14 @@ impl Case<'_> {
         self.until("complete", NOTICED, |state| state["phase"] == "complete").await;
     }
 
-    /// Asks for another template, and opens its stream until the result.
-    async fn ask(&self, strategy: &Value, spec: &Value) -> crate::client::Client {
+    /// Asks for another template, and opens its stream until the result. Recordings are recorded as this
+    /// row.
+    async fn ask(&self, row: &str, strategy: &Value, spec: &Value) -> Asked {
+        let workload = format!("rollout/{}", self.name);
+        let recording = Recording::begin(&self.shop.name, &workload, row).await;
         self.shop.apply(&rollout(self.name, strategy, spec));
-        stream(self.service.address, &self.path("stream?until=result"), &[]).await
+        let client = stream(self.service.address, &self.path("stream?until=result"), &[]).await;
+        Asked { client, recording }
     }
 
     async fn paused(&self, message: &str) {
@@ -164,8 +169,15 @@ impl Case<'_> {
     }
 }
 
+/// What was asked for, as it is being told and recorded.
+struct Asked {
+    client: crate::client::Client,
+    recording: Option<Recording>,
+}
+
 /// The result of a stream, which is its last event.
-async fn result(mut client: crate::client::Client) -> Event {
+async fn result(asked: Asked) -> Event {
+    let Asked { mut client, recording } = asked;
     let read = async {
         let mut last = None;
         while let Some(event) = client.next().await {
@@ -175,6 +187,9 @@ async fn result(mut client: crate::client::Client) -> Event {
     };
     let last = tokio::time::timeout(Duration::from_secs(120), read).await.expect("no result");
     assert_eq!(last.name, "result", "{last:?}");
+    if let Some(recording) = recording {
+        recording.end().await;
+    }
     last
 }
 
@@ -198,29 +213,31 @@ async fn argo_rollouts_are_told_as_their_controller_rolls_them_out() {
         "the definition was noticed, and the first pods were good, after {:?}",
         began.elapsed()
     );
-    let end = result(web.ask(&free, &good("two")).await).await;
+    let end = result(web.ask("good", &free, &good("two")).await).await;
     assert_eq!(end.data["outcome"], "succeeded", "{end:?}");
     assert_eq!(end.data["revision"], "2", "{end:?}");
 
+    let asked = web.ask("image", &free, &bad_image()).await;
     let began = Instant::now();
-    let end = result(web.ask(&free, &bad_image()).await).await;
+    let end = result(asked).await;
     assert_eq!(end.data["outcome"], "failed", "{end:?}");
     assert_eq!(end.data["reason"], "image_not_found", "{end:?}");
-    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    // A recording goes on for a while.
+    assert!(folder().is_some() || began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
     // Back to what was stable: a rollout of its own, and a good one.
-    let end = result(web.ask(&free, &good("two")).await).await;
+    let end = result(web.ask("back", &free, &good("two")).await).await;
     assert_eq!(end.data["outcome"], "succeeded", "{end:?}");
 
     let held = canary(&json!({}));
     let paused = case("paused");
     paused.begin(&held).await;
-    let client = paused.ask(&held, &good("two")).await;
+    let client = paused.ask("promoted", &held, &good("two")).await;
     paused.paused("paused at step 2 of 2 (canary 25 %)").await;
     paused.steer(&promoted);
     let end = result(client).await;
     assert_eq!(end.data["outcome"], "succeeded", "{end:?}");
 
-    let client = paused.ask(&held, &good("three")).await;
+    let client = paused.ask("aborted", &held, &good("three")).await;
     paused.paused("paused at step 2 of 2 (canary 25 %)").await;
     paused.steer(&json!({"abort": true}));
     let end = result(client).await;
@@ -236,7 +253,7 @@ async fn argo_rollouts_are_told_as_their_controller_rolls_them_out() {
     let strategy = json!({"blueGreen": {"activeService": "active", "previewService": "preview",
         "autoPromotionEnabled": false, "scaleDownDelaySeconds": 30}});
     blue.begin(&strategy).await;
-    let client = blue.ask(&strategy, &good("two")).await;
+    let client = blue.ask("blue_green", &strategy, &good("two")).await;
     blue.paused("paused before the promotion (blue-green)").await;
     blue.steer(&promoted);
     let end = result(client).await;

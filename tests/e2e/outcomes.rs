@@ -275,10 +275,11 @@ pub(crate) async fn apply(namespace: &str, object: &Value) {
 pub(crate) async fn play(address: SocketAddr, namespace: &str, case: &Case) -> Heard {
     let row = match case.workload.split_once('/').unwrap().1 {
         // Of one name in several scenes, each in a namespace of its own.
-        "web" | "db" | "agent" => case.reason.map_or_else(
-            || format!("{}_{}", crate::cluster::scene(namespace), case.outcome),
-            str::to_owned,
-        ),
+        "web" | "db" | "agent" => {
+            let (scene, what) = (crate::cluster::scene(namespace), case.reason);
+            let what = what.unwrap_or(case.outcome);
+            if what == scene { what.to_owned() } else { format!("{scene}_{what}") }
+        }
         name => name.to_owned(),
     };
     let recording = Recording::begin(namespace, case.workload, &row).await;
@@ -353,7 +354,8 @@ pub(crate) async fn judge(
     let lag = shown.zip(received).map(|(shown, received)| seconds((shown - received).max(0)));
     let lag = lag.unwrap_or_default();
     format!(
-        "| `{name}` | {} | {} | {first} | {lag} | {decided} | {} | {says} |",
+        "| {} | `{name}` | {} | {} | {first} | {lag} | {decided} | {} | {says} |",
+        crate::cluster::scene(namespace),
         case.outcome,
         case.reason.unwrap_or_default(),
         after(result.at),
@@ -382,8 +384,8 @@ async fn each_cause_has_its_outcome_its_code_and_its_sentence() {
     let all = cases.iter().map(|case| play(service.address, &shop.name, case));
     let heard = futures_util::future::join_all(all).await;
     let mut table = String::from(
-        "| workload | outcome | reason | first shown | shown after | then decided after \
-         | result after | sentence |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| scene | workload | outcome | reason | first shown | shown after | then decided after \
+         | result after | sentence |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (case, heard) in cases.iter().zip(&heard) {
         table.push_str(&judge(service.address, &shop.name, case, heard, Some(&evidence)).await);
@@ -412,10 +414,12 @@ async fn a_stateful_set_that_waits_for_a_broken_old_pod_names_it() {
     };
     let broken = case(bad_image(), "image_not_found", "not found");
     let heard = play(service.address, &shop.name, &broken).await;
-    judge(service.address, &shop.name, &broken, &heard, None).await;
+    let mut table = judge(service.address, &shop.name, &broken, &heard, None).await;
     let back = case(again(good()), "stuck_on_old_pod", "pod db-1 of the old revision is broken");
     let heard = play(service.address, &shop.name, &back).await;
-    eprintln!("{}", judge(service.address, &shop.name, &back, &heard, None).await);
+    table = format!("{table}\n{}", judge(service.address, &shop.name, &back, &heard, None).await);
+    eprintln!("{table}");
+    keep("stuck", &table);
     // Doing what it says ends it well, and that is told.
     shop.kubectl(&["delete", "pod", "db-1"]);
     let verdict = path(&shop.name, "statefulset/db", "verdict");
@@ -456,7 +460,9 @@ async fn pods_that_cannot_be_created_have_their_reason() {
     ];
     for (namespace, case) in &cases {
         let heard = play(service.address, namespace, case).await;
-        eprintln!("{}", judge(service.address, namespace, case, &heard, None).await);
+        let line = judge(service.address, namespace, case, &heard, None).await;
+        eprintln!("{line}");
+        keep(case.reason.unwrap(), &line);
     }
 }
 
@@ -468,6 +474,7 @@ async fn a_paused_rollout_is_neither_good_nor_bad() {
     shop.rolled_out("web");
     let service =
         Service::open("paused", &[&["--namespace", &*shop.name], &GRACES[..]].concat()).await;
+    let recording = Recording::begin(&shop.name, "deployment/web", "paused").await;
     shop.kubectl(&["rollout", "pause", "deployment/web"]);
     shop.apply(&deployment("web", 1, again(good())));
     let verdict = path(&shop.name, "deployment/web", "verdict?wait=10s");
@@ -482,6 +489,17 @@ async fn a_paused_rollout_is_neither_good_nor_bad() {
     // The kubelet's times are whole seconds.
     let held = time::now() - begun;
     assert!(held >= 5 * SECOND, "good after {} ms", held / MILLISECOND);
+    if let Some(recording) = recording {
+        recording.end().await;
+    }
+    let seconds = (held / MILLISECOND) as f64 / 1000.0;
+    keep(
+        "paused",
+        &format!(
+            "| paused | `deployment/web` | succeeded |  |  |  |  | {seconds:.1} s after it went on | \
+             (no result in the 10 s of the pause) |"
+        ),
+    );
 }
 
 /// Killed in the middle of a failure: the next process decides the same (`truths.md` 17).

@@ -90,6 +90,197 @@ fn a_recording_lies_with_its_kind_and_one_by_hand_says_where_kubernetes_does_tha
     }
 }
 
+/// Each cause of a rollout that stands still, with the recordings that show it and the code that it is told
+/// by; `REAL` of a real cluster, `HAND` where no test cluster does it.
+const CAUSES: &[(&str, &str, &[(&str, Origin)])] = &[
+    ("InvalidImageName", "invalid_image_name", &[("deployment/invalid_image_name", REAL)]),
+    ("ErrImageNeverPull", "image_never_pull", &[("deployment/image_never_pull", REAL)]),
+    (
+        "ErrImagePull: not found",
+        "image_not_found",
+        &[
+            ("deployment/image", REAL),
+            ("statefulset/outcomes_image_not_found", REAL),
+            ("daemonset/image", REAL),
+            ("pod/image", REAL),
+            ("rollout/image", REAL),
+        ],
+    ),
+    ("ErrImagePull: denied", "image_denied", &[("deployment/image_denied", HAND)]),
+    (
+        "ErrImagePull: limited",
+        "registry_limited",
+        &[("deployment/registry_limited", HAND), ("deployment/registry_limited_for_ever", HAND)],
+    ),
+    ("RegistryUnavailable", "image_pull", &[("deployment/registry_unavailable", HAND)]),
+    ("ImageInspectError", "image_pull", &[("deployment/image_inspect", HAND)]),
+    (
+        "CreateContainerConfigError",
+        "config_missing",
+        &[("deployment/config", REAL), ("deployment/secret_succeeded", REAL)],
+    ),
+    ("... failed to sync cache", "cannot_start", &[("deployment/cache_sync", HAND)]),
+    ("CreateContainerError, StartError", "invalid_command", &[("deployment/command", REAL)]),
+    ("ContainerCannotRun", "invalid_command", &[("deployment/cannot_run_command", HAND)]),
+    ("ContainerCannotRun", "cannot_start", &[("deployment/cannot_run_device", HAND)]),
+    (
+        "exit code 128",
+        "cannot_start",
+        &[("deployment/exit_128", HAND), ("daemonset/exit_128", HAND)],
+    ),
+    (
+        "CrashLoopBackOff",
+        "crash_loop",
+        &[
+            ("deployment/crash", REAL),
+            ("deployment/flaps", REAL),
+            ("deployment/sidecar", REAL),
+            ("deployment/recovers_crash_loop", REAL),
+            ("statefulset/crash", REAL),
+            ("daemonset/crash", REAL),
+        ],
+    ),
+    ("OOMKilled", "oom_killed", &[("deployment/memory", REAL)]),
+    ("an init container fails", "init_failed", &[("deployment/init", REAL)]),
+    (
+        "Unschedulable",
+        "unschedulable",
+        &[
+            ("deployment/nowhere", REAL),
+            ("deployment/scale_up", HAND),
+            ("deployment/scale_up_not", HAND),
+        ],
+    ),
+    ("FailedMount", "volume_failed", &[("deployment/volume", REAL)]),
+    (
+        "FailedAttachVolume",
+        "volume_failed",
+        &[
+            ("deployment/attach_volume", HAND),
+            ("deployment/attach_volume_late", HAND),
+            ("statefulset/attach_volume", HAND),
+        ],
+    ),
+    (
+        "FailedCreatePodSandBox",
+        "sandbox_failed",
+        &[("deployment/sandbox", HAND), ("deployment/sandbox_late", HAND)],
+    ),
+    ("FailedCreate: quota", "quota", &[("deployment/quota", REAL), ("daemonset/quota", HAND)]),
+    ("FailedCreate: Pod Security", "refused", &[("deployment/strict_refused", REAL)]),
+    ("FailedCreate: a webhook", "refused", &[("deployment/webhook", HAND), ("job/refused", HAND)]),
+    ("a webhook that is away", "cannot_create", &[("deployment/webhook_away", HAND)]),
+    ("readiness", "readiness_failed", &[("deployment/unready", REAL)]),
+    ("liveness", "liveness_failed", &[("deployment/unwell", REAL)]),
+    ("startup probe", "liveness_failed", &[("deployment/startup_probe", REAL)]),
+    (
+        "evicted",
+        "evicted",
+        &[
+            ("deployment/evicted", HAND),
+            ("pod/evicted", HAND),
+            ("job/evicted", HAND),
+            ("cronjob/evicted", HAND),
+        ],
+    ),
+    ("preempted", "evicted", &[("deployment/preempted", HAND)]),
+    ("shut down", "evicted", &[("deployment/node_shutdown", HAND)]),
+    (
+        "node lost",
+        "node_lost",
+        &[
+            ("deployment/node_lost", HAND),
+            ("deployment/node_back", HAND),
+            ("statefulset/node_lost", HAND),
+            ("daemonset/node_lost", HAND),
+        ],
+    ),
+    ("no change at all", "progress_deadline", &[("deployment/no_change", HAND)]),
+    ("a job fails", "job_failed", &[("job/migrate", REAL), ("cronjob/failed", REAL)]),
+    ("a pod fails", "crash_loop", &[("pod/failed", REAL)]),
+    (
+        "an old pod is in the way",
+        "stuck_on_old_pod",
+        &[("statefulset/stuck_stuck_on_old_pod", REAL)],
+    ),
+    ("an update is aborted", "aborted", &[("rollout/aborted", REAL)]),
+];
+
+/// What ends well, of each kind, and what is no end of its own.
+const ENDS: &[(&str, &[&str])] = &[
+    (
+        "succeeded",
+        &[
+            "deployment/good",
+            "deployment/old",
+            "deployment/recreate",
+            "deployment/scaled_to_zero",
+            "deployment/paused",
+            "deployment/rollback_succeeded",
+            "statefulset/good",
+            "statefulset/parallel",
+            "daemonset/good",
+            "daemonset/cordoned_succeeded",
+            "job/done",
+            "cronjob/good",
+            "pod/good",
+            "rollout/good",
+            "rollout/back",
+            "rollout/promoted",
+            "rollout/blue_green",
+        ],
+    ),
+    ("superseded", &["deployment/newer", "deployment/rollback_superseded"]),
+];
+
+use Origin::{Hand as HAND, Real as REAL};
+
+/// Where a recording comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Origin {
+    Real,
+    Hand,
+}
+
+#[test]
+fn every_cause_and_every_kind_is_recorded() {
+    let mut wrong = Vec::new();
+    let read = |file: &str| fs::read_to_string(folder().join(file).with_extension("jsonl"));
+    for (cause, code, files) in CAUSES {
+        for (file, origin) in *files {
+            let Ok(text) = read(file) else {
+                wrong.push(format!("{cause}: there is no {file}"));
+                continue;
+            };
+            let (head, told) = replay(&text).unwrap();
+            let is = if head.synthetic.is_some() { HAND } else { REAL };
+            let summary = told.summary();
+            let codes = summary["codes"].as_array().unwrap();
+            if is != *origin || !codes.iter().any(|told| told == code) {
+                wrong.push(format!("{cause}: {file} is {is:?} and tells {codes:?}, not {code}"));
+            }
+        }
+    }
+    for (outcome, files) in ENDS {
+        for file in *files {
+            let ends = match read(file) {
+                Ok(text) => replay(&text).unwrap().1.results,
+                Err(_) => Vec::new(),
+            };
+            if !ends.iter().any(|end| end.outcome.as_str() == *outcome) {
+                wrong.push(format!("{file} is not there, or no rollout of it is {outcome}"));
+            }
+        }
+    }
+    // Nothing lies there that nobody looks for.
+    let listed = CAUSES.iter().flat_map(|(_, _, files)| files.iter().map(|(file, _)| *file));
+    let listed: Vec<_> =
+        listed.chain(ENDS.iter().flat_map(|(_, files)| files.iter().copied())).collect();
+    let all = recordings().into_iter().map(|path| name(&path.with_extension("")));
+    wrong.extend(all.filter(|it| !listed.contains(&&**it)).map(|it| format!("{it} is not listed")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// A relist after each step loses everything between; what is told in the end is the same.
 #[test]
 fn a_recording_whose_lines_come_twice_gives_the_same() {

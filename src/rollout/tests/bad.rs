@@ -262,7 +262,7 @@ fn every_kind() -> Vec<(Value, bool)> {
     let stories = [story::settled(), story::update(), story::rollback()];
     let mut all: Vec<_> =
         stories.into_iter().flatten().map(|write| (write.value, write.gone)).collect();
-    let ask = |at, fate| Ask { at, fate, probe: None };
+    let ask = |at, fate| Ask { at, fate, probe: None, back: false, paused: None };
     for kind in KINDS {
         let crash = ask(15, Fate::Crashes { times: 5 });
         let asks = match kind {

@@ -18,6 +18,10 @@ pub(super) enum Fate {
     NoConfig {
         until: i64,
     },
+    /// Only events tell of it.
+    NoVolume {
+        until: i64,
+    },
     Nowhere {
         until: i64,
     },
@@ -38,6 +42,10 @@ pub(super) struct Ask {
     pub(super) fate: Fate,
     /// Its container has a readiness probe, which passes after so many seconds.
     pub(super) probe: Option<i64>,
+    /// Its template is that of the first: a rollback. It has that one's fate and probe.
+    pub(super) back: bool,
+    /// A Deployment is paused from then, until then.
+    pub(super) paused: Option<(i64, i64)>,
 }
 
 /// All objects in each second.
@@ -46,6 +54,7 @@ pub(super) type History = Vec<Vec<Value>>;
 #[derive(Clone, Debug)]
 struct Pod {
     name: String,
+    /// The change that brought its template.
     version: usize,
     slot: usize,
     created: i64,
@@ -61,9 +70,16 @@ pub(super) struct Cluster {
     /// Generation, and what the controller has seen of it.
     generation: i64,
     observed: i64,
+    /// How many changes of the template there were, how many of them the controller has seen, and
+    /// whether it was paused then.
+    asked: usize,
+    seen: usize,
+    paused: bool,
     made: usize,
     /// When the controller began with each version: it makes the object of its revision then.
     begun: Vec<Option<i64>>,
+    /// The number of each revision: one that is used again has a higher one than all others.
+    numbers: Vec<usize>,
     /// The version that a StatefulSet calls its current one: the last that was ready as a whole.
     current: usize,
     /// Pods of a Job that failed, and when it ended and how.
@@ -82,7 +98,7 @@ impl Cluster {
     /// The first of what is asked for is there from the beginning, but for a Job.
     pub(super) fn new(kind: Kind, replicas: usize, asks: Vec<Ask>, limit: i64) -> Cluster {
         let replicas = if kind == Kind::Job { 1 } else { replicas };
-        let begun = vec![None; asks.len()];
+        let (begun, numbers) = (vec![None; asks.len()], vec![0; asks.len()]);
         let (pods, made, failed, ended) = (Vec::new(), 0, 0, None);
         Cluster {
             kind,
@@ -91,8 +107,12 @@ impl Cluster {
             pods,
             generation: 0,
             observed: 0,
+            asked: 0,
+            seen: 0,
+            paused: false,
             made,
             begun,
+            numbers,
             current: 0,
             failed,
             ended,
@@ -106,11 +126,11 @@ impl Cluster {
     }
 
     fn second(&mut self, now: i64) -> Vec<Value> {
-        let asked = self.asks.iter().filter(|ask| ask.at <= now).count();
         self.pods.retain(|pod| pod.deleted.is_none_or(|at| now < at + FAREWELL));
-        if self.observed == self.generation && self.generation > 0 {
+        if self.observed == self.generation && self.generation > 0 && !self.paused {
             let version = self.version();
             self.begun[version].get_or_insert(now);
+            self.numbers[version] = self.seen;
             match self.kind {
                 Kind::Deployment => self.surge(now),
                 Kind::Job => self.run(now),
@@ -124,13 +144,30 @@ impl Cluster {
         }
         let objects = self.objects(now);
         // Seen a second after it was asked for.
-        self.observed = self.generation;
-        self.generation = i64::try_from(asked).unwrap();
+        (self.observed, self.seen) = (self.generation, self.asked);
+        self.paused = self.is_paused(now);
+        self.asked = self.asks.iter().filter(|ask| ask.at <= now).count();
+        // Pausing and going on are changes as well.
+        let pauses = self.asks.iter().filter_map(|ask| ask.paused);
+        let edges = pauses.flat_map(|(from, until)| [from, until]).filter(|edge| *edge <= now);
+        self.generation = i64::try_from(self.asked + edges.count()).unwrap();
         objects
     }
 
+    /// Whether it is paused, as its object shows in this second: what was asked for the second before.
+    fn is_paused(&self, now: i64) -> bool {
+        let mut pauses = self.asks.iter().filter_map(|ask| ask.paused);
+        pauses.any(|(from, until)| (from + 1..=until).contains(&now))
+    }
+
+    /// The version that the controller has seen last.
     fn version(&self) -> usize {
-        usize::try_from(self.observed - 1).unwrap()
+        self.template_of(self.seen.saturating_sub(1))
+    }
+
+    /// Which version a change asked for.
+    fn template_of(&self, ask: usize) -> usize {
+        if self.asks[ask].back { 0 } else { ask }
     }
 
     fn ready(&self, pod: &Pod, now: i64) -> bool {
@@ -252,6 +289,7 @@ impl Cluster {
             Fate::NoConfig { until } => {
                 waits(until, "CreateContainerConfigError", "secret \"db\" not found");
             }
+            Fate::NoVolume { until } => waits(until, "ContainerCreating", ""),
             Fate::Good | Fate::Nowhere { .. } | Fate::Crashes { .. } | Fate::NeverReady => {}
         }
         if state.waits.is_some() {
@@ -289,7 +327,25 @@ impl Cluster {
         all.push(self.workload(now));
         let revisions = self.begun.iter().enumerate();
         all.extend(revisions.filter_map(|(version, at)| self.revision(version, (*at)?, now)));
+        all.extend(self.pods.iter().filter_map(|pod| self.event(pod, now)));
         all
+    }
+
+    /// What a kubelet says that cannot mount a volume, first two seconds after the pod came to it.
+    fn event(&self, pod: &Pod, now: i64) -> Option<Value> {
+        let Fate::NoVolume { until } = self.asks[pod.version].fate else { return None };
+        let first = pod.created + 2;
+        if now < first || until < 4 {
+            return None;
+        }
+        let Pod { name, created, .. } = pod;
+        Some(json!({"kind": "Event", "type": "Warning", "reason": "FailedMount",
+            "message": "MountVolume.SetUp failed for volume \"data\"", "count": 1,
+            "firstTimestamp": stamp(first), "lastTimestamp": stamp(first),
+            "metadata": {"namespace": "shop", "name": format!("{name}.1"),
+                "uid": format!("event-{name}-{created}")},
+            "involvedObject": {"kind": "Pod", "namespace": "shop", "name": name,
+                "uid": format!("uid-{name}-{created}")}}))
     }
 
     fn image(version: usize) -> String {
@@ -312,8 +368,8 @@ impl Cluster {
     }
 
     fn workload(&self, now: i64) -> Value {
-        let asked = usize::try_from(self.generation - 1).unwrap();
-        let seen = usize::try_from(self.observed - 1).ok();
+        let asked = self.template_of(self.asked - 1);
+        let seen = (self.seen > 0).then(|| self.version());
         let (all, ready) = self.count(now, |_| true);
         let (updated, _) = self.count(now, |pod| Some(pod.version) == seen);
         let numbers = [self.generation, self.observed, 0, all, updated, ready];
@@ -324,9 +380,10 @@ impl Cluster {
         value["spec"]["progressDeadlineSeconds"] = json!(super::reference::DEADLINE);
         match self.kind {
             Kind::Deployment => {
-                let number = (seen.unwrap_or(0) + 1).to_string();
+                let number = self.numbers.iter().max().unwrap().to_string();
                 value["metadata"]["annotations"] =
                     json!({"deployment.kubernetes.io/revision": number});
+                value["spec"]["paused"] = json!(self.is_paused(now));
             }
             Kind::StatefulSet => {
                 value["spec"]["podManagementPolicy"] = json!("Parallel");
@@ -359,7 +416,8 @@ impl Cluster {
     }
 
     fn revision(&self, version: usize, begun: i64, now: i64) -> Option<Value> {
-        let number = i64::try_from(version).unwrap() + 1;
+        let number = i64::try_from(self.numbers[version]).unwrap();
+        let used_again = self.numbers[version] != version + 1;
         let (pods, ready) = self.count(now, |pod| pod.version == version);
         match self.kind {
             Kind::Deployment => {
@@ -367,6 +425,10 @@ impl Cluster {
                 let mut template = self.template(version);
                 template["metadata"]["labels"]["pod-template-hash"] = json!(format!("v{version}"));
                 set["spec"]["template"] = template;
+                if used_again {
+                    let history = "deployment.kubernetes.io/revision-history";
+                    set["metadata"]["annotations"][history] = json!((version + 1).to_string());
+                }
                 Some(set)
             }
             Kind::StatefulSet | Kind::DaemonSet => {

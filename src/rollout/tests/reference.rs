@@ -66,7 +66,7 @@ fn loops(pod: &&Value) -> bool {
 }
 
 /// What is wrong with a pod, and from which second on that is a failure.
-fn wrong(pod: &Value, looping: bool) -> Option<(&'static str, i64)> {
+fn wrong(objects: &[Value], pod: &Value, looping: bool) -> Option<(&'static str, i64)> {
     let created = second(&pod["metadata"]["creationTimestamp"])?;
     let scheduled = condition(pod, "PodScheduled");
     if scheduled["status"] == "False" {
@@ -80,6 +80,11 @@ fn wrong(pod: &Value, looping: bool) -> Option<(&'static str, i64)> {
         Some("ErrImagePull") if says("not found") => return Some(("image_not_found", node)),
         Some("ErrImagePull") => return Some(("image_denied", node + 60)),
         Some("CreateContainerConfigError") => return Some(("config_missing", node + 30)),
+        Some("ContainerCreating") => {
+            let is = |it: &&Value| it["involvedObject"]["uid"] == pod["metadata"]["uid"];
+            let said = second(&objects.iter().find(is)?["firstTimestamp"])?;
+            return Some(("volume_failed", said + 60));
+        }
         _ => {}
     }
     let due = if looping { 0 } else { NEVER };
@@ -91,6 +96,9 @@ fn done(objects: &[Value], now: i64) -> bool {
     let web = workload(objects).unwrap();
     if web["kind"] == "Job" {
         return condition(web, "Complete")["status"] == "True";
+    }
+    if web["spec"]["paused"] == true {
+        return false;
     }
     let (status, wanted) = (&web["status"], number(&web["spec"]["replicas"]));
     let is = |names: &[&str]| names.iter().all(|name| number(&status[*name]) == wanted);
@@ -124,6 +132,11 @@ fn reference(history: &History, from: i64, until: i64) -> Option<End> {
         let objects = &history[usize::try_from(now).unwrap()];
         let web = workload(objects)?;
         let job = web["kind"] == "Job";
+        // Somebody's wish: nothing is decided meanwhile, and the time does not count.
+        if web["spec"]["paused"] == true {
+            since = now;
+            continue;
+        }
         let end = |outcome, codes: Vec<_>| Some(End { at: now, outcome, codes });
         if done(objects, now) {
             return end("succeeded", Vec::new());
@@ -133,7 +146,8 @@ fn reference(history: &History, from: i64, until: i64) -> Option<End> {
         }
         let new = pods(objects, true);
         let looping = !job && new.iter().any(loops);
-        let causes: Vec<_> = new.into_iter().filter_map(|pod| wrong(pod, looping)).collect();
+        let causes: Vec<_> =
+            new.into_iter().filter_map(|pod| wrong(objects, pod, looping)).collect();
         if causes.iter().any(|(_, due)| *due <= now) {
             return end("failed", causes.iter().map(|(code, _)| *code).collect());
         }
@@ -174,7 +188,7 @@ struct Behind {
     results: Vec<Arc<crate::ids::RolloutResult>>,
 }
 
-const WATCHES: [(&str, Resource); 7] = [
+const WATCHES: [(&str, Resource); 8] = [
     ("Deployment", Resource::Deployments),
     ("StatefulSet", Resource::StatefulSets),
     ("DaemonSet", Resource::DaemonSets),
@@ -182,6 +196,7 @@ const WATCHES: [(&str, Resource); 7] = [
     ("ReplicaSet", Resource::ReplicaSets),
     ("ControllerRevision", Resource::ControllerRevisions),
     ("Pod", Resource::Pods),
+    ("Event", Resource::Events),
 ];
 
 fn uid(object: &Value) -> &str {
@@ -307,14 +322,15 @@ fn fate(random: &mut fastrand::Rng, job: bool) -> Fate {
         1 => grace + 40,
         _ => NEVER,
     };
-    let ends = [until(60), until(30), until(120)];
-    match random.u8(0..9) {
+    let ends = [until(60), until(30), until(120), until(60)];
+    match random.u8(0..10) {
         0 => Fate::NoImage,
         1 => Fate::Denied { until: ends[0] },
         2 => Fate::NoConfig { until: ends[1] },
         3 => Fate::Nowhere { until: ends[2] },
         4 | 5 => Fate::Crashes { times: [1, 2, 8, NEVER][random.usize(0..4)] },
-        6 if !job => Fate::NeverReady,
+        6 => Fate::NoVolume { until: ends[3] },
+        7 if !job => Fate::NeverReady,
         _ => Fate::Good,
     }
 }
@@ -323,20 +339,33 @@ fn fate(random: &mut fastrand::Rng, job: bool) -> Fate {
 fn ask(random: &mut fastrand::Rng, at: i64, fate: Fate) -> Ask {
     let probe = (random.bool() || matches!(fate, Fate::NeverReady))
         .then(|| if matches!(fate, Fate::Crashes { .. }) { 3 } else { random.i64(1..15) });
-    Ask { at, fate, probe }
+    Ask { at, fate, probe, back: false, paused: None }
 }
 
-/// The first is there from the beginning and good, but for a Job.
-fn asks(random: &mut fastrand::Rng, job: bool) -> Vec<Ask> {
+/// A pause that begins with a change or after it.
+fn pause(random: &mut fastrand::Rng, at: i64) -> Option<(i64, i64)> {
+    let from = at + [0, random.i64(2..40)][random.usize(0..2)];
+    (random.u8(0..4) == 0).then(|| (from, from + random.i64(LATE + 2..120)))
+}
+
+/// The first is there from the beginning and good, but for a Job. The last may go back to it.
+fn asks(random: &mut fastrand::Rng, kind: Kind) -> Vec<Ask> {
+    let job = kind == Kind::Job;
     let begins = fate(random, job);
-    let second = ask(random, BEGUN + 10, begins);
+    let mut second = ask(random, BEGUN + 10, begins);
     if job {
         return vec![Ask { probe: None, ..second }];
+    }
+    if kind == Kind::Deployment {
+        second.paused = pause(random, second.at);
     }
     let first = ask(random, 0, Fate::Good);
     let goes_on = fate(random, job);
     let at = second.at + random.i64(20..150);
-    let third = ask(random, at, goes_on);
+    let mut third = ask(random, at, goes_on);
+    if random.u8(0..3) == 0 {
+        third = Ask { fate: first.fate, probe: first.probe, back: true, ..third };
+    }
     if random.bool() { vec![first, second, third] } else { vec![first, second] }
 }
 
@@ -353,7 +382,7 @@ fn outcome(course: &Course) -> Option<(&'static str, Option<&'static str>, i64)>
 /// Plays one story, and gives what the model said that it must not.
 fn check(kind: Kind, seed: u64, graces: Graces) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed ^ ((kind as u64) << 32));
-    let asks = asks(&mut random, kind == Kind::Job);
+    let asks = asks(&mut random, kind);
     let (replicas, limit) = (random.usize(1..=3), random.i64(0..=2));
     let history = Cluster::new(kind, replicas, asks.clone(), limit).history(SECONDS);
     let mut behind = Behind::new(seed, graces);
@@ -375,11 +404,12 @@ fn check(kind: Kind, seed: u64, graces: Graces) -> Vec<String> {
         wrong.push(format!("{story}: {} rollouts", courses.len()));
     }
     let first = usize::from(kind != Kind::Job);
+    let pause = asks.iter().find_map(|ask| ask.paused);
     for (at, course) in courses.iter().enumerate().skip(first) {
         let next = asks.get(at + 1).map(|ask| ask.at);
         let expected = reference(&history, asks[at].at, next.unwrap_or(SECONDS));
         let said = outcome(course);
-        if let Some(why) = disagree(expected.as_ref(), said, next, &asks[at]) {
+        if let Some(why) = disagree(expected.as_ref(), said, next, &asks[at], pause) {
             wrong.push(format!("{story}\n rollout {at}: {why}: {expected:?}, told {said:?}"));
         }
         // What came good after all is said so.
@@ -406,8 +436,18 @@ fn disagree(
     said: Option<(&'static str, Option<&'static str>, i64)>,
     next: Option<i64>,
     ask: &Ask,
+    pause: Option<(i64, i64)>,
 ) -> Option<&'static str> {
     let until = next.unwrap_or(SECONDS);
+    // What was decided before the pause was seen, and what was not decided any more.
+    if let Some((from, _)) = pause {
+        let shortly = |at: i64| (from..=from + LATE).contains(&at);
+        if said.is_some_and(|(_, _, when)| shortly(when))
+            || expected.is_some_and(|end| shortly(end.at + LATE))
+        {
+            return None;
+        }
+    }
     let Some(expected) = expected else {
         // What fell due just after the next began may have been said before that was seen.
         let before = said.is_some_and(|(_, _, when)| when >= until);
@@ -480,7 +520,7 @@ fn random_rollouts_end_in_every_way() {
     for seed in 0..40 {
         for kind in KINDS {
             let mut random = fastrand::Rng::with_seed(seed ^ ((kind as u64) << 32));
-            let asks = asks(&mut random, kind == Kind::Job);
+            let asks = asks(&mut random, kind);
             let (replicas, limit) = (random.usize(1..=3), random.i64(0..=2));
             let last = asks.last().unwrap().at;
             let history = Cluster::new(kind, replicas, asks, limit).history(SECONDS);
@@ -497,6 +537,7 @@ fn random_rollouts_end_in_every_way() {
         "image_denied",
         "config_missing",
         "unschedulable",
+        "volume_failed",
         "crash_loop",
         "job_failed",
     ] {
