@@ -283,15 +283,20 @@ impl Results {
 
 /// What a decision looks at, of a pod that was read.
 fn as_found(pod: &Pod) -> Proof {
-    let restarts =
-        containers_of(pod).iter().fold(0, |sum: u32, it| sum.saturating_add(it.restarts));
-    let mut conditions = pod.status.conditions.iter().flatten();
+    let containers = containers_of(pod);
+    let restarts = containers.iter().fold(0, |sum: u32, it| sum.saturating_add(it.restarts));
+    let has = |kind: &str, status: &str| {
+        let mut conditions = pod.status.conditions.iter().flatten();
+        conditions.any(|it| it.kind == kind && it.status == status)
+    };
     Proof {
         pod: pod.metadata.name.as_deref().unwrap_or_default().into(),
         uid: identity(pod).into(),
         hash: None,
         restarts,
-        ready: conditions.any(|it| it.kind == "Ready" && it.status == "True"),
+        ready: has("Ready", "True"),
+        cause: Proof::cause(&containers, has("PodScheduled", "False")),
+        blank: Proof::is_blank(&containers),
     }
 }
 

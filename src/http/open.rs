@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,12 +33,13 @@ pub(super) struct Asker {
     pub(super) stall: Stall,
     /// When the request came.
     pub(super) asked: Instant,
+    pub(super) version: Version,
 }
 
 /// Answers with a stream of `selection`, all of which `proof` covers.
 ///
 /// # Errors
-/// 429 when the caller has as many streams as one may have, 503 while memory is short.
+/// 400 where the connection cannot be broken as was asked for; 429 when the caller has as many streams as one may have, 503 while memory is short.
 pub(super) fn open(
     service: Service,
     asker: Asker,
@@ -46,7 +47,11 @@ pub(super) fn open(
     selection: Selection,
     query: Query,
 ) -> Result<Response, Problem> {
-    let Asker { caller, request_id, stall, asked } = asker;
+    let Asker { caller, request_id, stall, asked, version } = asker;
+    if query.abort && version <= Version::HTTP_10 {
+        let words = "a body of HTTP/1.0 ends with its connection, so that a broken one looks whole; use HTTP/1.1";
+        return Err(Problem::bad_request("fail", words));
+    }
     let user = caller.user().to_owned();
     debug_assert!(selection.scope.namespaces().iter().all(|namespace| proof.covers(namespace)));
     let place = service.limits.enter(caller.user(), selection.scope.single(), &stall);

@@ -64,7 +64,12 @@ const STREAM: [Parameter; 5] = [
         "Go on behind this id, where the header Last-Event-ID cannot be set.",
         "",
     ),
-    parameter("until", "never, or result: end with the result of the rollout.", "result"),
+    parameter(
+        "until",
+        "never; result: end with the result of the rollout; gone: the same, but a success only when no \
+         pod of an older revision is left, terminating ones included.",
+        "result",
+    ),
     parameter(
         "fail",
         "With until=result: abort breaks the connection after a result that is no success.",

@@ -135,7 +135,10 @@ impl Waiter {
                 }
                 Found::Waiting => {
                     let limit = self.pin.after.map(|after| after.saturating_add(NO_ROLLOUT));
-                    let late = limit.is_some_and(|limit| limit < time::now());
+                    // One that runs and does not know yet when it began may be the one.
+                    let open = model.is_open(&self.workload)
+                        && model.current(&self.workload).is_some_and(|it| it.started.is_none());
+                    let late = limit.is_some_and(|limit| limit < time::now()) && !open;
                     let words = "no rollout began after the time that was given";
                     return late.then(|| self.made_up(model, Outcome::Unknown, words));
                 }
@@ -143,9 +146,9 @@ impl Waiter {
         }
         let number = self.course?;
         let Some(course) = model.course_of(&self.workload, number) else {
-            // Twenty newer ones began since.
-            let words = "a newer change began before this one was over";
-            return Some(self.made_up(model, Outcome::Superseded, words));
+            // Twenty newer ones began since, or the workload is gone for long: it may have ended well.
+            let words = "how this one ended is not known here any more";
+            return Some(self.made_up(model, Outcome::Unknown, words));
         };
         let result = course.said()?.clone();
         let inferred = model.is_inferred(&self.workload, &self.pin, number);
@@ -198,9 +201,14 @@ impl Ended {
     }
 }
 
-/// Whether an id is that of a result, so that there is nothing more to come for its stream.
-pub(super) fn is_final(model: &Model, workload: &WorkloadId, id: &EventId) -> bool {
+/// Whether an id is that of the result that a pin leads to, so that there is nothing more to come for its
+/// stream. An id that was kept from another rollout says nothing of the one that is asked for.
+pub(super) fn is_final(model: &Model, workload: &WorkloadId, pin: &Pin, id: &EventId) -> bool {
+    let wanted = (!pin.is_free()).then(|| model.find(workload, pin));
     model.rollouts(workload).into_iter().any(|course| {
+        if wanted.is_some_and(|wanted| wanted != Found::Course(course.number)) {
+            return false;
+        }
         let ended = course.said().map(|result| Ended { result: result.clone(), told: course.told });
         ended.is_some_and(|ended| ended.is(id))
     })

@@ -39,7 +39,7 @@ impl FromRequestParts<Service> for Asker {
         let caller = Caller::from_request_parts(parts, service).await?;
         let Ok(request_id) = RequestId::from_request_parts(parts, service).await;
         let Ok(stall) = Stall::from_request_parts(parts, service).await;
-        Ok(Asker { caller, request_id, stall, asked })
+        Ok(Asker { caller, request_id, stall, asked, version: parts.version })
     }
 }
 
@@ -165,7 +165,7 @@ pub(super) async fn of_list(
 fn is_over(service: &Service, asker: &Asker, scope: &Scope, query: &Query) -> bool {
     let Some(id) = query.resume.filter(|_| query.until == Until::Result) else { return false };
     match scope.single() {
-        Some(workload) => is_final(&service.model.lock(), workload, &id),
+        Some(workload) => is_final(&service.model.lock(), workload, &query.pin, &id),
         None => {
             let asked = Asked::new(asker.caller.user(), scope, query);
             id.epoch == service.journal.epoch() && service.waits.is_final(&asked, &id)

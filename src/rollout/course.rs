@@ -14,14 +14,16 @@ use crate::time::SECOND;
 pub(super) const KEPT: usize = 20;
 /// Values of `rollcast.dev/deploy` that one rollout remembers: applies that changed nothing.
 const DEPLOYS: usize = 16;
+/// Stretches of generations that one rollout remembers: each gap is a change that a watch did not bring.
+const STRETCHES: usize = 16;
 
 /// What a rollout is about: two that are equal are the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct About {
     /// The object: one that is deleted and made again is another.
     pub(super) uid: Arc<str>,
-    /// Its template; `None` for what runs once: a Job, a pod.
-    pub(super) digest: Option<u64>,
+    /// Its template, and of a DaemonSet which one it is by count; `None` for what runs once: a Job, a pod.
+    pub(super) digest: Option<(u64, Option<u32>)>,
 }
 
 /// What is asked for now.
@@ -35,6 +37,10 @@ pub(super) struct Asked<'a> {
     pub(super) deploy: Option<&'a Arc<str>>,
     /// The annotation had this value before the newest change.
     pub(super) older_deploy: bool,
+    /// Pods below this ordinal may be of the revision before.
+    pub(super) partition: u32,
+    /// As [`Courses::is_grown`] has it.
+    pub(super) grown: bool,
     /// Our clock.
     pub(super) now: i64,
 }
@@ -53,8 +59,14 @@ pub struct Course {
     /// The sequence number of the record about its end, if there is one.
     pub told: Option<u64>,
     about: About,
-    /// The generations at which its template was seen, first and last.
-    generations: (i64, i64),
+    /// The generations at which its template was seen, in stretches, first and last of each.
+    generations: VecDeque<(i64, i64)>,
+    /// The least that was asked for: a StatefulSet's partition.
+    partition: u32,
+    /// Its template was good before with fewer pods, or none: what its controller remembers is about those.
+    grown: bool,
+    /// It was seen to begin: it is not what was there when its workload was seen first.
+    witnessed: bool,
     deploys: VecDeque<Arc<str>>,
     /// It was decided how it ends, and what shows it is being gathered.
     decided: bool,
@@ -148,6 +160,8 @@ impl Pin {
         let after = |wanted: i64| {
             status
                 .and_then(|status| status.started)
+                // That of a rollback without pods is known by nobody who did not see it begin.
+                .or_else(|| course.witnessed())
                 .is_some_and(|it| it.saturating_add(SECOND) > wanted)
         };
         let image = |wanted: &String| {
@@ -171,6 +185,27 @@ impl Pin {
 // === impl Course ===
 
 impl Course {
+    fn new(number: u64, about: About, partition: u32, began: i64) -> Course {
+        Course {
+            number,
+            status: None,
+            result: None,
+            before: None,
+            told: None,
+            about,
+            generations: VecDeque::new(),
+            partition,
+            grown: false,
+            witnessed: false,
+            deploys: VecDeque::new(),
+            decided: false,
+            silent: false,
+            began,
+            best: None,
+            rested: false,
+        }
+    }
+
     /// Whether nothing is decided about it yet.
     pub(super) fn is_open(&self) -> bool {
         self.result.is_none() && !self.decided
@@ -196,8 +231,36 @@ impl Course {
     }
 
     fn has_generation(&self, wanted: i64) -> bool {
-        let (first, last) = self.generations;
-        (first..=last).contains(&wanted)
+        self.generations.iter().any(|(first, last)| (*first..=*last).contains(&wanted))
+    }
+
+    /// Takes in that its template was seen at this generation. What lies between two that were seen may have
+    /// been another template (`truths.md` 14).
+    fn saw(&mut self, generation: i64) {
+        match self.generations.back_mut() {
+            Some((_, last)) if *last + 1 == generation => *last = generation,
+            Some((_, last)) if generation <= *last => {}
+            _ => {
+                if self.generations.len() == STRETCHES {
+                    self.generations.pop_front();
+                }
+                self.generations.push_back((generation, generation));
+            }
+        }
+    }
+
+    fn last_generation(&self) -> i64 {
+        self.generations.back().map_or(0, |(_, last)| *last)
+    }
+
+    /// Whether what the controller remembers of its template is about fewer pods than it is to have.
+    pub(super) fn is_grown(&self) -> bool {
+        self.grown && !self.succeeded()
+    }
+
+    /// When it began by our clock, if it was seen to.
+    pub(super) fn witnessed(&self) -> Option<i64> {
+        self.witnessed.then_some(self.began)
     }
 
     /// When it came on last: our own clock, which restarts and flips of readiness do not set back. `seen`
@@ -298,6 +361,52 @@ impl Courses {
         }
     }
 
+    /// Whether more pods are asked for of a template that was good with fewer: with none at all, or with those
+    /// above a partition. Whether the others are good nobody has seen.
+    pub(super) fn is_grown(&self, about: &About, desired: u32, partition: u32) -> bool {
+        let Some(course) = self.current().filter(|course| course.about == *about) else {
+            return false;
+        };
+        let Some(result) = course.result.as_ref().filter(|_| course.succeeded()) else {
+            return false;
+        };
+        (result.desired == 0 && desired > 0) || partition < course.partition
+    }
+
+    /// Whether a state shows that the newest rollout, which is over, was asked for once more: its revision has
+    /// a higher number than the one that its end was about. Another one came between, which was not seen.
+    pub(super) fn is_used_again(&self, status: &RolloutStatus) -> bool {
+        let course = self.current();
+        // The number may come before the change that it was given for.
+        let ended = course
+            .and_then(|course| course.result.as_ref())
+            .filter(|ended| ended.generation < status.generation);
+        let number =
+            |text: &Option<Arc<str>>| text.as_deref().and_then(|text| text.parse::<u64>().ok());
+        match (ended.and_then(|ended| number(&ended.revision)), number(&status.revision)) {
+            (Some(ended), Some(now)) => now > ended,
+            _ => false,
+        }
+    }
+
+    /// The newest rollout's template is asked for once more.
+    pub(super) fn begin_again(&mut self, generation: i64, now: i64, number: u64) {
+        let Some(about) = self.current().map(|course| course.about.clone()) else { return };
+        let partition = self.current().map_or(0, |course| course.partition);
+        self.begin(Course::new(number, about, partition, now));
+        if let Some(course) = self.list.back_mut() {
+            course.saw(generation);
+            course.witnessed = true;
+        }
+    }
+
+    fn begin(&mut self, course: Course) {
+        if self.list.len() == KEPT {
+            self.list.pop_front();
+        }
+        self.list.push_back(course);
+    }
+
     /// Takes in what is asked for now.
     pub(super) fn take(&mut self, asked: &Asked<'_>, number: impl FnOnce() -> u64) {
         let first = self.owner.as_deref() != Some(&**asked.owner);
@@ -305,31 +414,16 @@ impl Courses {
             self.owner = Some(Arc::clone(asked.owner));
             (self.deploy, self.passed) = (None, None);
         }
-        if self.is_new(&asked.about) {
+        if self.is_new(&asked.about) || asked.grown {
             self.assumed = false;
-            if self.list.len() == KEPT {
-                self.list.pop_front();
-            }
-            self.list.push_back(Course {
-                number: number(),
-                status: None,
-                result: None,
-                before: None,
-                told: None,
-                about: asked.about.clone(),
-                generations: (asked.generation, asked.generation),
-                deploys: VecDeque::new(),
-                decided: false,
-                silent: false,
-                began: asked.now,
-                best: None,
-                rested: false,
-            });
+            let course = Course::new(number(), asked.about.clone(), asked.partition, asked.now);
+            self.begin(Course { grown: asked.grown, witnessed: !first, ..course });
         }
         let Some(course) = self.list.back_mut().filter(|course| course.about == asked.about) else {
             return;
         };
-        course.generations.1 = course.generations.1.max(asked.generation);
+        course.saw(asked.generation);
+        course.partition = course.partition.min(asked.partition);
         if asked.deploy == self.deploy.as_ref() {
             if self.assumed && asked.older_deploy {
                 course.deploys.retain(|known| Some(known) != asked.deploy);
@@ -364,7 +458,7 @@ impl Courses {
         // No object says which generation changed the template (`truths.md` 14): one that was not seen
         // may be the running one's, and is never called superseded.
         let loose = Pin { generation: None, ..pin.clone() };
-        let unseen = pin.generation.is_some_and(|wanted| wanted <= current.generations.1);
+        let unseen = pin.generation.is_some_and(|wanted| wanted <= current.last_generation());
         if unseen && loose.wants(current) {
             return Found::Course(current.number);
         }

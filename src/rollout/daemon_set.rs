@@ -22,7 +22,11 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
     let complete = phase == RolloutPhase::Complete;
     let new_ready = on(Side::New).filter(|pod| pod.ready.holds()).count();
     let ready = if complete { detail.ready } else { model::count(new_ready) };
+    // What the controller has not looked at has no pods yet.
+    let waits = phase == RolloutPhase::Waiting;
+    let updated = if waits { 0 } else { detail.updated };
     let Words { reasons, message } = match (phase, message::of_pods_or_refusal(look)) {
+        (RolloutPhase::Waiting, _) => Words::default(),
         // A node that is marked as lost is not counted any more, so the rollout is done without it.
         (RolloutPhase::Complete, _) => lost(look).unwrap_or_default(),
         (RolloutPhase::WaitingForDelete, words) if words.reasons.is_empty() => {
@@ -38,9 +42,9 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
         revision: newest.map(|newest| text(newest.revision)),
         previous: newest.and_then(|newest| before(workload, newest.revision)),
         desired: detail.desired,
-        updated: detail.updated,
-        ready: ready.min(detail.updated),
-        available: detail.available.min(ready).min(detail.updated),
+        updated,
+        ready: ready.min(updated),
+        available: detail.available.min(ready).min(updated),
         old: if complete { 0 } else { model::count(on(Side::Old).count()) },
         started: newest.and_then(|newest| of_revision(look, newest)),
         reasons,

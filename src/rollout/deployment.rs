@@ -12,7 +12,7 @@ use super::model::Look;
 use super::revision::{new_replica_set, observed, text};
 use super::sets::{Counted, Counts, answer, images, is_late, named, of_the_set, previous, started};
 use crate::ids::{RolloutPhase, RolloutStatus};
-use crate::watch::{DeploymentDetail, ReplicaSetEntry, WorkloadEntry};
+use crate::watch::{DeploymentDetail, ReplicaSetEntry};
 
 /// The state of a Deployment's newest rollout.
 pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatus {
@@ -20,7 +20,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
     let new = new_replica_set(workload);
     let revision = new.and_then(|new| answer(workload, detail.revision, new));
     let previous = previous(workload, new, revision);
-    let phase = phase(workload, detail, new, revision);
+    let phase = phase(look, detail, new, revision);
     let is = Counted {
         replicas: detail.replicas,
         updated: detail.updated,
@@ -28,7 +28,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
         available: detail.available,
     };
     let counts = Counts::new(workload, is, new, phase, true);
-    let finished = finished(detail, new, phase);
+    let finished = finished(detail, new, phase).filter(|_| !look.grown);
     let Words { reasons, message } = words(look, detail, new, phase);
     RolloutStatus {
         time: look.now,
@@ -55,11 +55,13 @@ pub(super) fn status(look: &Look<'_>, detail: &DeploymentDetail) -> RolloutStatu
 
 /// Where it stands. The first rule that fits counts.
 fn phase(
-    workload: &WorkloadEntry,
+    look: &Look<'_>,
     detail: &DeploymentDetail,
     new: Option<&Arc<ReplicaSetEntry>>,
     revision: Option<i64>,
 ) -> RolloutPhase {
+    let workload = look.workload;
+    let remembered = || !look.grown && remembered(detail, new);
     let done = match (detail.desired, detail.replicas) {
         (0, 0) => RolloutPhase::ScaledToZero,
         _ => RolloutPhase::Complete,
@@ -67,7 +69,7 @@ fn phase(
     // Nothing in the status counts before the controller has seen what was asked for. But what was
     // done stays done if something else than the template was changed: the number of replicas.
     if !observed(workload) {
-        let same = revision.is_some() && !detail.paused && remembered(detail, new);
+        let same = revision.is_some() && !detail.paused && remembered();
         return if same { done } else { RolloutPhase::Waiting };
     }
     if detail.paused {
@@ -76,7 +78,7 @@ fn phase(
     // The status may come before the ReplicaSet that it speaks of: a rollout without a number is not
     // told of as done. Without any right to see ReplicaSets there is only the status.
     let known = revision.is_some() || workload.replica_sets().next().is_none();
-    if known && (complete(detail) || remembered(detail, new)) {
+    if known && (complete(detail) || remembered()) {
         return done;
     }
     let late = is_late(workload, detail.progressing.as_ref(), new);

@@ -5,19 +5,15 @@ use std::sync::Arc;
 
 use super::argo;
 use super::course::{About, Asked};
-use super::message;
+use super::draft::{blocked, draft};
 use super::model::{Model, Records, Seat};
 use super::proof::{Decision, Proof};
 use super::revision::{is_older_deploy, side};
-use super::trouble::Trouble;
 use super::verdict::{Case, Demand, Verdict, judge};
 use super::{Course, Found, Pin};
-use crate::ids::{
-    Blocked, ContainerKind, Entry, Kind, Outcome, Reason, RolloutPhase, RolloutResult,
-    RolloutStatus, Side, WorkloadId,
-};
-use crate::time::{MILLISECOND, SECOND};
-use crate::watch::{ContainerEntry, ContainerRun, Detail, PodEntry};
+use crate::ids::{Entry, Kind, Outcome, Reason, RolloutPhase, RolloutStatus, Side, WorkloadId};
+use crate::time::SECOND;
+use crate::watch::{Detail, PodEntry};
 
 /// A rollout that was over, or may have been, for longer than this before it was first seen: whether it
 /// held then, nobody can tell from how its pods are now (`truths.md` 17).
@@ -160,8 +156,13 @@ impl Model {
     pub(super) fn superseded(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
         let Some(seat) = self.seats.get_mut(workload) else { return };
         let Some(about) = seat.about() else { return };
-        if seat.courses.is_new(&about) {
-            seat.close(workload, Outcome::Superseded, now, out);
+        let (desired, partition) = seat.wanted();
+        let grown = seat.courses.is_grown(&about, desired, partition);
+        if seat.courses.is_new(&about) || grown {
+            // Runs of a CronJob may go on beside each other.
+            if !seat.runs_on() {
+                seat.close(workload, Outcome::Superseded, now, out);
+            }
             seat.warnings = super::signs::Warnings::default();
             seat.refusal = None;
         }
@@ -173,6 +174,8 @@ impl Model {
             generation: seat.entry.as_ref().map_or(1, |entry| entry.generation),
             deploy: seat.entry.as_ref().and_then(|entry| entry.deploy.as_ref()),
             older_deploy: seat.entry.as_deref().is_some_and(is_older_deploy),
+            partition,
+            grown,
             now,
         };
         let next = &mut self.numbers;
@@ -206,7 +209,7 @@ impl Model {
         }
         let new = seat.new_pods();
         let new: Vec<&PodEntry> = new.iter().map(|pod| &**pod).collect();
-        let seen = seat.seen(&status, &new).unwrap_or(now);
+        let seen = seat.seen(&status, &new);
         let Seat { entry, courses, warnings, due, .. } = seat;
         let Some(course) = courses.current_mut() else { return };
         course.status = Some(Arc::clone(&status));
@@ -222,7 +225,11 @@ impl Model {
                 course.rests();
                 now
             }
-            _ => course.progressed(&status, step, seen, now),
+            // One that was seen to begin has not come on before, whatever its ReplicaSet did.
+            _ => {
+                let seen = seen.max(course.witnessed()).unwrap_or(now);
+                course.progressed(&status, step, seen, now)
+            }
         };
         let began = status.started.unwrap_or_else(|| course.began());
         let case = Case { status: &status, pods: &new, demand, began, progressed, now };
@@ -230,27 +237,35 @@ impl Model {
         let long_over = over_since.is_none_or(|since| since.saturating_add(LONG_OVER) < now);
         let complete = status.phase == RolloutPhase::Complete;
         let over_before = first && long_over && (complete || forgets);
+        let as_many = status.old == 0 && status.updated >= status.desired;
         let (mut outcome, reason) = match judge(&case, &graces) {
             // It was good long ago; what becomes of a pod of it now is no matter of its rollout. When that was
             // must be known: counts alone may be of pods that are not there.
             Verdict::Open(_) if over_before && complete && over_since.is_some() => {
                 (Outcome::Succeeded, None)
             }
+            // A pod of it is away at this moment, and nothing tells whether it was good before.
+            Verdict::Open(_) if over_before && as_many && over_since.is_some() => {
+                (Outcome::Unknown, None)
+            }
             Verdict::Open(look) => return self.dues.set(workload, due, look),
             Verdict::Over(outcome, reason) => (outcome, reason),
         };
         self.dues.set(workload, due, None);
         let good = outcome == Outcome::Succeeded;
-        if over_before && !good {
+        // Of a pod that nobody starts again there is no doubt.
+        let is_dead = demand == Demand::Alone && new.iter().any(|pod| pod.phase.is_over());
+        if over_before && !good && !is_dead {
             outcome = Outcome::Unknown;
         }
         let mut draft = draft(&status, outcome, reason.filter(|_| !good), now);
-        let stays = !matches!(demand, Demand::End);
-        let proof = match asks && stays {
+        // What the controller of a Job has said needs no second look.
+        let is_said = matches!(demand, Demand::End) && (good || reason == Some(Reason::JobFailed));
+        let proof = match asks && !is_said {
             true => new.iter().copied().filter(|pod| !pod.phase.is_over()).map(Proof::of).collect(),
             false => Vec::new(),
         };
-        let entry = entry.clone().filter(|_| asks && stays);
+        let entry = entry.clone().filter(|_| asks && !is_said);
         let decision = |draft, sources, recovers| Decision {
             entry: entry.filter(|_| Decision::rests_on_workload(&draft, &proof)),
             workload: Arc::clone(workload),
@@ -313,22 +328,31 @@ impl Seat {
             Detail::CronJob { .. } => entry.jobs().last().map(|job| run(&job.uid)),
             Detail::Job(_) => Some(run(&entry.uid)),
             _ => {
-                let digest = Some(entry.template.digest);
+                // The API server counts the templates of a DaemonSet, and nobody else the times that one
+                // of them was asked for.
+                let generation = match &entry.detail {
+                    Detail::DaemonSet(detail) => detail.template_generation,
+                    _ => None,
+                };
+                let digest = Some((entry.template.digest, generation));
                 Some(About { uid: Arc::clone(&entry.uid), digest })
             }
+        }
+    }
+
+    /// How many pods are asked for, and up to which ordinal they may be of the revision before.
+    fn wanted(&self) -> (u32, u32) {
+        match self.entry.as_ref().map(|entry| &entry.detail) {
+            Some(Detail::Deployment(detail)) => (detail.desired, 0),
+            Some(Detail::Rollout(detail)) => (detail.desired, 0),
+            Some(Detail::StatefulSet(detail)) => (detail.desired, detail.partition),
+            _ => (0, 0),
         }
     }
 
     /// The pod that stands for itself.
     pub(super) fn alone(&self) -> Option<&Arc<PodEntry>> {
         self.pods.first().filter(|pod| pod.workload.kind == Kind::Pod)
-    }
-
-    /// Whether its state is about another run than its newest rollout: that of a CronJob whose Job is gone.
-    fn is_elsewhere(&self) -> bool {
-        let cron = self.entry.as_ref().filter(|it| matches!(it.detail, Detail::CronJob { .. }));
-        let (Some(entry), Some(course)) = (cron, self.courses.current()) else { return false };
-        entry.jobs().last().is_none_or(|job| !course.is_about(&job.uid))
     }
 
     /// What the API knows of when its newest rollout came on last.
@@ -382,8 +406,13 @@ impl Seat {
 
     /// Whether the API may not remember that a rollout was complete once.
     fn forgets(&self) -> bool {
-        let detail = self.entry.as_ref().map(|entry| &entry.detail);
-        matches!(detail, Some(Detail::DaemonSet(_) | Detail::StatefulSet(_)))
+        let Some(entry) = &self.entry else { return true };
+        match &entry.detail {
+            Detail::DaemonSet(_) | Detail::StatefulSet(_) => true,
+            // Without a deadline its controller writes no condition down.
+            Detail::Deployment(detail) => detail.deadline_seconds.is_none(),
+            _ => false,
+        }
     }
 
     /// Ends the newest rollout from outside, if it was not over.
@@ -403,91 +432,4 @@ impl Seat {
         course.result = Some(Arc::clone(&result));
         out.push((Arc::clone(workload), Entry::Result(result)));
     }
-}
-
-/// A result as far as the state tells it.
-pub(super) fn draft(
-    status: &RolloutStatus,
-    outcome: Outcome,
-    reason: Option<Reason>,
-    now: i64,
-) -> RolloutResult {
-    let until = match outcome {
-        Outcome::Succeeded => status.finished.unwrap_or(now),
-        _ => now,
-    };
-    let took = status.started.map(|started| until.saturating_sub(started).max(0) / MILLISECOND);
-    let message = match outcome {
-        // Our own clock may be faster than the controller's, which would say so, too.
-        Outcome::TimedOut if status.message.is_empty() => match status.deadline_ms {
-            Some(ms) => message::late(ms / 1000),
-            None => "no progress within the time that a rollout may take".to_owned(),
-        },
-        Outcome::Failed | Outcome::TimedOut | Outcome::Unknown => status.message.clone(),
-        Outcome::Superseded => "a newer change began before this one was over".to_owned(),
-        // Done without the pods of a node that is not counted any more: somebody has to know.
-        Outcome::Succeeded if status.reasons.iter().any(|it| it.code == Reason::NodeLost) => {
-            status.message.clone()
-        }
-        Outcome::Succeeded | Outcome::Deleted => String::new(),
-    };
-    RolloutResult {
-        time: now,
-        outcome,
-        revision: status.revision.clone(),
-        generation: status.generation,
-        ready: status.ready,
-        desired: status.desired,
-        duration_ms: took.map(i64::unsigned_abs),
-        reason,
-        message,
-        pods: Vec::new(),
-        events: Vec::new(),
-        inferred: false,
-    }
-}
-
-/// The pods that suffer from a reason, with the container to blame, and whose lines are wanted.
-fn blocked(
-    status: &RolloutStatus,
-    reason: Option<Reason>,
-    pods: &[&PodEntry],
-) -> Vec<(Blocked, Option<Arc<str>>)> {
-    let mut reasons: Vec<_> = status.reasons.iter().collect();
-    reasons.sort_by_key(|blocker| Some(blocker.code) != reason);
-    let names = reasons.iter().flat_map(|blocker| &blocker.pods);
-    let found = names.filter_map(|name| pods.iter().find(|pod| pod.name == *name));
-    found.take(RolloutResult::MOST_PODS).map(|pod| blame(pod)).collect()
-}
-
-fn blame(pod: &PodEntry) -> (Blocked, Option<Arc<str>>) {
-    let counts = |it: &&ContainerEntry| it.kind != ContainerKind::Ephemeral;
-    let mut all = pod.containers.iter().filter(counts);
-    let failing = all.clone().find(|it| Trouble::of(it).is_some());
-    let failing = failing.or_else(|| all.find(|it| it.kind == ContainerKind::App && !it.ready));
-    let Some(container) = failing else {
-        let (container, attempt, exit_code, lines) = (None, None, None, Vec::new());
-        return (
-            Blocked { pod: Arc::clone(&pod.name), container, attempt, exit_code, lines },
-            None,
-        );
-    };
-    // In the pause after a crash the newest attempt is the one that crashed.
-    let ended = match &container.state {
-        ContainerRun::Terminated(ended) => Some(&**ended),
-        ContainerRun::Waiting(_) => container.last.as_deref(),
-        ContainerRun::Running { .. } => None,
-    };
-    let ran = match &container.state {
-        ContainerRun::Waiting(_) => container.last.is_some() || container.restarts > 0,
-        ContainerRun::Running { .. } | ContainerRun::Terminated(_) => true,
-    };
-    let blocked = Blocked {
-        pod: Arc::clone(&pod.name),
-        container: Some(Arc::clone(&container.name)),
-        attempt: ran.then(|| container.restarts.saturating_add(1)),
-        exit_code: ended.map(|ended| ended.exit_code),
-        lines: Vec::new(),
-    };
-    (blocked, ran.then(|| Arc::clone(&pod.uid)))
 }

@@ -9,7 +9,7 @@ use super::revision;
 use super::signs::Signs;
 use super::trouble::{Crash, Trouble, first_line};
 use crate::ids::{Blocker, PodPhase, Reason, Side};
-use crate::watch::{PodEntry, WorkloadEntry};
+use crate::watch::{ApiPhase, Detail, PodEntry, WorkloadEntry};
 
 /// What is said of a rollout.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,8 @@ pub(super) fn of_those<'a>(
     pods: impl Iterator<Item = &'a Arc<PodEntry>>,
     signs: &HashMap<Arc<str>, Signs>,
 ) -> Words {
+    let runs =
+        workload.is_some_and(|it| matches!(it.detail, Detail::Job(_) | Detail::CronJob { .. }));
     let mut all = 0;
     let mut crashes = Vec::new();
     // Sorted, so that among equals the same one is named whatever the order of the pods.
@@ -54,7 +56,11 @@ pub(super) fn of_those<'a>(
         };
         all += 1;
         crashes.extend(Trouble::crashes(pod, signs.get(&pod.uid)));
-        let Some(trouble) = judged.trouble else { continue };
+        let Some(mut trouble) = judged.trouble else { continue };
+        if runs && pod.phase == ApiPhase::Failed {
+            // Its controller makes another, counts them, and says when they are too many.
+            trouble.since = None;
+        }
         let group = groups.entry((rank, trouble.text.clone())).or_insert_with(|| Group {
             pods: 0,
             names: Vec::new(),
@@ -97,11 +103,12 @@ pub(super) fn cannot_create(said: &str, since: Option<i64>) -> Words {
     let message = format!("new pods cannot be created: {}", first_line(said));
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     // Accounts and classes may be made after the workload that uses them, and an API server that has just
-    // started admits nobody.
+    // started admits nobody, nor knows what the controllers may do.
     let comes = says(&[
         "error looking up service account",
         "no PriorityClass",
         "not yet ready to handle request",
+        "cannot create resource",
     ]);
     // The controller has not counted yet what a quota that was made a moment ago has left.
     let quota =

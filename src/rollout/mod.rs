@@ -17,8 +17,9 @@
 //!   API server to ask, what the clock decides is confirmed first (`proof`).
 //!
 //! One file a kind; `phase` is about pods, `trouble` about what keeps them from starting, `revision`
-//! about which pods are new, `signs` about what only events tell; `course` tells rollouts apart, `verdict`
-//! decides whether one is over, `ending` says so. May touch: `watch`, `ids`, `time`.
+//! about which pods are new, `signs` about what only events tell; `course` tells rollouts apart, `runs` is
+//! about those of a CronJob, `verdict` decides whether one is over, `ending` says so, in the words of `draft`.
+//! May touch: `watch`, `ids`, `time`.
 
 mod argo;
 mod clock;
@@ -26,6 +27,7 @@ mod course;
 mod cron_job;
 mod daemon_set;
 mod deployment;
+mod draft;
 mod ending;
 mod job;
 mod message;
@@ -34,6 +36,7 @@ mod phase;
 mod pod;
 mod proof;
 mod revision;
+mod runs;
 mod sets;
 mod signs;
 mod stateful_set;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::course::Courses;
+use super::course::{Course, Courses};
 use super::ending::Dues;
 use super::proof::Decision;
 use super::signs::{Sign, Signs, Warnings, note};
@@ -38,7 +38,7 @@ pub struct Model {
     pub(super) numbers: u64,
 }
 
-/// Workloads that are gone whose rollouts are remembered: for who waits for one that was deleted.
+/// Workloads of one kind that are gone whose rollouts are remembered: for who waits for one that was deleted.
 const GONE: usize = 256;
 
 /// One workload. It shares its entries with the index.
@@ -73,6 +73,8 @@ pub(super) struct Look<'a> {
     pub(super) refusal: Option<&'a Sign>,
     /// What was told last.
     pub(super) before: Option<&'a RolloutStatus>,
+    /// What its controller remembers of its template is about fewer pods.
+    pub(super) grown: bool,
     /// Our clock.
     pub(super) now: i64,
 }
@@ -243,7 +245,11 @@ impl Model {
     fn workload_gone(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
         let Some(seat) = self.seats.get_mut(&entry.id) else { return };
         if seat.entry.as_ref().is_some_and(|known| known.uid == entry.uid) {
+            let ended = job::has_run(entry, &seat.pods);
             seat.entry = None;
+            if ended {
+                seat.close(&entry.id, Outcome::Succeeded, now, out);
+            }
             self.deleted(&entry.id, now, out);
         }
     }
@@ -277,8 +283,11 @@ impl Model {
         let Some(mut seat) = self.seats.remove(workload) else { return };
         self.dues.set(workload, &mut seat.due, None);
         if seat.courses.current().is_some() {
-            if self.gone.len() == GONE {
-                self.gone.pop_front();
+            // Of each kind, or short-lived pods would push out the Job whose end somebody waits for.
+            let of_kind = |(gone, _): &(Arc<WorkloadId>, Courses)| gone.kind == workload.kind;
+            if self.gone.iter().filter(|gone| of_kind(gone)).count() >= GONE {
+                let oldest = self.gone.iter().position(of_kind);
+                oldest.map(|at| self.gone.remove(at));
             }
             self.gone.push_back((Arc::clone(workload), seat.courses));
         }
@@ -313,6 +322,10 @@ impl Model {
         self.superseded(workload, now, out);
         let Some(seat) = self.seats.get_mut(workload) else { return };
         if let Some(mut status) = seat.judge(now) {
+            if seat.courses.is_used_again(&status) {
+                self.numbers += 1;
+                seat.courses.begin_again(status.generation, now, self.numbers);
+            }
             let course = seat.courses.current();
             status.recovered = course.is_some_and(|course| course.before.is_some());
             // Our clock may step back; the time that one rollout takes does not.
@@ -328,6 +341,7 @@ impl Model {
                 out.push((Arc::clone(workload), Entry::Rollout(status)));
             }
         }
+        self.conclude_older(workload, now, out);
         self.conclude(workload, now, out, false);
         self.drop_empty(workload);
     }
@@ -361,7 +375,9 @@ impl Seat {
         let template_seen = revision::observed(entry) || unchanged;
         let (workload, before, signs) = (&**entry, self.status.as_deref(), &self.signs);
         let refusal = self.refusal.as_ref();
-        let look = Look { workload, pods: &pods, template_seen, signs, refusal, before, now };
+        let grown = self.courses.current().is_some_and(Course::is_grown);
+        let look =
+            Look { workload, pods: &pods, template_seen, signs, refusal, before, grown, now };
         Some(match &entry.detail {
             Detail::Deployment(detail) => deployment::status(&look, detail),
             Detail::Rollout(detail) => argo::status(&look, detail),

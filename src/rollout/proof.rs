@@ -11,10 +11,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::course::Course;
-use super::ending::draft;
+use super::draft::draft;
 use super::model::Model;
-use crate::ids::{Entry, Outcome, RolloutPhase, RolloutResult, WorkloadId};
-use crate::watch::{PodEntry, Truth, WorkloadEntry};
+use super::trouble::Trouble;
+use crate::ids::{ContainerKind, Entry, Outcome, Reason, RolloutPhase, RolloutResult, WorkloadId};
+use crate::watch::{ContainerEntry, PodEntry, Truth, WorkloadEntry};
 
 /// Bytes of lines and events that show how rollouts ended, of all workloads together; the oldest go first.
 const EVIDENCE: usize = 16 << 20;
@@ -30,7 +31,7 @@ pub struct Decision {
     pub draft: RolloutResult,
     /// Whose lines are wanted: for each pod of the draft its identity, if a container of it ran.
     pub sources: Vec<Option<Arc<str>>>,
-    /// The new pods as they were known then, whose states it rests on. None of a Job, whose controller has
+    /// The new pods as they were known then, whose states it rests on. None of a Job whose controller has
     /// said it, and none that have ended.
     pub proof: Vec<Proof>,
     /// The workload as it was known then, if it rests on that: on a deadline, or on no pod at all.
@@ -52,6 +53,10 @@ pub struct Proof {
     pub restarts: u32,
     /// It was ready.
     pub ready: bool,
+    /// What its containers, or its place, suffered from; events are not read again.
+    pub cause: Option<Reason>,
+    /// No container of it was ever made.
+    pub blank: bool,
 }
 
 // === impl Proof ===
@@ -65,18 +70,51 @@ impl Proof {
             hash: pod.hash.clone(),
             restarts: pod.restarts(),
             ready: pod.ready.status == Truth::True,
+            cause: Proof::cause(&pod.containers, pod.scheduled.status == Truth::False),
+            blank: Proof::is_blank(&pod.containers),
         }
+    }
+
+    /// What a pod with these containers suffers from; `unscheduled` if a scheduler says that no node takes it.
+    pub fn cause(containers: &[ContainerEntry], unscheduled: bool) -> Option<Reason> {
+        let counts = |it: &&ContainerEntry| it.kind != ContainerKind::Ephemeral;
+        let trouble = || containers.iter().filter(counts).find_map(Trouble::of);
+        if unscheduled { Some(Reason::Unschedulable) } else { trouble().map(|it| it.code) }
+    }
+
+    /// Whether no container of a pod was ever made.
+    pub fn is_blank(containers: &[ContainerEntry]) -> bool {
+        containers.iter().all(|container| container.container_id.is_none())
     }
 
     /// Whether a decision that rests on this pod still stands when the pod is found like `now`; `None` if
     /// it is found no more, of which the watch would have told. A success rests on pods that stay as they
-    /// were; a failure stands unless one that was not ready has come round since.
+    /// were; a failure stands unless one that was not ready has come round since, or what it was called failed
+    /// for has passed: a Secret that has come, while its application still starts.
     pub fn stands(&self, now: Option<&Proof>, outcome: Outcome) -> bool {
         let Some(now) = now.filter(|now| now.uid == self.uid) else { return false };
         match outcome {
             Outcome::Succeeded => now.restarts == self.restarts && (now.ready || !self.ready),
+            Outcome::Failed => {
+                let as_bad = now.restarts > self.restarts
+                    || match self.cause {
+                        Some(cause) => now.cause.is_some_and(|now| family(now) == family(cause)),
+                        None => now.blank || !self.blank,
+                    };
+                (self.ready || !now.ready) && as_bad
+            }
             _ => self.ready || !now.ready,
         }
+    }
+}
+
+/// Codes of which one stands for the other by turns, by one of them.
+fn family(code: Reason) -> Reason {
+    match code {
+        Reason::OomKilled | Reason::InitFailed | Reason::LivenessFailed => Reason::CrashLoop,
+        Reason::ImageNotFound | Reason::ImageDenied | Reason::RegistryLimited => Reason::ImagePull,
+        Reason::InvalidCommand => Reason::CannotStart,
+        other => other,
     }
 }
 
@@ -190,6 +228,12 @@ impl Model {
                 self.dues.set(workload, &mut seat.due, Some(now.saturating_add(after)));
                 return None;
             }
+            // It runs beside the newest, and is looked at with each change.
+            Some(seat) if seat.runs_still(*number) => {
+                seat.courses.get_mut(*number)?.reopen();
+                self.dues.set(workload, &mut seat.due, Some(now.saturating_add(after)));
+                return None;
+            }
             Some(seat) => (&mut seat.courses, Outcome::Superseded),
             None => (self.courses_mut(workload)?, Outcome::Deleted),
         };
@@ -231,7 +275,8 @@ mod tests {
     use super::*;
 
     fn proof(uid: &str, restarts: u32, ready: bool) -> Proof {
-        Proof { pod: "web-1".into(), uid: uid.into(), hash: None, restarts, ready }
+        let (cause, blank) = (None, false);
+        Proof { pod: "web-1".into(), uid: uid.into(), hash: None, restarts, ready, cause, blank }
     }
 
     #[test]
@@ -248,5 +293,25 @@ mod tests {
         assert!(was.stands(Some(&proof("a", 4, false)), bad));
         assert!(!was.stands(Some(&proof("a", 3, true)), bad), "it has come round");
         assert!(!was.stands(Some(&proof("b", 0, false)), bad), "that is another one");
+    }
+
+    #[test]
+    fn a_failure_stands_for_as_long_as_its_cause() {
+        let bad = Outcome::Failed;
+        let of = |cause| Proof { cause, ..proof("a", 0, false) };
+        let was = of(Some(Reason::ConfigMissing));
+        assert!(was.stands(Some(&was), bad));
+        assert!(!was.stands(Some(&of(None)), bad), "the Secret has come, and it starts");
+        assert!(was.stands(Some(&of(None)), Outcome::TimedOut), "it is late whatever it does");
+        assert!(!was.stands(Some(&of(Some(Reason::CrashLoop))), bad), "that is another cause");
+        // One goes by two words in turn, and what has crashed again is no better for running.
+        let was = of(Some(Reason::ImageNotFound));
+        assert!(was.stands(Some(&of(Some(Reason::ImagePull))), bad));
+        let was = of(Some(Reason::CrashLoop));
+        assert!(was.stands(Some(&Proof { restarts: 1, ..of(None) }), bad));
+        assert!(!was.stands(Some(&of(None)), bad));
+        // Volumes: only events tell of them, and a container that was made had its.
+        let was = Proof { blank: true, ..of(None) };
+        assert!(was.stands(Some(&was), bad) && !was.stands(Some(&of(None)), bad));
     }
 }

@@ -56,7 +56,10 @@ pub(super) fn is_highest_present(
 ) -> Option<bool> {
     let made = highest(workload)?.template_generation?;
     let later = workload.revisions().any(|other| other.template_generation > Some(made));
-    Some(detail.template_generation? == made || later)
+    // A change that was taken back before the controller looked is counted, and has no revision. Then all
+    // pods are of this one, and are counted as new.
+    let taken_back = observed(workload) && detail.desired > 0 && detail.updated >= detail.desired;
+    Some(detail.template_generation? == made || later || taken_back)
 }
 
 /// The number before another one among the ControllerRevisions.

@@ -86,7 +86,8 @@ impl Signs {
                 let said = self.probe.as_ref().unwrap_or(&event.message);
                 self.is_killed(&event.message, Arc::clone(said));
             }
-            "TriggeredScaleUp" => self.scaling = true,
+            // Of the cluster autoscaler, and of Karpenter.
+            "TriggeredScaleUp" | "Nominated" => self.scaling = true,
             "NotTriggerScaleUp" => self.scaling = false,
             "Created" | "Started" => self.has_sandbox(),
             _ => {}

@@ -21,7 +21,11 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
     });
     let done = phase == RolloutPhase::Complete && detail.partition == 0;
     let ready = if done { detail.ready } else { model::count(new_ready.count()) };
-    let Words { reasons, message } = if phase.is_over() && detail.available >= detail.desired {
+    // What the controller has not looked at has no pods, and the broken ones are those of the one before.
+    let waits = phase == RolloutPhase::Waiting;
+    let is_done = phase.is_over() && detail.available >= detail.desired;
+    let updated = if waits { 0 } else { detail.updated };
+    let Words { reasons, message } = if waits || is_done {
         Words::default()
     } else {
         let words = message::of_pods_or_refusal(look);
@@ -36,10 +40,10 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
         revision: newest.map(|newest| text(newest.revision)),
         previous: newest.and_then(|newest| before(workload, newest.revision)),
         desired: detail.desired,
-        updated: detail.updated,
-        ready: ready.min(detail.updated),
-        available: detail.available.min(ready).min(detail.updated),
-        old: detail.replicas.saturating_sub(detail.updated),
+        updated,
+        ready: ready.min(updated),
+        available: detail.available.min(ready).min(updated),
+        old: detail.replicas.saturating_sub(updated),
         started: newest.and_then(|newest| of_revision(look, newest)),
         reasons,
         message,
@@ -57,7 +61,8 @@ fn phase(
     }
     // The status may come before the revision that it speaks of.
     let known = newest.is_some() || look.workload.revisions().next().is_none();
-    let remembered = || newest.is_some_and(|newest| remembered(look.workload, detail, newest));
+    let remembered =
+        || !look.grown && newest.is_some_and(|newest| remembered(look.workload, detail, newest));
     if known && detail.desired == 0 && detail.replicas == 0 {
         RolloutPhase::ScaledToZero
     } else if known && (complete(detail) || remembered()) {

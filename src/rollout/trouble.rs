@@ -146,7 +146,9 @@ fn start_failure(message: &str) -> Reason {
         "permission denied",
         "is a directory",
     ];
-    let is_command = message.contains("exec") && WORDS.iter().any(|word| message.contains(word));
+    // What the node itself cannot start (`fork/exec /usr/bin/containerd-shim…`) says nothing of the image.
+    let by_runtime = message.contains("exec") && !message.contains("fork/exec");
+    let is_command = by_runtime && WORDS.iter().any(|word| message.contains(word));
     if is_command { Reason::InvalidCommand } else { Reason::CannotStart }
 }
 
@@ -341,6 +343,10 @@ mod tests {
             ("exec: \"/none\": stat /none: no such file or directory", Reason::InvalidCommand),
             ("exec: \"sl\": executable file not found in $PATH", Reason::InvalidCommand),
             ("failed to create containerd task: context deadline exceeded", Reason::CannotStart),
+            (
+                "fork/exec /usr/bin/containerd-shim-runc-v2: no such file or directory",
+                Reason::CannotStart,
+            ),
         ] {
             assert_eq!(start_failure(message), code, "{message}");
         }

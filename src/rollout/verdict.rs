@@ -105,7 +105,7 @@ pub fn judge(case: &Case<'_>, graces: &Graces) -> Verdict {
         | RolloutPhase::WaitingForDelete
         | RolloutPhase::Unknown => {}
     }
-    let loops = || case.pods.iter().any(|pod| crashes_again(pod, case.began, graces.restarts));
+    let loops = || case.pods.iter().any(|pod| crashes_again(pod, case, graces));
     let loops = case.demand != Demand::End && loops();
     for blocker in &status.reasons {
         match due(blocker, case, loops, graces) {
@@ -175,14 +175,17 @@ fn due(blocker: &Blocker, case: &Case<'_>, loops: bool, graces: &Graces) -> Opti
 
 /// Whether a container of a pod of this rollout was restarted too often. A rollback may take pods over
 /// that were restarted before. One that ends well is none that crashes, unless the kubelet holds it back
-/// for ending again and again.
-fn crashes_again(pod: &PodEntry, began: i64, most: u32) -> bool {
+/// for ending again and again; nor is one that has held since, or it would fail another pod's first crash.
+fn crashes_again(pod: &PodEntry, case: &Case<'_>, graces: &Graces) -> bool {
+    let most = graces.restarts;
+    let holds = |since: i64| since.saturating_add(graces.settle) <= case.now;
     // The API cuts its times to the second.
-    pod.created.saturating_add(SECOND) > began
+    pod.created.saturating_add(SECOND) > case.began
         && pod.containers.iter().any(|container| {
             let (ended, waits) = match &container.state {
                 ContainerRun::Terminated(ended) => (Some(&**ended), None),
                 ContainerRun::Waiting(why) => (container.last.as_deref(), why.as_ref()),
+                ContainerRun::Running { started } if started.is_some_and(holds) => return false,
                 ContainerRun::Running { .. } => (container.last.as_deref(), None),
             };
             let held = waits.and_then(|why| why.reason.as_deref()) == Some("CrashLoopBackOff");
@@ -200,7 +203,12 @@ impl Case<'_> {
         let restarted = || self.pods.iter().any(|pod| pod.restarts() > 0);
         match self.demand {
             Demand::End => return Held::Yes,
-            Demand::Stay { probed: true } if !restarted() => return Held::Yes,
+            // What is remembered of it may be that it was good with no pod at all.
+            Demand::Stay { probed: true }
+                if !restarted() && (self.status.available > 0 || self.status.desired == 0) =>
+            {
+                return Held::Yes;
+            }
             Demand::Stay { .. } | Demand::Alone => {}
         }
         let mut times: Vec<i64> =

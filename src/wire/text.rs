@@ -108,9 +108,12 @@ pub(super) fn pod(out: &mut Vec<u8>, status: &PodStatus) {
         return;
     }
     push_clock(out, status.time);
-    let _ = write!(out, "  pod/{}  {}", status.pod, pod_phase_word(status.phase));
+    out.extend_from_slice(b"  pod/");
+    push_plain(out, &status.pod);
+    let _ = write!(out, "  {}", pod_phase_word(status.phase));
     if let Some(detail) = &status.phase_detail {
-        let _ = write!(out, " {detail}");
+        out.push(b' ');
+        push_plain(out, detail);
     }
     if status.restarts > 0 {
         let _ = write!(out, ", {} restarts", status.restarts);

@@ -9,6 +9,7 @@
     reason = "real processes in real time; tasks end with the runtime"
 )]
 
+mod abort;
 mod faults;
 mod odd;
 mod parsers;

@@ -173,6 +173,24 @@ async fn a_crash_loop_without_probe_is_never_a_success_and_shows_its_last_lines(
     }
 }
 
+/// The same as it was measured: `sleep 4; exit 1`, with one pod and with three.
+#[tokio::test(start_paused = true)]
+async fn who_ends_after_four_seconds_is_never_a_success_however_many_there_are() {
+    for replicas in [1, 3] {
+        let world = World::new(30 + u64::from(replicas));
+        let ends = Program { exit: Exit::After(Duration::from_secs(4), 1), ..good(Ready::NoProbe) };
+        world.sim.register_image("shop/web:ends", ends);
+        let app = Container::new("app", "shop/web:1", good(Ready::NoProbe));
+        world.sim.apply(Deployment::new("shop", "web", replicas, Template::new([app])));
+        world.synced().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        set(&world, "shop/web:ends");
+        let events = follow(&world, "", 300).await;
+        let told = &result(&events).data;
+        assert_eq!((&told["outcome"], &told["reason"]), (&"failed".into(), &"crash_loop".into()));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pod_without_probe_counts_only_after_it_has_held() {
     let world = settled(5).await;
@@ -289,6 +307,12 @@ async fn who_comes_back_after_the_result_gets_nothing_more() {
             let events = to_the_end(&mut client, Duration::from_secs(60)).await;
             assert_eq!(result(&events).data["revision"], "2", "behind {name} {id}");
         }
+    }
+    // An id that was kept says nothing of another rollout.
+    let headers = [("accept", "text/event-stream"), ("last-event-id", &*ids.last().unwrap().1)];
+    for (pin, status) in [("revision=2", 204), ("revision=3", 200)] {
+        let response = world.get(&format!("{STREAM}?until=result&{pin}"), &headers).await;
+        assert_eq!(response.status(), status, "{pin}");
     }
 }
 
@@ -478,9 +502,12 @@ async fn no_result_is_false_whatever_happens_meanwhile() {
             while !asked() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            // Its controller waits for the broken pod of the revision before, so somebody deletes that.
+            // Its controller waits for broken pods of the revision before, so somebody deletes them.
             if broken && resource == Resource::StatefulSets {
-                assert!(world.sim.delete_pod("shop", "db-1", Some(0)));
+                for pod in ["db-0", "db-1"] {
+                    // Not each of them is there at each moment.
+                    let _ = world.sim.delete_pod("shop", pod, Some(0));
+                }
             }
             broken = outcome == "failed";
             let mut client = world.stream(&format!("{path}?until=result"), None).await;
@@ -563,4 +590,34 @@ async fn a_stateful_set_on_delete_waits_for_whoever_deletes_its_pods() {
             assert_eq!(data["message"], words);
         }
     }
+}
+
+/// `truths.md` 15: what is being deleted holds no rollout up, and whoever needs it gone waits for that.
+#[tokio::test(start_paused = true)]
+async fn until_gone_waits_for_the_pods_before_it() {
+    let world = settled(17).await;
+    // It takes its time to end.
+    let probed = Ready::After(Duration::from_secs(1));
+    let slow = Program { stop_after: Duration::from_secs(25), ..good(probed) };
+    world.sim.register_image("shop/web:slow", slow);
+    set(&world, "shop/web:slow");
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let old: Vec<_> = world.sim.pods("shop", "web").into_iter().map(|pod| pod.name).collect();
+    set(&world, "shop/web:2");
+    let (done, gone) = tokio::join!(follow(&world, "", 120), async {
+        let mut client = world.stream(&format!("{STREAM}?until=gone"), None).await;
+        to_the_end(&mut client, Duration::from_secs(180)).await
+    });
+    let left = |events: &[Event]| {
+        let told = |name: &String| {
+            let mut of_it = events.iter().filter(|it| it.name == "pod" && it.data["pod"] == **name);
+            of_it.next_back().is_some_and(|last| last.data["phase"] == "gone")
+        };
+        old.iter().filter(|name| !told(name)).count()
+    };
+    for events in [&done, &gone] {
+        assert_eq!(result(events).data["outcome"], "succeeded");
+    }
+    assert!(left(&done) > 0, "the pods before it are still ending");
+    assert_eq!(left(&gone), 0);
 }

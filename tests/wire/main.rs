@@ -18,6 +18,8 @@ use rollcast::journal::Epoch;
 use rollcast::time::{SECOND, parse_stamp};
 use rollcast::wire::{Bye, Coverage, Dialect, Encoder, Format, Hello, Position, Resumed};
 
+mod fields;
+
 fn time(text: &str) -> i64 {
     parse_stamp(text.as_bytes()).unwrap().0
 }

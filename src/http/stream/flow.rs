@@ -33,6 +33,10 @@ use crate::wire::{Bye, Coverage, Encoder, Hello, Position, Resumed};
 /// How often a stream whose reader's rights are not known looks whether they are known again.
 const STALE_LOOK: Duration = Duration::from_secs(1);
 
+/// How long the last words of a stream that is to be broken have to leave: a client that reads as fast as it
+/// is told needs a round trip, and behind them nothing comes.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What ends a stream from our side.
 pub type Ending = Pin<Box<dyn Future<Output = Bye> + Send>>;
 
@@ -120,6 +124,8 @@ impl Flow {
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Aborted>> + Send {
         futures_util::stream::unfold(self, |mut flow| async move {
             if matches!(flow.stage, Stage::Abort) {
+                // What hyper has not sent yet when a body fails is never sent.
+                sleep(LAST_WORDS).await;
                 flow.stage = Stage::Over;
                 return Some((Err(Aborted), flow));
             }

@@ -45,6 +45,8 @@ pub struct Query {
     pub resume: Option<EventId>,
     /// When it ends by itself.
     pub until: Until,
+    /// A success is told only when no pod of an older revision is left, terminating ones included.
+    pub gone: bool,
     /// Break the connection after a result that is no success: an extra signal for clients that look at
     /// nothing else.
     pub abort: bool,
@@ -96,6 +98,7 @@ impl Query {
             since: None,
             resume: None,
             until: Until::Never,
+            gone: false,
             abort: false,
             pin: Pin::default(),
         };
@@ -139,10 +142,11 @@ impl Query {
                 "since" => query.since = Some(since(value)?),
                 "last_event_id" => resume = Some(value.as_str()),
                 "until" => {
-                    query.until = match value.as_str() {
-                        "never" => Until::Never,
-                        "result" => Until::Result,
-                        _ => return Err(bad("until", &"expected never or result")),
+                    (query.until, query.gone) = match value.as_str() {
+                        "never" => (Until::Never, false),
+                        "result" => (Until::Result, false),
+                        "gone" => (Until::Result, true),
+                        _ => return Err(bad("until", &"expected never, result or gone")),
                     };
                 }
                 "fail" => {

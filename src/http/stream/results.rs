@@ -15,8 +15,8 @@ use super::demand::Demand;
 use super::query::{Query, Until};
 use super::waits::{Asked, Course};
 use crate::http::Service;
-use crate::http::pin::Waiter;
-use crate::ids::WorkloadId;
+use crate::http::pin::{Ended, Waiter};
+use crate::ids::{Outcome, PodPhase, PodStatus, Side, WorkloadId};
 use crate::rollout;
 use crate::subscribe::MAX_WORKLOADS;
 use crate::wire::{Encoder, EventId, Position};
@@ -30,6 +30,8 @@ pub(super) struct Awaited {
     news: watch::Receiver<u64>,
     service: Service,
     pin: rollout::Pin,
+    /// A success waits for the pods before it to go.
+    gone: bool,
     /// Of a stream over several workloads: what was asked for.
     asked: Option<Asked>,
     attempt: Option<Attempt>,
@@ -79,8 +81,8 @@ impl Awaited {
         // What is not sure by then is tried again and again.
         let _ = timeout(AT_FIRST, join_all(open.map(|waiter| waiter.make_sure(service)))).await;
         let course = Arc::new(Mutex::new(course));
-        let (service, pin) = (service.clone(), query.pin.clone());
-        Some(Awaited { course, news, service, pin, asked, attempt: None, version: 0 })
+        let (service, pin, gone) = (service.clone(), query.pin.clone(), query.gone);
+        Some(Awaited { course, news, service, pin, gone, asked, attempt: None, version: 0 })
     }
 
     /// Has a stream over several workloads remembered, which began behind this sequence number.
@@ -120,7 +122,12 @@ impl Awaited {
             if waiter.done {
                 continue;
             }
-            let ended = waiter.look(&self.service.model.lock());
+            let ended = {
+                let model = self.service.model.lock();
+                let waits = self.gone && has_old_pods(&model, &waiter.workload);
+                let good = |ended: &Ended| ended.result.outcome == Outcome::Succeeded;
+                waiter.look(&model).filter(|ended| !(waits && good(ended)))
+            };
             let Some(ended) = ended else { continue };
             let Some(position) = ended.position(reached) else { continue };
             let position = course.say(at, &ended, position);
@@ -178,6 +185,13 @@ impl Awaited {
             unsure.into_iter().filter(|(_, waiter)| waiter.sure).map(|(at, _)| at).collect()
         })
     }
+}
+
+/// Whether pods of another revision than the newest are there, be it that they are being deleted: nobody counts
+/// those before Kubernetes 1.35 (`truths.md` 15).
+fn has_old_pods(model: &rollout::Model, workload: &WorkloadId) -> bool {
+    let is_old = |pod: &Arc<PodStatus>| pod.side == Side::Old && pod.phase != PodPhase::Gone;
+    model.pods(workload).iter().any(is_old)
 }
 
 /// Which rollout is waited for. Who comes back to a process that was started since means the one that was

@@ -1,6 +1,7 @@
 //! What a replica answers that has seen no change happen: it knows a rollout from what is there.
 
 use super::*;
+use crate::ids::Outcome;
 use crate::rollout::{Found, Pin};
 
 fn deploy(id: &str) -> Pin {
@@ -100,6 +101,92 @@ fn a_rollout_that_was_renumbered_is_found_by_either_number_beside_its_generation
     assert_eq!(stage.model.find(&web, &pin(Some(2), "5")), Found::Course(second));
     assert_eq!(stage.model.find(&web, &pin(None, "5")), Found::Course(second));
     assert_eq!(stage.model.find(&web, &pin(None, "2")), Found::Passed);
+}
+
+/// `truths.md` 17: a process that is started in the middle concludes the same, and at the same time.
+#[test]
+fn a_deadline_is_the_same_for_a_replica_that_is_started_in_the_middle() {
+    let objects = [
+        deployment(V2, [2, 2, 2, 3, 1, 2]),
+        replica_set("a", V1, 1, [1, 2, 2]),
+        replica_set("b", V2, 61, [2, 1, 0]),
+        running(pod("a", "1", 2), true),
+        running(pod("a", "2", 2), true),
+        running(pod("b", "1", 62), false),
+    ];
+    let concluded = |started: i64| {
+        let mut stage = Stage::new();
+        stage.world.now = BEGIN + started * SECOND;
+        for object in &objects {
+            stage.apply(object);
+        }
+        stage.feed(&[Change::Synced]);
+        for _ in 0..2_000 {
+            stage.pass(1);
+            if let Some(decision) = stage.model.decisions().pop() {
+                assert_eq!(decision.draft.outcome, Outcome::TimedOut);
+                return (stage.world.now - BEGIN) / SECOND;
+            }
+        }
+        panic!("nothing was concluded");
+    };
+    let all = [62, 200, 600].map(concluded);
+    assert_eq!(all, [662; 3], "ten minutes after the last that came on: the pod");
+}
+
+/// What was good for a month, and is not at the moment in which a process starts, has failed nothing.
+#[test]
+fn what_is_old_and_away_at_a_start_is_neither_late_nor_failed() {
+    let month = -30 * 86_400;
+    // A pod on its own whose readiness went a minute ago.
+    let tool = id(Kind::Pod, "tool");
+    let mut stage = Stage::new();
+    stage.apply(&running(bare_pod("tool", month), false));
+    stage.feed(&[Change::Synced]);
+    for _ in 0..30 {
+        stage.pass(60);
+    }
+    let course = stage.model.course(&tool).unwrap();
+    assert_eq!(course.result.as_ref().map(|it| it.outcome), Some(Outcome::Unknown));
+    assert!(stage.model.decisions().is_empty(), "nothing is said of it");
+    // A Deployment whose controller notes nothing, since it has no deadline.
+    let mut stage = Stage::new();
+    let mut web = deployment(V1, [1, 1, 2, 2, 2, 1]);
+    web["spec"]["progressDeadlineSeconds"] = json!(i32::MAX);
+    stage.apply(&web);
+    stage.apply(&replica_set("a", V1, month, [1, 2, 1]));
+    stage.apply(&running(pod("a", "1", month), true));
+    stage.apply(&running(pod("a", "2", month), false));
+    stage.feed(&[Change::Synced]);
+    for _ in 0..30 {
+        stage.pass(60);
+    }
+    assert!(stage.model.decisions().is_empty());
+    // A DaemonSet one pod of which was made again two minutes ago, while another's node is away.
+    let mut stage = Stage::new();
+    let mut log = deployment(V1, [1, 1, 0, 0, 0, 0]);
+    log["kind"] = json!("DaemonSet");
+    (log["metadata"]["name"], log["metadata"]["uid"]) = (json!("log"), json!("uid-log"));
+    log["status"] = json!({"observedGeneration": 1, "desiredNumberScheduled": 3,
+        "currentNumberScheduled": 3, "numberReady": 2, "updatedNumberScheduled": 3,
+        "numberAvailable": 2});
+    stage.apply(&log);
+    let mut made = revision(("DaemonSet", "log"), "h1", 1);
+    made["metadata"]["creationTimestamp"] = json!(stamp(month));
+    stage.apply(&made);
+    for (name, created, ready) in
+        [("log-1", -120, true), ("log-2", month, true), ("log-3", month, false)]
+    {
+        let mut pod = running(bare_pod(name, created), ready);
+        pod["metadata"]["labels"] = json!({"controller-revision-hash": "h1"});
+        own(&mut pod, "apps/v1", "DaemonSet", "log");
+        stage.apply(&pod);
+    }
+    stage.feed(&[Change::Synced]);
+    for _ in 0..30 {
+        stage.pass(60);
+    }
+    assert!(stage.model.decisions().is_empty());
 }
 
 /// Design section 6: the last 20 stay listed. Who waits for one that was forgotten is told so where its

@@ -2,6 +2,7 @@
 
 mod again;
 mod argo;
+mod asked;
 mod bad;
 mod cluster;
 mod flaps;

@@ -57,9 +57,14 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     all.and_then(|all| all.iter().find(|it| it["type"] == kind)).unwrap_or(&Value::Null)
 }
 
-/// Whether a pod was restarted too often, and not without fault, or is held back for it.
-fn loops(pod: &&Value) -> bool {
+/// Whether a pod was restarted too often, and not without fault, or is held back for it; not one that has
+/// held since.
+fn loops(pod: &&Value, now: i64) -> bool {
     let container = &pod["status"]["containerStatuses"][0];
+    let started = second(&container["state"]["running"]["startedAt"]);
+    if started.is_some_and(|started| started + 10 <= now) {
+        return false;
+    }
     let ended = &container["lastState"]["terminated"]["exitCode"];
     let held = container["state"]["waiting"]["reason"] == "CrashLoopBackOff";
     number(&container["restartCount"]) >= 3 && (held || number(ended) != 0)
@@ -145,7 +150,7 @@ fn reference(history: &History, from: i64, until: i64) -> Option<End> {
             return end("failed", vec!["job_failed"]);
         }
         let new = pods(objects, true);
-        let looping = !job && new.iter().any(loops);
+        let looping = !job && new.iter().any(|pod| loops(pod, now));
         let causes: Vec<_> =
             new.into_iter().filter_map(|pod| wrong(objects, pod, looping)).collect();
         if causes.iter().any(|(_, due)| *due <= now) {

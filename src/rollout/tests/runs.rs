@@ -145,6 +145,131 @@ fn a_job_is_over_when_its_controller_knows_how() {
     }
 }
 
+/// Its controller makes another pod, and says when there were too many.
+#[test]
+fn a_pod_of_a_job_that_could_not_start_fails_no_job_that_goes_on() {
+    let migrate = id(Kind::Job, "migrate");
+    let mut stage = begun();
+    stage.apply(&job("migrate", None, json!({"active": 1, "failed": 1})));
+    let of = |name: &str| {
+        let mut pod = bare_pod(name, 12);
+        own(&mut pod, "batch/v1", "Job", "migrate");
+        pod
+    };
+    let ended = json!({"terminated": {"exitCode": 128, "reason": "StartError",
+        "message": "context deadline exceeded", "startedAt": stamp(13), "finishedAt": stamp(13)}});
+    let mut dead = with_state(of("migrate-1"), false, 0, ended);
+    dead["status"]["phase"] = json!("Failed");
+    stage.apply(&dead);
+    stage.apply(&running(of("migrate-2"), true));
+    for _ in 0..20 {
+        stage.pass(30);
+        assert_eq!(stage.outcome(&migrate), None);
+    }
+    let status = stage.model.current(&migrate).unwrap();
+    assert_eq!(codes(&status), [Reason::CannotStart], "it is told of all the same");
+}
+
+/// A list that comes after both, the end of a Job and its removal, shows neither.
+#[test]
+fn a_job_whose_pods_have_ended_well_was_good_though_a_list_finds_it_no_more() {
+    let migrate = id(Kind::Job, "migrate");
+    for (phase, outcome) in [("Succeeded", Outcome::Succeeded), ("Running", Outcome::Deleted)] {
+        let mut stage = begun();
+        stage.apply(&job("migrate", None, json!({"active": 1})));
+        let mut pod = running(bare_pod("migrate-1", 12), false);
+        own(&mut pod, "batch/v1", "Job", "migrate");
+        pod["status"]["phase"] = json!(phase);
+        stage.apply(&pod);
+        let changes = stage.world.relist(crate::watch::Resource::Jobs, &[]);
+        stage.feed(&changes);
+        assert_eq!(stage.outcome(&migrate), Some(outcome), "{phase}");
+    }
+}
+
+/// Runs that overlap: whoever waits for the first is told how that ended.
+#[test]
+fn a_run_of_a_cron_job_goes_on_beside_the_next() {
+    let report = id(Kind::CronJob, "report");
+    for (kind, outcome) in [("Complete", Outcome::Succeeded), ("Failed", Outcome::Failed)] {
+        let mut stage = begun();
+        stage.apply(&json!({"kind": "CronJob", "metadata": {"namespace": "shop", "name": "report",
+            "uid": "uid-report", "generation": 1}, "spec": {"jobTemplate": {"spec": {}}}}));
+        let runs = json!({"active": 1});
+        stage.apply(&job("report-1", Some("report"), runs.clone()));
+        let mut second = job("report-2", Some("report"), runs);
+        second["metadata"]["creationTimestamp"] = json!(stamp(12));
+        stage.apply(&second);
+        let open = |stage: &Stage, at: usize| stage.model.rollouts(&report)[at].result.clone();
+        assert_eq!((open(&stage, 0), open(&stage, 1)), (None, None), "both run");
+        stage.apply(&job("report-1", Some("report"), ended(kind)));
+        let first = open(&stage, 1).expect("it is over");
+        assert_eq!((first.outcome, first.revision.as_deref()), (outcome, Some("uid-report-1")));
+        assert_eq!(open(&stage, 0), None, "that runs still");
+        let pin =
+            |uid: &str| crate::rollout::Pin { uid: Some(uid.to_owned()), ..Default::default() };
+        let number = stage.model.rollouts(&report)[1].number;
+        let found = stage.model.find(&report, &pin("uid-report-1"));
+        assert_eq!(found, crate::rollout::Found::Course(number));
+    }
+    // One that is replaced is superseded.
+    let mut stage = begun();
+    stage.apply(&json!({"kind": "CronJob", "metadata": {"namespace": "shop", "name": "report",
+        "uid": "uid-report", "generation": 1}, "spec": {"jobTemplate": {"spec": {}}}}));
+    let first = job("report-1", Some("report"), json!({"active": 1}));
+    stage.apply(&first);
+    let mut second = job("report-2", Some("report"), json!({"active": 1}));
+    second["metadata"]["creationTimestamp"] = json!(stamp(12));
+    stage.apply(&second);
+    stage.delete(&first);
+    let result = stage.model.rollouts(&report)[1].result.clone().unwrap();
+    assert_eq!(result.outcome, Outcome::Superseded);
+}
+
+/// Short-lived pods of a cluster do not push out the Job whose end somebody waits for.
+#[test]
+fn a_job_that_is_gone_is_remembered_whatever_pods_come_and_go() {
+    let mut stage = begun();
+    stage.apply(&job("migrate", None, ended("Complete")));
+    stage.delete(&job("migrate", None, ended("Complete")));
+    for number in 0..400 {
+        let pod = running(bare_pod(&format!("tool-{number}"), 12), true);
+        stage.apply(&pod);
+        stage.delete(&pod);
+        stage.pass(1);
+    }
+    assert_eq!(stage.outcome(&id(Kind::Job, "migrate")), Some(Outcome::Succeeded));
+}
+
+/// It is nobody's failure that it was suspended, however long.
+#[test]
+fn an_indexed_job_that_is_suspended_goes_on_and_ends() {
+    let load = id(Kind::Job, "load");
+    let at = |suspend: bool, generation: i64, status: Value| {
+        let mut value = job("load", None, status);
+        value["metadata"]["generation"] = json!(generation);
+        value["spec"] = json!({"completions": 3, "completionMode": "Indexed", "suspend": suspend,
+            "parallelism": 3, "template": {}});
+        value
+    };
+    let mut stage = begun();
+    stage.apply(&at(true, 1, json!({"conditions": [{"type": "Suspended", "status": "True"}]})));
+    stage.pass(86_400);
+    assert_eq!(stage.outcome(&load), None);
+    assert_eq!(stage.model.current(&load).unwrap().phase, RolloutPhase::Paused);
+    let going_on = json!({"active": 1, "succeeded": 2, "completedIndexes": "0,2",
+        "startTime": stamp(86_470)});
+    stage.apply(&at(false, 2, going_on));
+    let status = stage.model.current(&load).unwrap();
+    assert_eq!((status.phase, status.desired, status.available), (RolloutPhase::Progressing, 3, 2));
+    assert_eq!(stage.outcome(&load), None);
+    let mut done = ended("Complete");
+    done["succeeded"] = json!(3);
+    stage.apply(&at(false, 2, done));
+    assert_eq!(stage.outcome(&load), Some(Outcome::Succeeded));
+    assert_eq!(stage.model.rollouts(&load).len(), 1, "it is one run");
+}
+
 /// Nobody but an event tells of it: a Job has no condition for that.
 #[test]
 fn a_cron_jobs_job_whose_pods_are_refused_fails() {

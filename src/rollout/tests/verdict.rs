@@ -95,6 +95,40 @@ fn a_crash_loop_fails_with_the_third_restart() {
     assert_eq!(crash(3).at(40), fails(Reason::CrashLoop));
 }
 
+/// What it got over is no cause any more: another pod's first crash is that one's first.
+#[test]
+fn restarts_of_a_pod_that_has_held_since_fail_no_other_pod() {
+    let fails_with = |started: i64| {
+        let mut healed = crashed(pod("b", "1", 21), 3, "Error");
+        healed["status"]["containerStatuses"][0]["state"] =
+            json!({"running": {"startedAt": stamp(started)}});
+        let mut first = with_state(
+            pod("b", "2", 21),
+            false,
+            0,
+            json!({"terminated":
+            {"exitCode": 1, "reason": "Error", "startedAt": stamp(98), "finishedAt": stamp(99)}}),
+        );
+        first["status"]["phase"] = json!("Running");
+        let mut stage = settled();
+        stage.apply(&replica_set("b", V2, 20, [2, 2, 0]));
+        stage.apply(&deployment(V2, [2, 2, 2, 3, 2, 2]));
+        let pods: Vec<_> =
+            [healed, first].iter().map(|pod| only_pod(&stage.world.apply(pod))).collect();
+        pods.iter().for_each(|pod| {
+            stage.feed(&[Change::PodApplied(Arc::clone(pod))]);
+        });
+        let (status, now) = (stage.web(), BEGIN + 100 * SECOND);
+        assert_eq!(codes(&status), [Reason::CrashLoop]);
+        let pods: Vec<&PodEntry> = pods.iter().map(|pod| &**pod).collect();
+        let (demand, began) = (Demand::Stay { probed: false }, status.started.unwrap());
+        let case = Judged { status: &status, pods: &pods, demand, began, progressed: began, now };
+        judge(&case, &Graces::default())
+    };
+    assert_eq!(fails_with(95), fails(Reason::CrashLoop), "it may crash again");
+    assert!(matches!(fails_with(40), Verdict::Open(Some(_))));
+}
+
 /// It never stays, however well it ends, and the kubelet says that it holds it back for that.
 #[test]
 fn a_container_that_ends_well_again_and_again_is_a_loop_and_one_that_ended_well_is_not() {
@@ -154,14 +188,14 @@ fn a_deadline_that_passed_is_blamed_on_what_stands_in_the_way() {
 }
 
 /// A model that has begun, with version 1 settled.
-fn begun() -> Stage {
+pub(super) fn begun() -> Stage {
     let mut stage = settled();
     stage.world.now = BEGIN + 60 * SECOND;
     stage.feed(&[Change::Synced]);
     stage
 }
 
-fn results(entries: &[Entry]) -> Vec<Arc<RolloutResult>> {
+pub(super) fn results(entries: &[Entry]) -> Vec<Arc<RolloutResult>> {
     let of = |entry: &Entry| match entry {
         Entry::Result(result) => Some(Arc::clone(result)),
         _ => None,
@@ -170,7 +204,7 @@ fn results(entries: &[Entry]) -> Vec<Arc<RolloutResult>> {
 }
 
 impl Stage {
-    fn course(&self) -> Course {
+    pub(super) fn course(&self) -> Course {
         self.model.course(&id(Kind::Deployment, "web")).unwrap().clone()
     }
 
