@@ -117,7 +117,7 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
         .enumerate()
         .map(|(at, workload)| {
             let (pins, wanted) = (plan.pins.clone(), plan.wanted.clone());
-            let pursuit = Pursuit::new(pins.pinned(), plan.patience, random.u64(..), began);
+            let pursuit = Pursuit::new(pins.pinned(), plan.patience, random.u64(..));
             let asker = Asker { reach: reach.clone(), workload: workload.clone(), pins, wanted };
             let chase = Chase::new(at, asker, pursuit, telling.clone());
             async move { (at, chase.run().await) }
