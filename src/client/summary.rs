@@ -124,7 +124,8 @@ mod tests {
     fn nothing_that_is_said_is_markdown_or_html() {
         let workload = WorkloadId::new("shop", Kind::Deployment, "web");
         let mut view = View::new(Mode::Lines, false, std::slice::from_ref(&workload), 0);
-        let hostile = "</pre><script>x</script> | **b** [l](http://e) @team www.evil.example `c` ``` \n# h";
+        let hostile =
+            "</pre><script>x</script> | **b** [l](http://e) @team www.evil.example `c` ``` \n# h";
         let pod = Blocked {
             pod: "web-1".to_owned(),
             lines: vec![hostile.to_owned(), String::new(), "# no heading".to_owned()],
