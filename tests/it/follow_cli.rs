@@ -592,7 +592,7 @@ fn the_program_appends_its_summary_and_an_unwritable_file_changes_no_status() {
         let arguments = [workload, "-n", "edge", "--server", &demo.1];
         let (status, text, said) = ran(&arguments, &[("GITHUB_STEP_SUMMARY", file)]);
         assert_eq!(status, Some(code), "{text}{said}");
-        assert_eq!(said, "");
+        assert!(!said.contains("summary"), "{said}");
         let summary = std::fs::read_to_string(file).unwrap();
         assert!(summary.starts_with("of a step before\n\n### Rollouts\n"), "{summary}");
         assert_eq!(summary.matches(row).count(), 1, "{summary}");
