@@ -448,7 +448,7 @@ watch() {
 # Ends what runs beside us, and leaves nothing behind. A trap calls it.
 # shellcheck disable=SC2317
 clean() {
-  trap '' 1 2 13 15
+  trap '' 1 2 PIPE 15
   : >"$dir/over"
   [ -z "$watching" ] || kill "$watching" 2>/dev/null || :
   [ -z "$busy" ] || kill "$busy" 2>/dev/null || :
@@ -460,7 +460,7 @@ clean() {
 # Nobody may be there to hear it.
 # shellcheck disable=SC2317
 caught() {
-  trap '' 1 2 13 15
+  trap '' 1 2 PIPE 15
   say "stopped by a signal; the rollout itself goes on" || :
   exit "$1"
 }
@@ -495,7 +495,7 @@ main() {
   trap 'caught 129' 1
   trap 'caught 130' 2
   # Nobody reads what we say.
-  trap 'caught 141' 13
+  trap 'caught 141' PIPE
   trap 'caught 143' 15
   end=$(($(date +%s) + seconds))
   longest_stream=$((seconds + slack))

@@ -351,12 +351,12 @@ async fn a_shell_that_dies_unheard_leaves_nothing_behind() {
         let url = faults.url("slow");
         let all = arguments(&url, "60s");
         let all: Vec<_> = all.iter().map(String::as_str).collect();
-        let job = shell.start(&script(), &all, &[]);
+        let mut job = shell.start(&script(), &all, &[]);
         // A stream and a verdict are under way.
         eventually(|| faults.asked("slow").len() >= 2).await;
         job.signal("KILL");
         let killed = std::time::Instant::now();
-        eventually(|| !held(&url)).await;
+        eventually(|| job.is_over() && !held(&url)).await;
         assert!(killed.elapsed() < UNHEARD, "{}: {:?}", shell.name, killed.elapsed());
         let ended = job.end().await;
         assert_eq!(ended.status, None, "{}", shell.name);

@@ -138,6 +138,11 @@ impl Job {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// Whether it ended. Until somebody looks, its number is still taken.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// All that stands in its files in between.
     pub fn left_text(&self) -> String {
         let mut open = vec![self.folder.path().join("tmp")];
