@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::rooms::{Plan, Rooms};
 use super::{AppError, router};
-use crate::client::{self, Ci, Exit, Mode, Pins, Pipes, Reach, Size, Token, Wanted};
+use crate::client::{self, Ci, End, Exit, Mode, Pins, Pipes, Reach, Size, Token, Wanted};
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::config::{self, Origin, Record};
 use crate::http::StreamOptions;
@@ -85,14 +85,15 @@ async fn to_the_end(config: config::Follow, metrics: Arc<Metrics>) -> Result<Exi
             (direct.reach(&tracker), Some(usual), None, Some(direct))
         }
     };
-    let plan = plan(&config, usual.as_deref(), seed);
-    if let Some(direct) = &direct
-        && let Err(why) = direct.read(plan.patience).await
-    {
-        say(&format!("error: {}", why.words));
-        return Ok(why.exit);
-    }
-    let outcome = client::follow(&plan, reach, stage(&config, page)).await;
+    let (plan, stage) = (plan(&config, usual.as_deref(), seed), stage(&config, page));
+    let read = match &direct {
+        Some(direct) => direct.read(plan.patience).await,
+        None => Ok(()),
+    };
+    let outcome = match read {
+        Ok(()) => client::follow(&plan, reach, stage).await,
+        Err(end) => client::unfollowed(&plan, &end, stage).await,
+    };
     summarise(&outcome.summary);
     if let Some(direct) = direct {
         direct.shutdown.stop();
@@ -189,14 +190,6 @@ pub struct Direct {
     pipes: Pipes,
 }
 
-/// Why the cluster cannot be followed.
-pub struct Unread {
-    /// In words.
-    pub words: String,
-    /// As a status.
-    pub exit: Exit,
-}
-
 /// Nobody but us is told of the end.
 const AT_ONCE: Timing = Timing { delay: Duration::ZERO, window: Duration::ZERO };
 /// The options' defaults, within what one command needs.
@@ -262,8 +255,9 @@ impl Direct {
     /// Waits until the cluster was read.
     ///
     /// # Errors
-    /// If what is needed may not be read, or the cluster does not answer for as long as `patience` has.
-    pub async fn read(&self, patience: Duration) -> Result<(), Unread> {
+    /// How following ends before it begins: if what is needed may not be read, or the cluster does not
+    /// answer for as long as `patience` has.
+    pub async fn read(&self, patience: Duration) -> Result<(), End> {
         let index = &self.rooms.service.index;
         let (began, mut told) = (Instant::now(), false);
         while !index.synced() {
@@ -280,7 +274,7 @@ impl Direct {
                     || "the cluster does not answer".to_owned(),
                     |problem| problem.to_string(),
                 );
-                return Err(Unread { words, exit: Exit::Lost });
+                return Err(End::Lost(words));
             }
             sleep(LOOK).await;
         }
@@ -288,7 +282,7 @@ impl Direct {
         let refused = index.problems().into_iter().filter(|problem| problem.refused);
         for problem in refused {
             if problem.resource == crate::watch::Resource::Pods {
-                return Err(Unread { words: problem.to_string(), exit: Exit::Refused });
+                return Err(End::Refused(problem.to_string()));
             }
             say(&format!("warning: {problem}"));
         }

@@ -17,7 +17,7 @@ mod serve;
 mod wishes;
 
 pub use demo::demo;
-pub use follow::{Direct, Followed, Unread, follow, listen};
+pub use follow::{Direct, Followed, follow, listen};
 pub use history::History;
 pub use memory::{Budget, Used};
 pub use recording::{BadRecording, Head, Play, Recorded, Told, Wish, gather, record, replay};

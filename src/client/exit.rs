@@ -66,19 +66,22 @@ impl Exit {
         }
     }
 
-    /// The status of several ends together: what is worst to pass over comes first. Of no end at all
-    /// nothing is known, which is no success.
+    /// The status of several ends together: the one that is worst to pass over. Of no end at all nothing
+    /// is known, which is no success.
     pub fn of(ends: &[End]) -> Exit {
-        const WORST_FIRST: [Exit; 6] = [
-            Exit::Failed,
-            Exit::Refused,
-            Exit::Lost,
-            Exit::Deadline,
-            Exit::Superseded,
-            Exit::Succeeded,
-        ];
-        let all: Vec<Exit> = ends.iter().map(End::exit).collect();
-        WORST_FIRST.into_iter().find(|exit| all.contains(exit)).unwrap_or(Exit::Lost)
+        ends.iter().map(End::exit).max_by_key(|exit| exit.weight()).unwrap_or(Exit::Lost)
+    }
+
+    /// How bad it is to pass this one over.
+    pub(super) fn weight(self) -> u8 {
+        match self {
+            Exit::Succeeded => 0,
+            Exit::Superseded => 1,
+            Exit::Deadline => 2,
+            Exit::Lost => 3,
+            Exit::Refused => 4,
+            Exit::Failed => 5,
+        }
     }
 }
 

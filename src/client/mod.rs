@@ -117,7 +117,7 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
         .enumerate()
         .map(|(at, workload)| {
             let (pins, wanted) = (plan.pins.clone(), plan.wanted.clone());
-            let pursuit = Pursuit::new(pins.pinned(), plan.patience, random.u64(..), began);
+            let pursuit = Pursuit::new(pins.pinned(), plan.patience, random.u64(..));
             let asker = Asker { reach: reach.clone(), workload: workload.clone(), pins, wanted };
             let chase = Chase::new(at, asker, pursuit, telling.clone());
             async move { (at, chase.run().await) }
@@ -168,18 +168,39 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
     }
     let ends: Vec<End> = ends.into_iter().flatten().collect();
     view.command_if(ci.close(now));
-    for (workload, end) in plan.workloads.iter().zip(&ends) {
+    tell(plan, &ends, ci, page.as_deref(), &mut view);
+    let width = view.width();
+    let until = deadline.max(Instant::now()) + LAST_WORDS;
+    screen.draw(&view.take_lines(), Vec::new(), width, until).await;
+    Outcome { exit: Exit::of(&ends), summary: summary::markdown(&view) }
+}
+
+/// Tells of rollouts that cannot even begin to be followed, as of all that end: whoever reads the last line
+/// or the summary finds why.
+pub async fn unfollowed<W: AsyncWrite + Unpin>(plan: &Plan, end: &End, stage: Stage<W>) -> Outcome {
+    let Stage { out, mode, colour, ci, page, .. } = stage;
+    let now = time::now();
+    let mut view = View::new(mode, colour, &plan.workloads, now);
+    for at in 0..plan.workloads.len() {
+        view.step(at, &Told::End(end.clone()), now);
+    }
+    let ends = vec![end.clone(); plan.workloads.len()];
+    tell(plan, &ends, ci, page.as_deref(), &mut view);
+    let (width, until) = (view.width(), Instant::now() + LAST_WORDS);
+    Screen::new(out).draw(&view.take_lines(), Vec::new(), width, until).await;
+    Outcome { exit: Exit::of(&ends), summary: summary::markdown(&view) }
+}
+
+/// Tells how each ended: to the system that keeps the output, and to whoever reads it.
+fn tell(plan: &Plan, ends: &[End], ci: Ci, page: Option<&str>, view: &mut View) {
+    for (workload, end) in plan.workloads.iter().zip(ends) {
         if end.exit() != Exit::Succeeded {
             let title = format!("{workload} {}", view::headline(end).to_lowercase());
             view.command_if(ci.error(&title, &view::reason(end)));
         }
     }
     // Last: programs read the last line.
-    view.close(page.as_deref(), now);
-    let width = view.width();
-    let until = deadline.max(Instant::now()) + LAST_WORDS;
-    screen.draw(&view.take_lines(), Vec::new(), width, until).await;
-    Outcome { exit: Exit::of(&ends), summary: summary::markdown(&view) }
+    view.close(page, time::now());
 }
 
 fn title(workloads: &[WorkloadId]) -> String {

@@ -9,8 +9,9 @@
 //! - Who gave no pin and comes back after a cut holds what was followed: it may come to another process,
 //!   also one with the same history, which would take the newest. Who gave a pin learns nothing from the
 //!   states of a stream, which may be told of another rollout before the one that is meant is seen.
-//! - The server is given up only when it was not heard of for as long as the caller is patient; it
-//!   is refused by only when it refused twice. Where it refuses the stream, the verdict may be allowed.
+//! - The server is given up only when it was away for as long as the caller is patient, counted from the
+//!   first cut or failure since it was heard of: before that it may only have had nothing to say. It is
+//!   refused by only when it refused twice. Where it refuses the stream, the verdict may be allowed.
 //!
 //! Pure: events in, moves out; the clock is handed in, and so is the source of jitter.
 
@@ -36,6 +37,8 @@ pub(super) const VERDICT_WAIT: Duration = Duration::from_secs(25);
 const SILENCE: Duration = Duration::from_secs(45);
 /// Heartbeats that may be missing.
 const MISSED_BEATS: u32 = 3;
+/// No server gives a sign of life less often, whatever it claims: as seldom as `--heartbeat` can be.
+const LONGEST_BEAT: Duration = Duration::from_secs(60);
 /// No shorter silence is a cut: a proxy may hold bytes back for a moment.
 const LEAST_SILENCE: Duration = Duration::from_secs(10);
 
@@ -130,8 +133,8 @@ pub(super) struct Pursuit {
     stage: Stage,
     /// Cuts and failures in a row.
     tries: u32,
-    /// When the server was heard of last.
-    heard: Instant,
+    /// When contact broke: at the first cut or failure since the server was heard of.
+    away_since: Option<Instant>,
     /// It was heard of at all.
     met: bool,
     refused: bool,
@@ -176,14 +179,14 @@ impl Hold {
 // === impl Pursuit ===
 
 impl Pursuit {
-    pub(super) fn new(pinned: Pinned, patience: Duration, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(pinned: Pinned, patience: Duration, seed: u64) -> Self {
         Pursuit {
             pinned,
             patience,
             random: fastrand::Rng::with_seed(seed),
             stage: Stage::Opening,
             tries: 0,
-            heard: now,
+            away_since: None,
             met: false,
             refused: false,
             last_trouble: String::new(),
@@ -208,10 +211,13 @@ impl Pursuit {
         }
     }
 
-    /// The silence of an open stream that is a cut.
+    /// The silence of an open stream that is a cut. Patience has no say in it once the server has told how
+    /// often it gives a sign of life: who is silent between two of them is not away.
     pub(super) fn silence(&self) -> Duration {
-        let beats = self.heartbeat.map(|beat| (beat * MISSED_BEATS).max(LEAST_SILENCE));
-        beats.unwrap_or(SILENCE).min(self.patience.max(LEAST_SILENCE))
+        match self.heartbeat {
+            Some(beat) => (beat.min(LONGEST_BEAT) * MISSED_BEATS).max(LEAST_SILENCE),
+            None => SILENCE.min(self.patience.max(LEAST_SILENCE)),
+        }
     }
 
     /// The server asks those who are cut to stay away for so long.
@@ -228,15 +234,15 @@ impl Pursuit {
                 Move::Read
             }
             News::Beat => {
-                self.hear(now);
+                self.hear();
                 Move::Read
             }
             News::Event(event) => {
-                self.hear(now);
+                self.hear();
                 self.take(event)
             }
             News::Over => {
-                self.hear(now);
+                self.hear();
                 // Nobody told us what the result is about, but that it is the one that was waited for.
                 self.told.get_or_insert_with(|| self.running.clone());
                 self.ask(VERDICT_WAIT)
@@ -275,7 +281,7 @@ impl Pursuit {
             }
             News::Verdict(ended) => Move::End(End::Verdict(ended)),
             News::Running(hold) => {
-                self.hear(now);
+                self.hear();
                 if self.told.is_none() && hold != Hold::default() {
                     match self.pinned {
                         Pinned::No => self.running.add(&hold),
@@ -305,8 +311,8 @@ impl Pursuit {
         self.told.is_some() || self.streamless
     }
 
-    fn hear(&mut self, now: Instant) {
-        (self.heard, self.met) = (now, true);
+    fn hear(&mut self) {
+        (self.away_since, self.met) = (None, true);
         self.refused = false;
     }
 
@@ -362,7 +368,8 @@ impl Pursuit {
 
     /// Contact is broken: tries again after a pause, or gives up.
     fn cut(&mut self, now: Instant) -> Move {
-        if now.duration_since(self.heard) >= self.patience {
+        let since = *self.away_since.get_or_insert(now);
+        if now.duration_since(since) >= self.patience {
             return Move::End(End::Lost(self.last_trouble.clone()));
         }
         self.comes_back();
@@ -387,7 +394,8 @@ impl Pursuit {
             Some(asked) => asked.min(LONGEST_ASKED).mul_f64(1.0 + 0.25 * self.random.f64()),
             None => grown.max(self.retry).mul_f64(0.5 + 0.5 * self.random.f64()),
         };
-        let left = self.patience.saturating_sub(now.duration_since(self.heard));
+        let away = self.away_since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        let left = self.patience.saturating_sub(away);
         Move::Rest(pause.min(left))
     }
 }
@@ -401,7 +409,7 @@ mod tests {
 
     fn begun(pinned: Pinned) -> (Pursuit, Instant) {
         let now = Instant::now();
-        let mut pursuit = Pursuit::new(pinned, PATIENCE, 1, now);
+        let mut pursuit = Pursuit::new(pinned, PATIENCE, 1);
         assert_eq!(pursuit.step(News::Begun, now), Move::Open);
         (pursuit, now)
     }
@@ -570,6 +578,30 @@ mod tests {
         assert!(took >= PATIENCE && took < PATIENCE + Duration::from_secs(1), "{took:?}");
     }
 
+    /// A proxy may cut a stream that is silent for less than the server is between two beats.
+    #[test]
+    fn silence_before_a_cut_costs_no_patience() {
+        let now = Instant::now();
+        let patience = Duration::from_secs(5);
+        let mut pursuit = Pursuit::new(Pinned::No, patience, 1);
+        assert_eq!(pursuit.step(News::Begun, now), Move::Open);
+        assert!(pursuit.silence() <= LEAST_SILENCE, "nobody has said what is usual");
+        pursuit.step(News::Event(&hello("a")), now);
+        let mut now = now;
+        for _ in 0..3 {
+            assert_eq!(pursuit.step(News::Beat, now), Move::Read);
+            assert_eq!(pursuit.silence(), Duration::from_secs(30));
+            now += Duration::from_secs(9);
+            now += rests(pursuit.step(News::Cut, now));
+            assert_eq!(pursuit.step(News::Rested, now), Move::Open);
+            assert_eq!(pursuit.step(News::Opened, now), Move::Read);
+        }
+        // From the cut on it counts, whether a stream opens meanwhile or not.
+        rests(pursuit.step(News::Cut, now));
+        let later = now + patience;
+        assert!(matches!(pursuit.step(News::Cut, later), Move::End(End::Lost(_))));
+    }
+
     #[test]
     fn pauses_grow_and_begin_anew_with_what_comes() {
         let (mut pursuit, now) = begun(Pinned::No);
@@ -637,5 +669,9 @@ mod tests {
         assert_eq!(pursuit.silence(), SILENCE);
         pursuit.step(News::Event(&hello("a")), now);
         assert_eq!(pursuit.silence(), Duration::from_secs(30));
+        // Nobody is waited for as long as somebody claims.
+        let never = Hello { epoch: "b".to_owned(), heartbeat_ms: Some(u64::MAX) };
+        pursuit.step(News::Event(&Event::Hello(never)), now);
+        assert_eq!(pursuit.silence(), LONGEST_BEAT * MISSED_BEATS);
     }
 }

@@ -92,8 +92,9 @@ fn escaped(words: &str) -> String {
     for letter in html(words).chars() {
         match letter {
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '!' | '|'
-            | '~' | '@' | ':' | '$' => {
-                // By number: it is neither Markdown, nor a link, nor somebody's name.
+            | '~' | '@' | ':' | '$' | '.' => {
+                // By number: it is neither Markdown, nor a link to a page, of which GitHub makes one of
+                // `www.` and what follows, too. An address of mail it still knows by itself.
                 let _ = write!(out, "&#{};", letter as u32);
             }
             '\t' => out.push(' '),
@@ -123,7 +124,8 @@ mod tests {
     fn nothing_that_is_said_is_markdown_or_html() {
         let workload = WorkloadId::new("shop", Kind::Deployment, "web");
         let mut view = View::new(Mode::Lines, false, std::slice::from_ref(&workload), 0);
-        let hostile = "</pre><script>x</script> | **b** [l](http://e) @team `c` ``` \n# h";
+        let hostile =
+            "</pre><script>x</script> | **b** [l](http://e) @team www.evil.example `c` ``` \n# h";
         let pod = Blocked {
             pod: "web-1".to_owned(),
             lines: vec![hostile.to_owned(), String::new(), "# no heading".to_owned()],
@@ -142,10 +144,15 @@ mod tests {
         assert!(text.contains("| shop/deployment/web | ❌ failed |"), "{text}");
         assert!(text.contains("1m48s"));
         assert!(!text.contains("<script>"), "{text}");
-        // What is preformatted is HTML to its end, and no Markdown.
-        let outside = text.split("<pre>").next().unwrap();
-        assert!(!outside.contains("**b**") && !outside.contains("[l]("), "{text}");
-        assert!(!text.contains("@team") || text.contains("<pre>"), "{text}");
+        // What is preformatted is HTML to its end, and no Markdown; all around it is.
+        let (before, rest) = text.split_once("<pre>").unwrap();
+        let outside = format!("{before}{}", rest.split_once("</pre>").unwrap().1);
+        for raw in ["**b**", "[l](", "://", "@team", "www.", "`c`"] {
+            assert!(!outside.contains(raw) && rest.contains(raw), "{raw}: {text}");
+        }
+        for shown in ["&#64;team", "www&#46;evil&#46;example"] {
+            assert!(outside.contains(shown), "{shown}: {text}");
+        }
         assert_eq!(text.matches("</pre>").count(), 1, "{text}");
         let inside = text.split("<pre>").nth(1).unwrap().split("</pre>").next().unwrap();
         assert!(!inside.contains("\n\n"), "{inside}");

@@ -35,7 +35,7 @@ Which rollout (else the one that runs when ci.sh starts, or the last one):
 
 Exit status: 0 it succeeded; 1 it failed, timed out, or the workload was deleted; 2 wrong usage, no such
 workload, or not allowed; 3 --timeout was over while it still ran; 4 a newer rollout took its place; 5 there
-is no answer that could be relied on. 129, 130 and 143 after a signal. Nothing but 0 is a success.
+is no answer that could be relied on. 129, 130, 141 and 143 after a signal. Nothing but 0 is a success.
 END
 }
 
@@ -55,6 +55,10 @@ our_refusal=2
 other_refusal=10
 # Fifths of a second that the stream may take to end when the verdict is there.
 last_words=25
+# Seconds between looks whether the shell that was started still lives.
+look=2
+# Seconds that what runs beside it may take to end by itself: it looks every second.
+grace=3
 # Blocks of 512 or 1024 bytes that an answer may have.
 most_blocks=4096
 
@@ -69,7 +73,7 @@ wrong() {
 
 # Text of others as one short line that starts no command of a CI system and moves no terminal.
 plain() {
-  tr '\n' ' ' | tr -cd '\040-\176' | sed 's/##/# #/g; s/^\(.\{300\}\).*/\1.../; s/ *$//'
+  tr '\n' ' ' | tr -cd '\040-\176' | sed 's/##*/#/g; s/^\(.\{300\}\).*/\1.../; s/ *$//'
 }
 
 # 90s, 10m or 1h as seconds in $seconds.
@@ -245,9 +249,11 @@ ask() {
       -D "$dir/head" -o "$dir/answer" -w '%{http_code}'
   } >"$dir/code" 2>"$dir/error" &
   busy=$!
+  echo "$busy" >"$dir/asking"
   curl_status=0
   wait "$busy" || curl_status=$?
   busy=''
+  : >"$dir/asking"
   code=$(cat "$dir/code")
   away=$(sed -n 's/^[Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr]: *\([0-9]\{1,4\}\).*/\1/p' "$dir/head" | tail -n 1)
   judge
@@ -370,11 +376,17 @@ show() {
   [ -z "$came" ] || : >"$dir/came"
 }
 
+# Whether nobody waits for the stream any more. $$ is the shell that was started, also in what runs beside it:
+# one that was killed could not say that it is over.
+is_over() {
+  [ -e "$dir/over" ] || ! kill -0 $$ 2>/dev/null
+}
+
 # Follows the stream, again and again, until the result was told or all is over. What it comes to is shown
 # and changes nothing else.
 follow() {
   pause=$first_pause
-  while [ ! -e "$dir/over" ]; do
+  while ! is_over; do
     rm -f "$dir/came"
     : >"$dir/stream.head"
     id=''
@@ -385,7 +397,7 @@ follow() {
         --data-urlencode until=result --data-urlencode "logs=$logs" 2>/dev/null &
       echo $! >"$dir/streaming"
       # Who ends us looks for a process first and says so then: one of us sees the other.
-      [ ! -e "$dir/over" ] || kill $!
+      ! is_over || kill $!
       wait $! || :
       rm -f "$dir/streaming"
     } 2>/dev/null | show
@@ -397,10 +409,10 @@ follow() {
     ! grep -q '^HTTP/[0-9.]* 400' "$dir/stream.head" || rm -f "$dir/id"
     if [ -e "$dir/came" ]; then
       pause=$first_pause
-      [ -e "$dir/over" ] || say "the stream was cut; going on behind it"
+      is_over || say "the stream was cut; going on behind it"
     fi
     slept=0
-    while [ "$slept" -lt "$pause" ] && [ ! -e "$dir/over" ]; do
+    while [ "$slept" -lt "$pause" ] && ! is_over; do
       sleep 1
       slept=$((slept + 1))
     done
@@ -409,22 +421,47 @@ follow() {
   done
 }
 
+# Ends the process whose id stands in the file $1, if one does.
+end_of() {
+  process=''
+  [ -s "$dir/$1" ] && IFS= read -r process <"$dir/$1"
+  [ -z "$process" ] || kill "$process" 2>/dev/null || :
+}
+
+# Does what is left to do for a shell that died unheard, by KILL: no request goes on for nobody, and no folder
+# stays. It looks every few seconds, for no shell is told of it.
+watch() {
+  nap=''
+  trap 'kill "$nap" 2>/dev/null; exit 0' 15
+  while kill -0 $$ 2>/dev/null; do
+    sleep "$look" &
+    nap=$!
+    wait "$nap" || :
+  done
+  : >"$dir/over"
+  end_of asking
+  end_of streaming
+  sleep "$grace"
+  rm -rf "$dir"
+}
+
 # Ends what runs beside us, and leaves nothing behind. A trap calls it.
 # shellcheck disable=SC2317
 clean() {
-  trap '' 1 2 15
+  trap '' 1 2 PIPE 15
   : >"$dir/over"
+  [ -z "$watching" ] || kill "$watching" 2>/dev/null || :
   [ -z "$busy" ] || kill "$busy" 2>/dev/null || :
-  streaming=''
-  [ -s "$dir/streaming" ] && IFS= read -r streaming <"$dir/streaming"
-  [ -z "$streaming" ] || kill "$streaming" 2>/dev/null || :
+  end_of streaming
   wait
   rm -rf "$dir"
 }
 
+# Nobody may be there to hear it.
 # shellcheck disable=SC2317
 caught() {
-  say "stopped by a signal; the rollout itself goes on"
+  trap '' 1 2 PIPE 15
+  say "stopped by a signal; the rollout itself goes on" || :
   exit "$1"
 }
 
@@ -453,15 +490,20 @@ main() {
   read_arguments "$@"
   check_arguments
   dir=$(mktemp -d "${TMPDIR:-/tmp}/rollcast-ci.XXXXXX") || wrong "no folder can be made for what is in between"
-  busy='' following=''
+  busy='' following='' watching=''
   trap clean 0
   trap 'caught 129' 1
   trap 'caught 130' 2
+  # Nobody reads what we say.
+  trap 'caught 141' PIPE
   trap 'caught 143' 15
   end=$(($(date +%s) + seconds))
   longest_stream=$((seconds + slack))
   follow &
   following=$!
+  # It holds neither of our outputs open for whoever reads them to their end.
+  watch >/dev/null 2>&1 &
+  watching=$!
   pause=$first_pause refused='' before='' said='' met=''
   while :; do
     left=$((end - $(date +%s)))

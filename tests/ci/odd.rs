@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::faults::{Asked, Faults, Step, raw, reply};
+use crate::rollouts::acts;
 use crate::shells::{Ended, Shell, shells};
 use crate::{Cell, check, script};
 
@@ -11,6 +12,8 @@ const GOOD: &str = "SUCCEEDED after 3s\n\
     RESULT outcome=succeeded rollout=shop/deployment/web revision=2 ready=1/1 duration=3s\n";
 const RUNNING: &str = "shop/deployment/web is still rolling out\n\
     RUNNING rollout=shop/deployment/web revision=2 generation=7 ready=0/1 uid=0c1f-6a52\n";
+/// What is left of a shell that died unheard ends within its looks and its grace, and what a busy machine adds.
+const UNHEARD: Duration = Duration::from_secs(20);
 const PAGE: &str = "<!doctype html>\n<html><title>Sign in</title></html>\n";
 
 /// The status that each case comes to, and what is said. Those that are tried again and again have a second.
@@ -60,6 +63,13 @@ const CASES: [(&str, i32, &str); 44] = [
     ("in-the-middle", 0, "refused (403); trying again"),
     ("stream-says-otherwise", 1, "RESULT outcome=succeeded"),
 ];
+
+/// Commands of CI systems behind more signs than they need.
+fn marked() -> String {
+    let words = ["[error]x", "vso[task.complete result=Succeeded;]x", "teamcity[x]"];
+    let all = (2..6).flat_map(|signs| words.map(|word| format!("{}{word}", "#".repeat(signs))));
+    all.collect::<Vec<_>>().join(" ")
+}
 
 fn result(outcome: &str) -> String {
     GOOD.replace("succeeded", outcome)
@@ -123,7 +133,13 @@ fn answers(asked: &Asked) -> Vec<Step> {
         }
         "half-a-head" => raw("HTTP/1.1 200 OK\r\nContent-"),
         "closed" => Vec::new(),
-        "unavailable" => unavailable(),
+        "unavailable" | "unheard" => unavailable(),
+        "marked" => problem("404 Not Found", &marked()),
+        "running-marked" => reply(
+            "429 Too Many Requests",
+            "Retry-After: 1\r\n",
+            &format!("{}\n{RUNNING}", marked()),
+        ),
         "running" => running(),
         "running-then-unavailable" if asked.number == 1 => running(),
         "running-then-unavailable" => unavailable(),
@@ -176,7 +192,7 @@ fn stream(case: &str, asked: &Asked) -> Vec<Step> {
             "{open}- hello\nabcdef-1-9 {}",
             GOOD.lines().last().unwrap().to_owned() + "\n"
         )),
-        ("slow", _) => {
+        ("slow" | "unheard", _) => {
             let mut steps = raw(&format!("{open}- hello\n"));
             steps.push(Step::Pause(Duration::from_secs(30)));
             steps
@@ -232,6 +248,23 @@ async fn no_answer_but_the_right_one_is_a_success() {
         }
     }
     check("ci.sh before odd answers", jobs).await;
+}
+
+/// What a problem says may be a name that somebody else chose.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_an_answer_says_is_a_command() {
+    for shell in shells() {
+        for (case, timeout, status) in [("marked", "30s", 2), ("running-marked", "2s", 3)] {
+            let faults = Faults::start(answers).await;
+            let ended = run(shell, &faults.url(case), timeout).await;
+            let name = format!("{} {case}", shell.name);
+            assert_eq!(ended.status, Some(status), "{name}: {}", ended.err);
+            assert_eq!(ended.complaint(&["#[error]x #vso[task.complete", "#teamcity[x]"]), None);
+            for shown in [&ended.out, &ended.err] {
+                assert_eq!(acts(shown), None, "{name}");
+            }
+        }
+    }
 }
 
 /// A server that is busy is left alone for as long as it says.
@@ -306,6 +339,43 @@ async fn a_signal_ends_it_at_once_with_all_that_it_began() {
             assert_eq!(ended.complaint(&["stopped by a signal"]), None, "{name}");
             eventually(|| processes().iter().all(|(_, it)| !it.contains(&url))).await;
         }
+    }
+}
+
+/// Nobody is told of KILL; and who dies of saying something that nobody reads could tell nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shell_that_dies_unheard_leaves_nothing_behind() {
+    let held = |url: &str| processes().iter().any(|(_, line)| line.contains(url));
+    for shell in shells() {
+        let faults = Faults::start(answers).await;
+        let url = faults.url("slow");
+        let all = arguments(&url, "60s");
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        let mut job = shell.start(&script(), &all, &[]);
+        // A stream and a verdict are under way.
+        eventually(|| faults.asked("slow").len() >= 2).await;
+        job.signal("KILL");
+        let killed = std::time::Instant::now();
+        eventually(|| job.is_over() && !held(&url)).await;
+        assert!(killed.elapsed() < UNHEARD, "{}: {:?}", shell.name, killed.elapsed());
+        let ended = job.end().await;
+        assert_eq!(ended.status, None, "{}", shell.name);
+        assert_eq!(ended.complaint(&[]), None, "{}", shell.name);
+
+        let url = faults.url("unheard");
+        // When it says something, whoever was to read it has gone.
+        let line = format!(
+            "{{ sleep 1; exec {} {} {}; }} 2>&1 | head -n 0",
+            shell.words(),
+            script().display(),
+            arguments(&url, "60s").join(" ")
+        );
+        let none = std::collections::BTreeMap::new();
+        let ended = shell.run(&["-c", &line], &[], None, &none).end().await;
+        assert!(ended.took < UNHEARD, "{}: {:?}", shell.name, ended.took);
+        eventually(|| !held(&url)).await;
+        assert_eq!(ended.complaint(&[]), None, "{}", shell.name);
+        assert!(!faults.asked("unheard").is_empty(), "{}", shell.name);
     }
 }
 

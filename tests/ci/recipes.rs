@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::faults::{Asked, Faults, reply};
+use crate::rollouts::acts;
 use crate::shells::{Ended, Shell, shells};
 use crate::stage::{Stage, TOKENS};
 use crate::{Cell, check, root};
@@ -319,4 +320,49 @@ async fn no_recipe_is_green_without_its_script() {
         }
     }
     check("recipes without their script", jobs).await;
+}
+
+/// What is refused does not run: the deadline tells the two apart. And a page that refuses is not shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_alone_calls_no_refusal_a_rollout_that_runs() {
+    let answers = |asked: &Asked| match (asked.case.as_str(), asked.is_verdict) {
+        ("applied", _) => reply("200 OK", "", ""),
+        ("running", true) => {
+            let text = "is still rolling out\nRUNNING rollout=shop/deployment/web ready=0/1\n";
+            reply("429 Too Many Requests", "Retry-After: 1\r\n", text)
+        }
+        ("another", true) => {
+            let text = "RUNNING rollout=shop/deployment/web-2 ready=0/1\n";
+            reply("429 Too Many Requests", "Retry-After: 1\r\n", text)
+        }
+        _ => {
+            let page = "<html>\n##vso[task.complete result=Succeeded;]\nSign in</html>\n";
+            reply("401 Unauthorized", "Content-Type: text/html\r\n", page)
+        }
+    };
+    let faults = Faults::start(answers).await;
+    let recipe = recipes().into_iter().find(|recipe| recipe.name.ends_with("curl")).unwrap();
+    // Nobody waits for ten minutes.
+    let step = recipe.steps[0].replace("+ 600", "+ 3");
+    assert_ne!(step, recipe.steps[0]);
+    let recipe = Recipe { steps: vec![step], ..recipe };
+    let mut jobs: Vec<Pin<Box<dyn Future<Output = Cell> + Send>>> = Vec::new();
+    for shell in shells() {
+        for (column, wanted) in [("refused", 5), ("running", 3), ("another", 5)] {
+            let (recipe, server, control) =
+                (recipe.clone(), faults.url(column), faults.url("applied"));
+            jobs.push(Box::pin(async move {
+                let ended = recipe.run(shell, &server, "web", &control).await;
+                let shown = [&ended.out, &ended.err];
+                Cell {
+                    row: format!("{}, {}", recipe.name, shell.name),
+                    column,
+                    wanted,
+                    came: ended.status,
+                    complaint: shown.into_iter().find_map(|it| acts(it)),
+                }
+            }));
+        }
+    }
+    check("curl alone and its deadline", jobs).await;
 }

@@ -109,7 +109,9 @@ async fn every_end_has_its_status() {
                 let ended =
                     story.follow(&["--deploy", "b-17", "--timeout", timeout], &[], nothing()).await;
                 let mut cell = story.cell(wanted, &ended, words);
-                cell.complaint = cell.complaint.or_else(|| acts(&ended.out));
+                let shown = [&ended.out, &ended.err];
+                cell.complaint =
+                    cell.complaint.or_else(|| shown.into_iter().find_map(|it| acts(it)));
                 cell
             }));
         }
@@ -182,7 +184,7 @@ async fn other(story: Story) -> Cell {
 }
 
 /// Whether something in it acts on a terminal or starts a command of a CI system.
-fn acts(out: &str) -> Option<String> {
+pub fn acts(out: &str) -> Option<String> {
     let control =
         |c: char| c != '\n' && c != '\t' && (c < ' ' || ('\u{7f}'..='\u{9f}').contains(&c));
     let starts = ["##", "+++", "---", "~~~", "section_"];

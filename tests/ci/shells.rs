@@ -76,6 +76,11 @@ fn applets(busybox: &Path) -> String {
 // === impl Shell ===
 
 impl Shell {
+    /// As it is written in a line for a shell.
+    pub fn words(&self) -> String {
+        self.program.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Starts a script file.
     pub fn start(&self, file: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Job {
         let file = file.to_str().unwrap();
@@ -111,7 +116,7 @@ impl Shell {
         // As CI systems start jobs. Whoever runs these tests in the background has signals ignored, and a
         // shell cannot hear what was ignored when it began (POSIX, `trap`).
         let mut command = Command::new("/usr/bin/env");
-        command.arg("--default-signal=HUP,INT,QUIT,TERM");
+        command.arg("--default-signal=HUP,INT,QUIT,PIPE,TERM");
         command.args(&self.program).args(arguments).env_clear();
         command.env("PATH", format!("{}:{}", at("bin").display(), self.path));
         command.env("TMPDIR", at("tmp")).env("HOME", folder.path()).current_dir(folder.path());
@@ -131,6 +136,11 @@ impl Job {
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Whether it ended. Until somebody looks, its number is still taken.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// All that stands in its files in between.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use rollcast::app::{self, Direct};
 use rollcast::client::{
-    Ci, Exit, Mode, Pins, Pipes, Plan, Reach, Size, Stage, Token, Wanted, follow,
+    Ci, End, Exit, Mode, Pins, Pipes, Plan, Reach, Size, Stage, Token, Wanted, follow, unfollowed,
 };
 use rollcast::cluster::Cluster;
 use rollcast::ids::{Kind, WorkloadId};
 use rollcast::sim::{
-    Container, Deployment, Identity, Output, Pipe, Program, Ready, Resource, Rule, Sim,
-    StatefulSet, Subject, Template,
+    Container, Deployment, Effect, Fault, Identity, Match, Output, Pipe, Program, Ready, Resource,
+    Rule, Sim, StatefulSet, Subject, Template,
 };
 use rollcast::telemetry::Metrics;
 use rollcast::wire::Dialect;
@@ -100,15 +100,21 @@ pub(crate) async fn followed(plan: &Plan, reach: Reach, mode: Mode) -> (Exit, St
 }
 
 async fn followed_in(plan: &Plan, reach: Reach, mode: Mode, ci: Ci) -> (Exit, String, String) {
-    let (near, mut far) = tokio::io::duplex(1 << 16);
-    let read = async move {
-        let mut text = Vec::new();
-        far.read_to_end(&mut text).await.unwrap();
-        String::from_utf8(text).unwrap()
-    };
-    let stage = Stage { out: near, mode, colour: false, size: || None, ci, page: None };
-    let (outcome, text) = tokio::join!(follow(plan, reach, stage), read);
+    let (stage, far) = stage(mode, ci);
+    let (outcome, text) = tokio::join!(follow(plan, reach, stage), written(far));
     (outcome.exit, text, outcome.summary)
+}
+
+/// Where it is shown, and the other end of that.
+fn stage(mode: Mode, ci: Ci) -> (Stage<DuplexStream>, DuplexStream) {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    (Stage { out: near, mode, colour: false, size: || None, ci, page: None }, far)
+}
+
+async fn written(mut far: DuplexStream) -> String {
+    let mut text = Vec::new();
+    far.read_to_end(&mut text).await.unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 async fn before(world: &World, plan: &Plan) -> (Exit, String) {
@@ -243,10 +249,14 @@ async fn several_workloads_end_with_the_worst() {
     assert!(text.contains("RESULT outcome=succeeded rollout=shop/deployment/web"), "{text}");
     assert!(text.contains("RESULT outcome=succeeded rollout=shop/statefulset/db"), "{text}");
     set(&world, "shop/web:none");
-    let (exit, text) = before(&world, &plan(both)).await;
-    assert_eq!(exit, Exit::Failed, "{text}");
-    assert!(text.contains("RESULT outcome=failed rollout=shop/deployment/web"), "{text}");
-    assert!(text.contains("RESULT outcome=succeeded rollout=shop/statefulset/db"), "{text}");
+    // A script may take the last line alone.
+    for workloads in [both.clone(), both.into_iter().rev().collect()] {
+        let (exit, text) = before(&world, &plan(workloads)).await;
+        assert_eq!(exit, Exit::Failed, "{text}");
+        assert!(text.contains("RESULT outcome=succeeded rollout=shop/statefulset/db"), "{text}");
+        let wanted = "RESULT outcome=failed rollout=shop/deployment/web";
+        assert!(last(&text).starts_with(wanted), "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -457,6 +467,32 @@ async fn without_a_server_the_cluster_itself_is_read() {
     }
 }
 
+/// Without a right to the pods nothing can be followed, and that is told like any other end.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_may_not_be_read_is_an_end_like_any_other() {
+    let world = settled(14).await;
+    let sim = world.sim.clone();
+    drop(world);
+    sim.add_fault(Fault::new(Match::list(Resource::Pods), Effect::Forbidden));
+    let cluster = Cluster::from_client(sim.client(), sim.client(), "sim");
+    let tracker = TaskTracker::new();
+    let metrics = Arc::new(Metrics::readable().0);
+    let direct = Direct::start(cluster, vec!["shop".to_owned()], 15, metrics, &tracker);
+    let end = direct.read(Duration::from_secs(60)).await.unwrap_err();
+    direct.shutdown.stop();
+    assert!(matches!(&end, End::Refused(words) if words.contains("pods")), "{end:?}");
+    let plan = plan(vec![web(), WorkloadId::new("shop", Kind::StatefulSet, "db")]);
+    let (stage, far) = stage(Mode::Lines, Ci::In(Dialect::GitHub));
+    let (outcome, text) = tokio::join!(unfollowed(&plan, &end, stage), written(far));
+    assert_eq!(outcome.exit, Exit::Refused, "{text}");
+    assert_eq!(text.matches("\n::error title=shop/").count(), 2, "{text}");
+    assert!(!text.contains("group::"), "nothing was folded away: {text}");
+    assert_eq!(text.matches("\nREFUSED shop/").count(), 2, "{text}");
+    let wanted = "RESULT outcome=unknown rollout=shop/statefulset/db reason=refused";
+    assert_eq!(last(&text), wanted, "{text}");
+    assert_eq!(outcome.summary.matches("| ❌ refused |").count(), 2, "{}", outcome.summary);
+}
+
 /// The demo, until it is dropped, and its address.
 struct Demo(std::process::Child, String);
 
@@ -516,11 +552,112 @@ fn the_program_follows_in_a_terminal_and_elsewhere() {
     }
 }
 
+/// What systems that run jobs set; whoever runs these tests may be in a job.
+const SYSTEMS: [&str; 8] = [
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "BUILDKITE",
+    "TF_BUILD",
+    "TEAMCITY_VERSION",
+    "JENKINS_URL",
+    "GITHUB_STEP_SUMMARY",
+];
+
+/// Runs `follow` to its end with these variables, and none of a job's beside: its status, what it writes,
+/// and what it says to whoever started it.
+fn ran(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut command = rollcast(&[&["follow"], arguments].concat());
+    SYSTEMS.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command.envs(variables.iter().copied()).stdout(std::process::Stdio::piped());
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_program_appends_its_summary_and_an_unwritable_file_changes_no_status() {
+    let demo = Demo::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("summary");
+    let nowhere = folder.path().join("nowhere/summary");
+    let (file, nowhere) = (file.to_str().unwrap(), nowhere.to_str().unwrap());
+    std::fs::write(file, "of a step before\n\n").unwrap();
+    for (workload, code, row) in [
+        ("deployment/gateway", 0, "| edge/deployment/gateway | ✅ succeeded |"),
+        ("deployment/nothing", 2, "| edge/deployment/nothing | ❌ refused |"),
+    ] {
+        let arguments = [workload, "-n", "edge", "--server", &demo.1];
+        let (status, text, said) = ran(&arguments, &[("GITHUB_STEP_SUMMARY", file)]);
+        assert_eq!(status, Some(code), "{text}{said}");
+        assert!(!said.contains("summary"), "{said}");
+        let summary = std::fs::read_to_string(file).unwrap();
+        assert!(summary.starts_with("of a step before\n\n### Rollouts\n"), "{summary}");
+        assert_eq!(summary.matches(row).count(), 1, "{summary}");
+        let (status, text, said) = ran(&arguments, &[("GITHUB_STEP_SUMMARY", nowhere)]);
+        assert_eq!(status, Some(code), "{text}{said}");
+        assert!(said.contains("the summary cannot be written to "), "{said}");
+        assert!(last(&text).starts_with("RESULT "), "{text}");
+    }
+    // Of the first run it is still there.
+    assert_eq!(std::fs::read_to_string(file).unwrap().matches("### Rollouts").count(), 2);
+}
+
+#[test]
+fn the_program_speaks_to_the_system_that_its_environment_names() {
+    let demo = Demo::start();
+    let arguments = ["deployment/gateway", "-n", "edge", "--server", &demo.1];
+    for (variable, value, opens, closes) in [
+        ("GITHUB_ACTIONS", "true", "::group::following ", "\n::endgroup::\n"),
+        ("GITLAB_CI", "true", "\u{1b}[0Ksection_start:", "\n\u{1b}[0Ksection_end:"),
+        ("BUILDKITE", "true", "--- following ", "\n+++ result\n"),
+        ("TF_BUILD", "True", "##[group]following ", "\n##[endgroup]\n"),
+        ("TEAMCITY_VERSION", "2026.1", "##teamcity[blockOpened ", "\n##teamcity[blockClosed "),
+    ] {
+        let (status, text, said) = ran(&arguments, &[(variable, value), ("CI", "true")]);
+        assert_eq!(status, Some(0), "{variable}: {text}{said}");
+        assert!(text.starts_with(opens), "{variable}: {text:?}");
+        let (_, shown) = text.split_once(closes).unwrap_or_else(|| panic!("{variable}: {text:?}"));
+        assert!(shown.contains("SUCCEEDED"), "{variable}: {text:?}");
+        let wanted = "RESULT outcome=succeeded rollout=edge/deployment/gateway ";
+        assert!(last(&text).starts_with(wanted), "{variable}: {text:?}");
+    }
+    let (_, text, _) = ran(&arguments, &[("CI", "true")]);
+    assert!(!["::group::", "section_start:", "##"].iter().any(|it| text.contains(it)), "{text}");
+}
+
+/// Without a server, and without a cluster that answers.
+#[test]
+fn the_program_tells_of_a_cluster_that_is_away_as_of_every_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let away = "apiVersion: v1\nkind: Config\ncurrent-context: away\n\
+        clusters: [{name: away, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+        contexts: [{name: away, context: {cluster: away, user: nobody}}]\n\
+        users: [{name: nobody, user: {}}]\n";
+    std::fs::write(&kubeconfig, away).unwrap();
+    let summary = folder.path().join("summary");
+    let arguments = ["deployment/web", "statefulset/db", "-n", "shop", "--patience", "5s"];
+    let kubeconfig = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+    let variables =
+        [("GITHUB_STEP_SUMMARY", summary.to_str().unwrap()), ("GITHUB_ACTIONS", "true")];
+    let (status, text, said) = ran(&[&arguments[..], &kubeconfig].concat(), &variables);
+    assert_eq!(status, Some(5), "{text}{said}");
+    assert_eq!(text.matches("\nRESULT outcome=unknown rollout=shop/").count(), 2, "{text}");
+    let wanted = "RESULT outcome=unknown rollout=shop/statefulset/db reason=contact_lost";
+    assert_eq!(last(&text), wanted, "{text}");
+    assert!(text.contains("::error title=shop/deployment/web contact lost::"), "{text}");
+    let summary = std::fs::read_to_string(&summary).unwrap();
+    assert_eq!(summary.matches("| ❌ contact lost |").count(), 2, "{summary}");
+}
+
 /// What a command writes in a terminal, with this variable set; `None` where there is no `script`.
 fn in_a_terminal(command: &str, variable: Option<&str>) -> Option<String> {
     let mut script = std::process::Command::new("script");
     script.args(["-q", "-e", "-c", command, "/dev/null"]).env("TERM", "xterm");
-    for name in ["CI", "GITHUB_ACTIONS", "NO_COLOR", "GITHUB_STEP_SUMMARY", "JENKINS_URL"] {
+    for name in SYSTEMS.into_iter().chain(["NO_COLOR"]) {
         script.env_remove(name);
     }
     script.envs(variable.map(|name| (name, "1")));

@@ -151,14 +151,17 @@ impl View {
         self.say_all(lines, now);
     }
 
-    /// What is said at the end: of each workload how it ended. `page` is where more can be seen.
+    /// What is said at the end: of each workload how it ended, and last of the one that the status is of,
+    /// for there are programs that read the last line alone. `page` is where more can be seen.
     pub fn close(&mut self, page: Option<&str>, now: i64) {
         let named = self.rows.len() > 1;
-        let draw = |row: &Row| {
-            let end = row.end.as_ref()?;
-            Some((closing::draw(row, end, named, page), closing::last(&row.workload, end)))
-        };
-        for (lines, last) in self.rows.iter().filter_map(draw).collect::<Vec<_>>() {
+        let ended = self.rows.iter().filter_map(|row| row.end.as_ref().map(|end| (row, end)));
+        let mut ended: Vec<_> = ended.collect();
+        ended.sort_by_key(|(_, end)| end.exit().weight());
+        let drawn = ended.into_iter().map(|(row, end)| {
+            (closing::draw(row, end, named, page), closing::last(&row.workload, end))
+        });
+        for (lines, last) in drawn.collect::<Vec<_>>() {
             self.say_all(lines, now);
             // For programs: it is not wrapped, however narrow the terminal is.
             self.say(&last);

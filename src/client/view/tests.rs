@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::event::Ended;
 use super::super::exit::End;
 use super::*;
 use crate::ids::Kind;
@@ -217,6 +218,40 @@ fn who_has_no_verdict_has_no_outcome() {
         let expected = format!("RESULT outcome=unknown rollout=shop/deployment/web {last}\n");
         assert!(lines.ends_with(&expected), "{lines}");
     }
+}
+
+/// A script that takes the last line must not be green where the status is red.
+#[test]
+fn the_worst_end_is_told_last() {
+    let verdict = |outcome: &str| {
+        End::Verdict(Box::new(Ended { outcome: outcome.to_owned(), ..Ended::default() }))
+    };
+    let ends = [
+        verdict("failed"),
+        verdict("succeeded"),
+        End::Deadline,
+        End::Lost(String::new()),
+        verdict("superseded"),
+        End::Refused(String::new()),
+        verdict("succeeded"),
+        verdict("timed_out"),
+    ];
+    let workloads: Vec<_> = (0..ends.len())
+        .map(|number| WorkloadId::new("shop", Kind::Deployment, &format!("web-{number}")))
+        .collect();
+    let mut view = View::new(Mode::Lines, false, &workloads, NOW);
+    for (at, end) in ends.iter().enumerate() {
+        view.step(at, &Told::End(end.clone()), NOW);
+    }
+    view.take_lines();
+    view.close(None, NOW);
+    let lines = view.take_lines();
+    let results = lines.lines().filter(|line| line.starts_with("RESULT "));
+    let order: Vec<_> =
+        results.map(|line| line.split("web-").nth(1).unwrap()[..1].to_owned()).collect();
+    // Of two that weigh the same, the one that was named first comes first.
+    assert_eq!(order, ["1", "6", "4", "2", "3", "5", "0", "7"], "{lines}");
+    assert!(lines.lines().last().unwrap().starts_with("RESULT "), "{lines}");
 }
 
 /// Whatever a pod says, the terminal is given no control, and no line but the first of a wrapped one
