@@ -28,7 +28,7 @@ pub(super) fn status(look: &Look<'_>, detail: &ArgoDetail) -> RolloutStatus {
     let new = new_set_of(workload, detail);
     let revision = new.and_then(|new| answer(workload, detail.revision, new));
     let previous = previous(workload, new, revision);
-    let phase = phase(workload, detail, new, revision);
+    let phase = phase(look, detail, new, revision);
     let is = Counted {
         replicas: detail.replicas,
         updated: detail.updated,
@@ -89,11 +89,13 @@ pub(super) fn plan(detail: &ArgoDetail) -> (u32, bool) {
 
 /// Where it stands. The first rule that fits counts.
 fn phase(
-    workload: &WorkloadEntry,
+    look: &Look<'_>,
     detail: &ArgoDetail,
     new: Option<&Arc<ReplicaSetEntry>>,
     revision: Option<i64>,
 ) -> RolloutPhase {
+    let workload = look.workload;
+    let remembered = || !look.grown && remembered(detail, new);
     if detail.wrong.is_some() {
         return RolloutPhase::Unknown;
     }
@@ -102,7 +104,7 @@ fn phase(
         _ => RolloutPhase::Complete,
     };
     if !observed(workload) {
-        let same = revision.is_some() && !detail.paused && remembered(detail, new);
+        let same = revision.is_some() && !detail.paused && remembered();
         return if same { done } else { RolloutPhase::Waiting };
     }
     if detail.phase.is_none() {
@@ -119,7 +121,7 @@ fn phase(
     }
     // The status may come before the ReplicaSet that it speaks of.
     let known = revision.is_some() || workload.replica_sets().next().is_none();
-    if known && (complete(detail) || remembered(detail, new)) {
+    if known && (complete(detail) || remembered()) {
         return done;
     }
     if is_late(workload, detail.progressing.as_ref(), new) {
@@ -181,7 +183,7 @@ fn words(
         RolloutPhase::Complete | RolloutPhase::ScaledToZero
             if detail.available >= detail.desired =>
         {
-            return Words::default();
+            return message::of_restarts(look);
         }
         _ => {}
     }

@@ -22,7 +22,43 @@ pub(super) struct Words {
 /// What the new pods suffer from, and a sentence about the trouble that most of them have. Empty if none
 /// has any.
 pub(super) fn of_pods(look: &Look<'_>) -> Words {
-    of_those(Some(look.workload), look.pods.iter().copied(), look.signs)
+    let words = of_those(Some(look.workload), look.pods.iter().copied(), look.signs);
+    if words.reasons.is_empty() { of_restarts(look) } else { words }
+}
+
+/// That containers of new pods were restarted a moment ago, for as long as their rollout is open and they have
+/// not held since: they look as if nothing was wrong, and nothing ends well meanwhile.
+pub(super) fn of_restarts(look: &Look<'_>) -> Words {
+    let Look { workload, signs, now, .. } = *look;
+    let Some(settle) = look.settle else { return Words::default() };
+    let (mut all, mut worst, mut names) = (0u32, None::<Trouble>, Vec::new());
+    for pod in look.pods.iter().filter(|pod| revision::side(Some(workload), pod) == Side::New) {
+        let signs = signs.get(&pod.uid);
+        if pod.deletion.is_some() || pod.gone.is_some() {
+            continue;
+        }
+        all += 1;
+        let lately = Some(pod).filter(|pod| judge(pod, signs).phase == PodPhase::Ready);
+        let Some(trouble) = lately.and_then(|pod| Trouble::lately(pod, signs, now, settle)) else {
+            continue;
+        };
+        names.push(Arc::clone(&pod.name));
+        if worst.as_ref().is_none_or(|worst| worst.restarts < trouble.restarts) {
+            worst = Some(trouble);
+        }
+    }
+    let Some(trouble) = worst else { return Words::default() };
+    let whom = match (names.len(), all) {
+        (1, 1) => "the new pod was".to_owned(),
+        (1, all) => format!("1 of {all} new pods was"),
+        (some, all) => format!("{some} of {all} new pods were"),
+    };
+    names.sort_unstable();
+    names.truncate(Blocker::MOST_PODS);
+    let message = format!("{whom} restarted: {}", trouble.sentence());
+    let blocker =
+        Blocker { code: trouble.code, message: trouble.sentence(), pods: names, since: None };
+    Words { reasons: vec![blocker], message }
 }
 
 /// The same for kinds whose controllers tell only by events that they cannot create pods.

@@ -75,6 +75,8 @@ pub(super) struct Look<'a> {
     pub(super) before: Option<&'a RolloutStatus>,
     /// What its controller remembers of its template is about fewer pods.
     pub(super) grown: bool,
+    /// How long a container must have run to count, while the rollout is open.
+    pub(super) settle: Option<i64>,
     /// Our clock.
     pub(super) now: i64,
 }
@@ -321,7 +323,7 @@ impl Model {
     pub(super) fn update(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
         self.superseded(workload, now, out);
         let Some(seat) = self.seats.get_mut(workload) else { return };
-        if let Some(mut status) = seat.judge(now) {
+        if let Some(mut status) = seat.judge(&self.graces, now) {
             if seat.courses.is_used_again(&status) {
                 self.numbers += 1;
                 seat.courses.begin_again(status.generation, now, self.numbers);
@@ -362,7 +364,7 @@ impl Seat {
         phase::status(self.entry.as_deref(), pod, self.signs.get(&pod.uid))
     }
 
-    fn judge(&self, now: i64) -> Option<RolloutStatus> {
+    fn judge(&self, graces: &Graces, now: i64) -> Option<RolloutStatus> {
         let mut pods: Vec<&Arc<PodEntry>> = self.pods.iter().collect();
         let Some(entry) = &self.entry else {
             return self.alone().map(|alone| pod::status(alone, &self.signs, now));
@@ -375,9 +377,21 @@ impl Seat {
         let template_seen = revision::observed(entry) || unchanged;
         let (workload, before, signs) = (&**entry, self.status.as_deref(), &self.signs);
         let refusal = self.refusal.as_ref();
-        let grown = self.courses.current().is_some_and(Course::is_grown);
-        let look =
-            Look { workload, pods: &pods, template_seen, signs, refusal, before, grown, now };
+        let course = self.courses.current();
+        let grown = course.is_some_and(Course::is_grown);
+        let open = course.is_some_and(Course::is_open);
+        let settle = open.then(|| graces.with(&entry.patience).settle);
+        let look = Look {
+            workload,
+            pods: &pods,
+            template_seen,
+            signs,
+            refusal,
+            before,
+            grown,
+            settle,
+            now,
+        };
         Some(match &entry.detail {
             Detail::Deployment(detail) => deployment::status(&look, detail),
             Detail::Rollout(detail) => argo::status(&look, detail),

@@ -25,8 +25,10 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
     let waits = phase == RolloutPhase::Waiting;
     let is_done = phase.is_over() && detail.available >= detail.desired;
     let updated = if waits { 0 } else { detail.updated };
-    let Words { reasons, message } = if waits || is_done {
+    let Words { reasons, message } = if waits {
         Words::default()
+    } else if is_done {
+        message::of_restarts(look)
     } else {
         let words = message::of_pods_or_refusal(look);
         match (words.reasons.is_empty(), phase) {

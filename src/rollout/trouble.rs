@@ -57,6 +57,31 @@ impl Trouble {
         })
     }
 
+    /// What a container of a ready pod crashed with a moment ago: it runs again, and has not held yet.
+    pub(super) fn lately(
+        pod: &PodEntry,
+        signs: Option<&Signs>,
+        now: i64,
+        settle: i64,
+    ) -> Option<Trouble> {
+        pod.containers.iter().find_map(|container| {
+            let ContainerRun::Running { started: Some(started) } = container.state else {
+                return None;
+            };
+            let ended = container.last.as_ref().filter(|ended| ended.exit_code != 0)?;
+            if container.restarts == 0 || started.saturating_add(settle) <= now {
+                return None;
+            }
+            let mut trouble = crash(container, ended, None);
+            // By itself it ends nothing.
+            trouble.since = None;
+            if let Some(said) = signs.and_then(|signs| signs.killed_for(&container.name)) {
+                trouble.is_killed_for(said);
+            }
+            Some(trouble)
+        })
+    }
+
     /// Takes in that the kubelet kills the container for what its probe found.
     pub(super) fn is_killed_for(&mut self, said: &str) {
         if self.code != Reason::CrashLoop {

@@ -114,6 +114,10 @@ pub fn judge(case: &Case<'_>, graces: &Graces) -> Verdict {
             None => {}
         }
     }
+    // What is said of restarts is over when they have held.
+    let restarted = case.pods.iter().filter(|pod| pod.restarts() > 0);
+    let held = restarted.filter_map(|pod| settles(pod, graces.settle)).filter(|at| *at > now).min();
+    look = held.map_or(look, |at| earlier(look, at));
     // What is there and only has to hold is not late.
     if case.demand != Demand::End && !settling {
         let own = status.deadline_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));

@@ -653,6 +653,64 @@ fn the_program_tells_of_a_cluster_that_is_away_as_of_every_end() {
     assert_eq!(summary.matches("| ❌ contact lost |").count(), 2, "{summary}");
 }
 
+/// A kubeconfig as those of cloud providers: a command gives the credentials.
+fn with_command(folder: &std::path::Path, server: &str, command: &str) -> String {
+    let file = folder.join("kubeconfig");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
+         clusters: [{{name: here, cluster: {{server: '{server}'}}}}]\n\
+         contexts: [{{name: here, context: {{cluster: here, user: ann}}}}]\n\
+         users:\n- name: ann\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1\n      \
+         interactiveMode: Never\n      command: sh\n      args: ['-c', '{command}']\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// Heads of requests as a cluster gets them that answers 503 to all.
+fn heads() -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let head = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
+            let head: Vec<String> = head.collect();
+            let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(answer);
+            if tell.send(head.join("\n").to_lowercase()).is_err() {
+                return;
+            }
+        }
+    });
+    (url, told)
+}
+
+#[test]
+fn the_program_has_its_credentials_from_the_command_that_its_kubeconfig_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, heads) = heads();
+    let gives = r#"echo "{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\"status\":{\"token\":\"of-a-command\"}}""#;
+    for (command, code) in [(gives, 5), ("echo you are not signed in >&2; exit 3", 2)] {
+        let kubeconfig = with_command(folder.path(), &server, command);
+        let arguments =
+            ["deployment/web", "-n", "shop", "--patience", "5s", "--kubeconfig", &kubeconfig];
+        let (status, text, said) = ran(&arguments, &[]);
+        assert_eq!(status, Some(code), "{text}{said}");
+        if code == 5 {
+            let head = heads.recv_timeout(Duration::from_secs(10)).unwrap();
+            assert!(head.contains("\nauthorization: bearer of-a-command"), "{head}");
+        } else {
+            assert!(
+                said.contains("\"sh\"") || text.contains("\"sh\""),
+                "it says which: {text}{said}"
+            );
+        }
+    }
+}
+
 /// What a command writes in a terminal, with this variable set; `None` where there is no `script`.
 fn in_a_terminal(command: &str, variable: Option<&str>) -> Option<String> {
     let mut script = std::process::Command::new("script");

@@ -141,7 +141,8 @@ fn made(format: Format, named: bool, said: &str) -> String {
         attempt: 1,
         from_start: None,
     };
-    let selected = said.to_owned();
+    // It begins with a namespace.
+    let selected = format!("shop/[{said}]");
     encoder.hello(
         &mut out,
         &Hello {

@@ -140,6 +140,33 @@ fn every_annotation_about_patience_moves_a_decision() {
     }
 }
 
+/// Between two restarts all looks well, and nothing ends: it is said why, until it has held.
+#[test]
+fn a_restart_is_told_of_for_as_long_as_it_keeps_the_rollout_open() {
+    let mut stage = begun();
+    for suffix in ["1", "2"] {
+        stage.delete(&pod("a", suffix, 2));
+    }
+    stage.apply(&replica_set("a", V1, 1, [1, 0, 0]));
+    stage.apply(&replica_set("b", V2, 61, [2, 1, 1]));
+    let mut new = crashed(pod("b", "1", 62), 1, "Error");
+    new["status"]["containerStatuses"][0]["state"] = json!({"running": {"startedAt": stamp(70)}});
+    new["status"]["containerStatuses"][0]["ready"] = json!(true);
+    new["status"]["conditions"][1]["status"] = json!("True");
+    stage.world.now = BEGIN + 70 * SECOND;
+    stage.apply(&new);
+    stage.apply(&deployment(V2, [2, 2, 1, 1, 1, 1]));
+    assert_eq!(stage.web().phase, RolloutPhase::Complete);
+    assert_eq!(codes(&stage.web()), [Reason::CrashLoop]);
+    let said = &stage.web().message;
+    assert!(said.starts_with("the new pod was restarted: container app exits with code"), "{said}");
+    assert!(said.ends_with("(1 restart)"), "{said}");
+    assert!(stage.course().result.is_none());
+    let said = stage.pass(15);
+    assert_eq!(results(&said)[0].outcome, Outcome::Succeeded);
+    assert_eq!((codes(&stage.web()), &*stage.web().message), (Vec::new(), ""));
+}
+
 /// Nothing was shown to be good, and nothing to be bad; it says so.
 #[test]
 fn a_rollout_that_is_scaled_to_zero_in_the_middle_says_that() {
