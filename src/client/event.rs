@@ -115,6 +115,19 @@ pub struct Image {
     pub to: String,
 }
 
+impl Rollout {
+    /// Its images, of those that several containers share only the first.
+    pub fn changed(&self) -> Vec<&Image> {
+        let mut all: Vec<&Image> = Vec::with_capacity(self.images.len());
+        for image in self.images.values() {
+            if !all.contains(&image) {
+                all.push(image);
+            }
+        }
+        all
+    }
+}
+
 /// `pod`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]

@@ -24,7 +24,7 @@ pub(super) fn markdown(view: &View) -> String {
         let verdict = verdict(end);
         let mark = if end.exit() == Exit::Succeeded { "✅" } else { "❌" };
         let images = facts.rollout.map(|rollout| {
-            let images = rollout.images.values().map(|image| escaped(&image.to));
+            let images = rollout.changed().into_iter().map(|image| escaped(&image.to));
             images.collect::<Vec<_>>().join("<br>")
         });
         let ready = verdict.map(|ended| format!("{}/{}", ended.ready, ended.desired));

@@ -538,7 +538,7 @@ main() {
     if [ "$left" -le 0 ]; then
       case $said in
         running)
-          say "it still runs after $timeout: $(sed -n 1p "$dir/answer" | plain)"
+          say "there is no result after $timeout: $(sed -n 1p "$dir/answer" | plain)"
           exit 3
           ;;
         refused)

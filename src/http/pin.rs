@@ -130,7 +130,17 @@ impl Waiter {
                 Found::Course(number) => self.course = Some(number),
                 // What needs history that was lost is not known (`truths.md` 17).
                 Found::Passed => {
-                    let words = "a newer change began since; how this one ended is not known here";
+                    let other = self
+                        .pin
+                        .uid
+                        .as_deref()
+                        .is_some_and(|uid| !model.has_uid(&self.workload, uid));
+                    let words = match other {
+                        true => {
+                            "the object that is there has another uid; of the one that is meant nothing is known here"
+                        }
+                        false => "a newer change began since; how this one ended is not known here",
+                    };
                     return Some(self.made_up(model, Outcome::Unknown, words));
                 }
                 Found::Waiting => {

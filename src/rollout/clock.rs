@@ -3,7 +3,12 @@
 use super::model::Look;
 use super::revision::{newest_below, reused, side};
 use crate::ids::Side;
+use crate::time::SECOND;
 use crate::watch::{PodEntry, RevisionEntry};
+
+/// The API's clock and ours tell of the same change within so long: its times are whole seconds, and a watch
+/// takes a moment.
+const AGREES: i64 = 10 * SECOND;
 
 /// When the rollout of a ControllerRevision began: with its creation, unless a rollback uses it
 /// again.
@@ -21,7 +26,8 @@ pub(super) fn of_revision(look: &Look<'_>, newest: &RevisionEntry) -> Option<i64
 ///
 /// `others` is when the newest of the other revisions was made: what is older belongs to the time
 /// before the rollback. `finished` is the rollout's end: what is younger replaced one of its pods.
-/// If nothing fits, the begin is unknown rather than wrong.
+/// If nothing fits, the begin is unknown rather than wrong. Who saw it asked for knows better: its pods may
+/// never have gone away.
 pub(super) fn begun_again(
     look: &Look<'_>,
     revision: Option<i64>,
@@ -32,9 +38,16 @@ pub(super) fn begun_again(
     let revision = revision?.to_string();
     let same = look.before.filter(|before| before.revision.as_deref() == Some(&*revision));
     let births = look.pods.iter().filter(|pod| belongs(pod)).map(|pod| pod.created);
-    births
+    let guessed = births
         .chain(same.and_then(|before| before.started))
         .filter(|time| others.is_none_or(|others| *time >= others))
         .filter(|time| finished.is_none_or(|finished| *time <= finished))
-        .min()
+        .min();
+    let before_its_end = |seen: &i64| finished.is_none_or(|finished| *seen <= finished);
+    match look.witnessed.filter(before_its_end) {
+        Some(seen) if guessed.is_none_or(|guessed| guessed.saturating_add(AGREES) < seen) => {
+            Some(seen)
+        }
+        _ => guessed,
+    }
 }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::pin::{Found, Pin};
 use crate::ids::{Outcome, RolloutResult, RolloutStatus};
 use crate::time::SECOND;
 
@@ -89,35 +90,6 @@ struct Best {
     step: u32,
 }
 
-/// Which rollout somebody waits for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pin {
-    /// The one that was asked for when annotation `rollcast.dev/deploy` had this value.
-    pub deploy: Option<String>,
-    /// The one with this revision.
-    pub revision: Option<String>,
-    /// The one of this generation of the workload.
-    pub generation: Option<i64>,
-    /// One that began at this time or later, in nanoseconds since 1970.
-    pub after: Option<i64>,
-    /// One that sets this image.
-    pub image: Option<String>,
-    /// One of the object with this uid, of a CronJob the Job's: it says which object is meant, and not which
-    /// of its rollouts.
-    pub uid: Option<String>,
-}
-
-/// What a pin leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// This one.
-    Course(u64),
-    /// None yet.
-    Waiting,
-    /// One that is not known here, or not any more: a newer one began since.
-    Passed,
-}
-
 /// The rollouts of one workload, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Courses {
@@ -136,20 +108,6 @@ pub(super) struct Courses {
 // === impl Pin ===
 
 impl Pin {
-    /// Whether it leaves open which rollout of an object is meant.
-    pub fn is_free(&self) -> bool {
-        Pin { uid: None, ..self.clone() } == Pin::default()
-    }
-
-    /// The rollout of this state.
-    pub fn of(status: &RolloutStatus) -> Pin {
-        Pin {
-            revision: status.revision.as_deref().map(str::to_owned),
-            generation: Some(status.generation),
-            ..Pin::default()
-        }
-    }
-
     fn wants(&self, course: &Course) -> bool {
         let status = course.status.as_deref();
         let deploy = |wanted: &String| course.deploys.iter().any(|known| **known == **wanted);
@@ -246,6 +204,16 @@ impl Course {
                 }
                 self.generations.push_back((generation, generation));
             }
+        }
+    }
+
+    /// Takes back that its template was seen at this generation, the last one.
+    fn saw_not(&mut self, generation: i64) {
+        if self.last_generation() == generation
+            && let Some((first, last)) = self.generations.pop_back()
+            && first < last
+        {
+            self.generations.push_back((first, last - 1));
         }
     }
 
@@ -393,6 +361,9 @@ impl Courses {
     pub(super) fn begin_again(&mut self, generation: i64, now: i64, number: u64) {
         let Some(about) = self.current().map(|course| course.about.clone()) else { return };
         let partition = self.current().map_or(0, |course| course.partition);
+        if let Some(course) = self.list.back_mut() {
+            course.saw_not(generation);
+        }
         self.begin(Course::new(number, about, partition, now));
         if let Some(course) = self.list.back_mut() {
             course.saw(generation);
@@ -459,6 +430,14 @@ impl Courses {
         // may be the running one's, and is never called superseded.
         let loose = Pin { generation: None, ..pin.clone() };
         let unseen = pin.generation.is_some_and(|wanted| wanted <= current.last_generation());
+        // Another one that was seen after it is between them.
+        let between = pin.generation.is_some_and(|wanted| {
+            let later = |course: &Course| course.last_generation() > wanted;
+            self.list.iter().rev().skip(1).any(|it| it.about.uid == current.about.uid && later(it))
+        });
+        if unseen && between {
+            return Found::Passed;
+        }
         if unseen && loose.wants(current) {
             return Found::Course(current.number);
         }

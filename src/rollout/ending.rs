@@ -113,6 +113,11 @@ impl Model {
         self.courses_of(workload).map_or(Found::Waiting, |courses| courses.find(pin))
     }
 
+    /// Whether a rollout is remembered of an object with this uid.
+    pub fn has_uid(&self, workload: &WorkloadId, uid: &str) -> bool {
+        self.courses_of(workload).is_some_and(|courses| courses.all().any(|it| it.is_about(uid)))
+    }
+
     /// Whether it was by inference that a pin led to a rollout.
     pub fn is_inferred(&self, workload: &WorkloadId, pin: &Pin, number: u64) -> bool {
         self.courses_of(workload).is_some_and(|courses| courses.is_inferred(pin, number))

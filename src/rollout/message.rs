@@ -56,8 +56,8 @@ pub(super) fn of_restarts(look: &Look<'_>) -> Words {
     names.sort_unstable();
     names.truncate(Blocker::MOST_PODS);
     let message = format!("{whom} restarted: {}", trouble.sentence());
-    let blocker =
-        Blocker { code: trouble.code, message: trouble.sentence(), pods: names, since: None };
+    let (code, since) = (trouble.code, trouble.since);
+    let blocker = Blocker { code, message: trouble.sentence(), pods: names, since };
     Words { reasons: vec![blocker], message }
 }
 

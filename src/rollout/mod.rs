@@ -18,8 +18,8 @@
 //!
 //! One file a kind; `phase` is about pods, `trouble` about what keeps them from starting, `revision`
 //! about which pods are new, `signs` about what only events tell; `course` tells rollouts apart, `runs` is
-//! about those of a CronJob, `verdict` decides whether one is over, `ending` says so, in the words of `draft`.
-//! May touch: `watch`, `ids`, `time`.
+//! about those of a CronJob, `pin` says which is meant, `verdict` decides whether one is over, `ending` says
+//! so, in the words of `draft`. May touch: `watch`, `ids`, `time`.
 
 mod argo;
 mod clock;
@@ -33,6 +33,7 @@ mod job;
 mod message;
 mod model;
 mod phase;
+mod pin;
 mod pod;
 mod proof;
 mod revision;
@@ -45,7 +46,8 @@ mod tests;
 mod trouble;
 mod verdict;
 
-pub use course::{Course, Found, Pin};
+pub use course::Course;
 pub use model::Model;
+pub use pin::{Found, Pin};
 pub use proof::{Decision, Proof};
 pub use verdict::{Graces, Verdict};

@@ -75,6 +75,8 @@ pub(super) struct Look<'a> {
     pub(super) before: Option<&'a RolloutStatus>,
     /// What its controller remembers of its template is about fewer pods.
     pub(super) grown: bool,
+    /// When the rollout was asked for, by our clock, if that was seen.
+    pub(super) witnessed: Option<i64>,
     /// How long a container must have run to count, while the rollout is open.
     pub(super) settle: Option<i64>,
     /// Our clock.
@@ -381,6 +383,7 @@ impl Seat {
         let grown = course.is_some_and(Course::is_grown);
         let open = course.is_some_and(Course::is_open);
         let settle = open.then(|| graces.with(&entry.patience).settle);
+        let witnessed = course.and_then(Course::witnessed);
         let look = Look {
             workload,
             pods: &pods,
@@ -389,6 +392,7 @@ impl Seat {
             refusal,
             before,
             grown,
+            witnessed,
             settle,
             now,
         };

@@ -68,6 +68,10 @@ pub(super) fn judge(pod: &PodEntry, signs: Option<&Signs>) -> Judged {
     if let Some(mut trouble) = pod.containers.iter().filter(|c| counts(c)).find_map(Trouble::of) {
         trouble.since =
             trouble.since.or_else(|| waits_since(pod).max(pulled_at(pod, &trouble, signs)));
+        let refused = trouble.image(pod).and_then(|image| signs?.refused(image));
+        if let Some(said) = refused {
+            trouble.is_refused(pod, said);
+        }
         let name = trouble.container.as_deref();
         if let Some(said) = name.and_then(|name| signs?.killed_for(name)) {
             trouble.is_killed_for(said);
@@ -84,7 +88,12 @@ pub(super) fn judge(pod: &PodEntry, signs: Option<&Signs>) -> Judged {
     }
     let mut apps = pod.containers.iter().filter(|c| c.kind == ContainerKind::App);
     if apps.all(|container| matches!(container.state, ContainerRun::Running { .. })) {
-        let trouble = node_lost(pod).or_else(|| unready(pod, signs));
+        let trouble = node_lost(pod).or_else(|| {
+            // What crashed once may only be slow now; what crashes again and again has another cause.
+            let (restarted, unready) = (Trouble::restarted(pod, signs), unready(pod, signs));
+            let again = restarted.as_ref().is_some_and(|trouble| trouble.restarts > Some(1));
+            if again || unready.is_none() { restarted } else { unready }
+        });
         return Judged { trouble, ..plain(PodPhase::Running) };
     }
     Judged { trouble: blocked(), ..plain(PodPhase::Starting) }

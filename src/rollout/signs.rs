@@ -26,6 +26,8 @@ pub(super) struct Signs {
     pub(super) scaling: bool,
     /// The last pull that began or ended, and whether it began.
     pull: Option<(i64, bool)>,
+    /// What the last pull came to that failed.
+    refused: Option<Arc<str>>,
     /// Images that were pulled, and when first: who always pulls does so at each attempt.
     pulled: Vec<(Arc<str>, i64)>,
 }
@@ -68,6 +70,9 @@ impl Signs {
             "Pulling" => self.pulls_since(event.time, true),
             "Pulled" | "BackOff" | "Failed" => {
                 self.pulls_since(event.time, false);
+                if says("Failed to pull image") {
+                    self.refused = Some(Arc::clone(&event.message));
+                }
                 if says("Successfully pulled") {
                     self.has_pulled(&event.message, event.time);
                 }
@@ -99,6 +104,11 @@ impl Signs {
     pub(super) fn killed_for(&self, container: &str) -> Option<&str> {
         let of = |(name, _): &&(Arc<str>, Arc<str>)| **name == *container;
         self.killed.iter().find(of).map(|(_, said)| &**said)
+    }
+
+    /// What the last pull of an image came to, if it failed. Older kubelets say so nowhere else while they wait.
+    pub(super) fn refused(&self, image: &str) -> Option<&str> {
+        self.refused.as_deref().filter(|said| said.contains(&format!("\"{image}\"")))
     }
 
     /// When an image had been pulled first.

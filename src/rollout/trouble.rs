@@ -64,22 +64,30 @@ impl Trouble {
         now: i64,
         settle: i64,
     ) -> Option<Trouble> {
-        pod.containers.iter().find_map(|container| {
-            let ContainerRun::Running { started: Some(started) } = container.state else {
-                return None;
-            };
-            let ended = container.last.as_ref().filter(|ended| ended.exit_code != 0)?;
-            if container.restarts == 0 || started.saturating_add(settle) <= now {
-                return None;
+        let lately = |it: &&ContainerEntry| match it.state {
+            ContainerRun::Running { started } => {
+                started.is_some_and(|started| started.saturating_add(settle) > now)
             }
-            let mut trouble = crash(container, ended, None);
-            // By itself it ends nothing.
-            trouble.since = None;
-            if let Some(said) = signs.and_then(|signs| signs.killed_for(&container.name)) {
-                trouble.is_killed_for(said);
-            }
-            Some(trouble)
-        })
+            ContainerRun::Waiting(_) | ContainerRun::Terminated(_) => false,
+        };
+        pod.containers.iter().filter(lately).find_map(|it| Trouble::got_over(it, signs))
+    }
+
+    /// What a container of a pod that is not ready crashed with: it runs again, and nobody saw it down.
+    pub(super) fn restarted(pod: &PodEntry, signs: Option<&Signs>) -> Option<Trouble> {
+        pod.containers.iter().find_map(|container| Trouble::got_over(container, signs))
+    }
+
+    /// What a container that runs crashed with before.
+    fn got_over(container: &ContainerEntry, signs: Option<&Signs>) -> Option<Trouble> {
+        let runs =
+            matches!(container.state, ContainerRun::Running { .. }) && container.restarts > 0;
+        let ended = container.last.as_ref().filter(|ended| runs && ended.exit_code != 0)?;
+        let mut trouble = crash(container, ended, None);
+        if let Some(said) = signs.and_then(|signs| signs.killed_for(&container.name)) {
+            trouble.is_killed_for(said);
+        }
+        Some(trouble)
     }
 
     /// Takes in that the kubelet kills the container for what its probe found.
@@ -91,6 +99,23 @@ impl Trouble {
         self.code = Reason::LivenessFailed;
         let (probe, found) = (probe.to_lowercase(), first_line(found));
         self.text = format!("{}, for its {probe} probe fails: {found}", self.text);
+    }
+
+    /// The image of the container that it is about.
+    pub(super) fn image<'a>(&self, pod: &'a PodEntry) -> Option<&'a str> {
+        let name = self.container.as_ref()?;
+        pod.containers.iter().find(|it| it.name == *name)?.image.as_deref()
+    }
+
+    /// Takes in what the last pull came to, where the status says no more than that it is waited.
+    pub(super) fn is_refused(&mut self, pod: &PodEntry, said: &str) {
+        if self.code != Reason::ImagePull || &*self.reason != "ImagePullBackOff" {
+            return;
+        }
+        let Some(image) = self.image(pod) else { return };
+        let (code, words) = pull_failure(said);
+        self.text = format!("image {image} {words}");
+        self.code = code;
     }
 
     /// The sentence about one pod.

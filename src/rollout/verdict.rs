@@ -186,11 +186,18 @@ fn crashes_again(pod: &PodEntry, case: &Case<'_>, graces: &Graces) -> bool {
     // The API cuts its times to the second.
     pod.created.saturating_add(SECOND) > case.began
         && pod.containers.iter().any(|container| {
-            let (ended, waits) = match &container.state {
-                ContainerRun::Terminated(ended) => (Some(&**ended), None),
-                ContainerRun::Waiting(why) => (container.last.as_deref(), why.as_ref()),
-                ContainerRun::Running { started } if started.is_some_and(holds) => return false,
-                ContainerRun::Running { .. } => (container.last.as_deref(), None),
+            let (ended, waits, most) = match &container.state {
+                ContainerRun::Terminated(ended) => (Some(&**ended), None, most),
+                ContainerRun::Waiting(why) => (container.last.as_deref(), why.as_ref(), most),
+                ContainerRun::Running { started: Some(started) }
+                    if pod.ready.holds() && holds(*started) =>
+                {
+                    return false;
+                }
+                // One that runs has been restarted since it crashed, and may hold this time.
+                ContainerRun::Running { .. } => {
+                    (container.last.as_deref(), None, most.saturating_add(1))
+                }
             };
             let held = waits.and_then(|why| why.reason.as_deref()) == Some("CrashLoopBackOff");
             let crashed = ended.is_some_and(|ended| ended.exit_code != 0);

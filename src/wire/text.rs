@@ -11,8 +11,8 @@ use super::escape::push_plain;
 use super::json::{phase_word, pod_phase_word, span};
 use super::stamp::push_clock;
 use crate::ids::{
-    Gap, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, Source, SourceChange,
-    SourceState, WorkloadId,
+    Gap, ImageChange, KubeEvent, LineMeta, Lines, PodStatus, RolloutPhase, RolloutStatus, Source,
+    SourceChange, SourceState, WorkloadId,
 };
 use crate::time::{MILLISECOND, rfc3339};
 
@@ -65,7 +65,12 @@ pub(super) fn rollout(out: &mut Vec<u8>, named: Option<&WorkloadId>, status: &Ro
         out.extend_from_slice(b"  ");
     }
     progress(out, status, status.time);
-    for image in &status.images {
+    for (at, image) in status.images.iter().enumerate() {
+        // Init containers and sidecars often share the image of the application.
+        let same = |other: &ImageChange| (&other.from, &other.to) == (&image.from, &image.to);
+        if status.images[..at].iter().any(same) {
+            continue;
+        }
         if let Some(from) = &image.from
             && status.phase == RolloutPhase::Progressing
         {

@@ -50,7 +50,7 @@ const CASES: [(&str, i32, &str); 44] = [
     ("closed", 5, "no verdict after"),
     ("unavailable", 5, "an answer of 503"),
     ("running-then-unavailable", 5, "an answer of 503"),
-    ("running", 3, "still runs after 2s: shop/deployment/web is still rolling out"),
+    ("running", 3, "no result after 2s: shop/deployment/web is still rolling out"),
     ("redirect", 2, "sent elsewhere (302)"),
     ("unauthorized", 2, "who you are is not known (401): no 'token'"),
     ("forbidden", 2, "refused (403)"),

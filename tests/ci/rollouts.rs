@@ -78,7 +78,7 @@ const DEPLOYS: [(&str, &str, i32, &[&str]); 7] = [
     ("crash-loop", "shop/web:crash", 1, &["reason=crash_loop", "FATAL config"]),
     ("unprobed-crash", "shop/web:unprobed-crash", 1, &["reason=crash_loop", "FATAL config"]),
     ("hostile", "shop/web:hostile", 1, &["reason=crash_loop"]),
-    ("takes-too-long", "shop/web:never", 3, &["still runs after 6s"]),
+    ("takes-too-long", "shop/web:never", 3, &["no result after 6s"]),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -90,7 +90,8 @@ fn nightly(name: &str, options: &str) -> Value {
 }
 
 fn alone(name: &str, spec: Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+    // No label of others: a controller would take it over, or away.
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"alone": name}},
         "spec": spec})
 }
 

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::cluster::{eventually, namespace};
 use crate::outcomes::{
-    Case, GRACES, STAYS, apply, deployment, good, judge, keep, one, path, play, restless, tcp_probe,
+    Case, GRACES, STAYS, apply, ask, deployment, good, judge, keep, one, path, play, restless,
+    tcp_probe,
 };
 use crate::service::{Service, fetch};
 
@@ -32,7 +33,7 @@ async fn a_rollback_in_the_middle_supersedes_and_succeeds() {
     let mut table = judge(service.address, &shop.name, &case, &heard, None).await;
     let back =
         Case { then: vec![deployment("web", 2, good())], outcome: "succeeded", says: "", ..case };
-    let heard = play(service.address, &shop.name, &back).await;
+    let heard = ask(service.address, &shop.name, &back).await;
     table = format!("{table}\n{}", judge(service.address, &shop.name, &back, &heard, None).await);
     // The revision is a new one, though its pods are of the old template.
     let result = &heard.events.last().unwrap().data;

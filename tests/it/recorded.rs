@@ -92,7 +92,7 @@ fn a_recording_lies_with_its_kind_and_one_by_hand_says_where_kubernetes_does_tha
 
 /// Each cause of a rollout that stands still, with the recordings that show it and the code that it is told
 /// by; `REAL` of a real cluster, `HAND` where no test cluster does it.
-const CAUSES: &[(&str, &str, &[(&str, Origin)])] = &[
+const CAUSES: &[Cause] = &[
     ("InvalidImageName", "invalid_image_name", &[("deployment/invalid_image_name", REAL)]),
     ("ErrImageNeverPull", "image_never_pull", &[("deployment/image_never_pull", REAL)]),
     (
@@ -101,6 +101,7 @@ const CAUSES: &[(&str, &str, &[(&str, Origin)])] = &[
         &[
             ("deployment/image", REAL),
             ("statefulset/outcomes_image_not_found", REAL),
+            ("statefulset/stuck_image_not_found", REAL),
             ("daemonset/image", REAL),
             ("pod/image", REAL),
             ("rollout/image", REAL),
@@ -193,6 +194,7 @@ const CAUSES: &[(&str, &str, &[(&str, Origin)])] = &[
             ("deployment/node_back", HAND),
             ("statefulset/node_lost", HAND),
             ("daemonset/node_lost", HAND),
+            ("daemonset/cutoff_succeeded", REAL),
         ],
     ),
     ("no change at all", "progress_deadline", &[("deployment/no_change", HAND)]),
@@ -216,7 +218,6 @@ const ENDS: &[(&str, &[&str])] = &[
             "deployment/recreate",
             "deployment/scaled_to_zero",
             "deployment/paused",
-            "deployment/rollback_succeeded",
             "statefulset/good",
             "statefulset/parallel",
             "daemonset/good",
@@ -234,6 +235,9 @@ const ENDS: &[(&str, &[&str])] = &[
 ];
 
 use Origin::{Hand as HAND, Real as REAL};
+
+/// What Kubernetes says, our code for it, and where it is recorded.
+type Cause = (&'static str, &'static str, &'static [(&'static str, Origin)]);
 
 /// Where a recording comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -124,7 +124,7 @@ fn images(rollout: &Rollout, short: bool) -> Option<String> {
         true => image.rsplit('/').next().unwrap_or(image).to_owned(),
         false => image.to_owned(),
     };
-    let changed = rollout.images.values().filter_map(|image| {
+    let changed = rollout.changed().into_iter().filter_map(|image| {
         let from = image.from.as_deref().filter(|from| *from != image.to)?;
         Some(format!("{} → {}", name(from), name(&image.to)))
     });

@@ -49,7 +49,9 @@ pub(in crate::client) fn reason(end: &End) -> String {
     match end {
         End::Verdict(ended) => ended.message.clone(),
         End::Refused(words) => words.clone(),
-        End::Deadline => "the rollout had no result before --timeout".to_owned(),
+        End::Deadline => {
+            "there was no result of the rollout that is meant before --timeout was over".to_owned()
+        }
         End::Lost(words) if words.is_empty() => "the server was not heard of".to_owned(),
         End::Lost(words) => words.clone(),
     }

@@ -90,7 +90,7 @@ pub(super) fn heading(row: &mut Row, time: i64) -> Option<Line> {
     }
     let headed = Some(revision.to_owned());
     let mut words = format!("revision {revision} of {}", row.workload);
-    for (index, image) in rollout.images.values().enumerate() {
+    for (index, image) in rollout.changed().into_iter().enumerate() {
         words.push_str(if index == 0 { ": " } else { ", " });
         match image.from.as_deref().filter(|from| *from != image.to) {
             Some(from) => words.push_str(&format!("{from} -> {}", image.to)),

@@ -30,11 +30,9 @@ use crate::time::{self, SECOND};
 use crate::view::{Begin, Key, Next, Viewer};
 use crate::wire::{Bye, Coverage, Encoder, Hello, Position, Resumed};
 
-/// How often a stream whose reader's rights are not known looks whether they are known again.
+/// How often it is looked whether rights of a reader that are not known are known again.
 const STALE_LOOK: Duration = Duration::from_secs(1);
-
-/// How long the last words of a stream that is to be broken have to leave: a client that reads as fast as it
-/// is told needs a round trip, and behind them nothing comes.
+/// How long last words have to leave: what hyper has not sent when a body fails is never sent.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What ends a stream from our side.
@@ -124,7 +122,6 @@ impl Flow {
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Aborted>> + Send {
         futures_util::stream::unfold(self, |mut flow| async move {
             if matches!(flow.stage, Stage::Abort) {
-                // What hyper has not sent yet when a body fails is never sent.
                 sleep(LAST_WORDS).await;
                 flow.stage = Stage::Over;
                 return Some((Err(Aborted), flow));
@@ -157,9 +154,11 @@ impl Flow {
         let mut out = self.encoder.preamble(self.opening.retry);
         if self.encoder.format.is_text() {
             let rollout = self.rollout();
+            let before_its_end =
+                rollout.as_ref().map_or(i64::MAX, |status| status.time).min(time::now());
             let nowhere = Position { seq: 0, time: 0 };
             self.write_hello(&mut out, &self.encoder, &nowhere, Resumed::None, &rollout);
-            self.encoder.group(&mut out, &self.opening.selection.scope.to_string(), time::now());
+            self.encoder.group(&mut out, &self.opening.selection.scope.to_string(), before_its_end);
         }
         out
     }

@@ -380,6 +380,30 @@ fn broken_pods_of_a_stateful_set_say_nothing_of_what_was_not_looked_at() {
     assert_eq!(counts(&status), [3, 0, 0, 0, 3]);
 }
 
+/// Most of its pods never went away: their age is none of the rollback's.
+#[test]
+fn a_rollback_did_not_begin_with_the_oldest_of_its_pods() {
+    let mut stage = begun();
+    let rolls = |stage: &mut Stage, image, hash, number: i64, generation| {
+        let mut set = replica_set(hash, image, 1, [number, 2, 2]);
+        set["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] = json!("1");
+        stage.apply(&set);
+        let mut web = deployment(image, [generation, generation, 2, 3, 1, 2]);
+        web["metadata"]["annotations"] =
+            json!({"deployment.kubernetes.io/revision": number.to_string()});
+        stage.apply(&web);
+    };
+    for round in 1..5 {
+        rolls(&mut stage, V2, "b", 2 * round, 2 * round);
+        stage.pass(60);
+        let asked = stage.world.now;
+        rolls(&mut stage, V1, "a", 2 * round + 1, 2 * round + 1);
+        let started = stage.web().started.unwrap();
+        assert!((started - asked).abs() <= 5 * SECOND, "{} s", (started - asked) / SECOND);
+        stage.pass(60);
+    }
+}
+
 /// `after=` names what began then; of a rollback without pods only those know it who saw it begin.
 #[test]
 fn a_rollback_whose_begin_the_api_does_not_tell_began_when_it_was_seen() {
@@ -395,7 +419,7 @@ fn a_rollback_whose_begin_the_api_does_not_tell_began_when_it_was_seen() {
     again["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] = json!("1");
     stage.apply(&again);
     stage.apply(&deployment(V1, [3, 3, 2, 2, 0, 2]));
-    assert_eq!(stage.web().started, None);
+    assert_eq!(stage.web().started, stage.course().witnessed());
     let pin = Pin { after: Some(asked), ..Pin::default() };
     let newest = stage.course().number;
     assert_eq!(stage.model.find(&id(Kind::Deployment, "web"), &pin), Found::Course(newest));

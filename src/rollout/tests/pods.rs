@@ -275,6 +275,20 @@ fn says(mut event: Value, message: &str) -> Value {
     event
 }
 
+/// A replica that is started while the kubelet waits sees no status that tells why.
+#[test]
+fn what_the_last_pull_came_to_is_known_from_its_event_while_the_kubelet_waits() {
+    let mut stage = Stage::new();
+    stage.apply(&with_state(x(), false, 0, waits("ImagePullBackOff", "Back-off pulling image")));
+    let code = |stage: &Stage| codes(&stage.model.current(&id(Kind::Pod, "x")).unwrap());
+    assert_eq!(code(&stage), [Reason::ImagePull]);
+    let failed = "Failed to pull image \"shop/web:1\": rpc error: code = NotFound desc = not found";
+    stage.apply(&says(pull_event("Failed", "refused", 9), failed));
+    assert_eq!(code(&stage), [Reason::ImageNotFound]);
+    let message = &stage.model.current(&id(Kind::Pod, "x")).unwrap().message;
+    assert!(message.contains("image shop/web:1 not found"), "{message}");
+}
+
 /// What a container waits for while its image is being pulled is the image: the grace of what comes then
 /// begins then. Who always pulls does so again at each attempt.
 #[test]

@@ -62,12 +62,15 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
 fn loops(pod: &&Value, now: i64) -> bool {
     let container = &pod["status"]["containerStatuses"][0];
     let started = second(&container["state"]["running"]["startedAt"]);
-    if started.is_some_and(|started| started + 10 <= now) {
+    let ready = condition(pod, "Ready")["status"] == "True";
+    if ready && started.is_some_and(|started| started + 10 <= now) {
         return false;
     }
+    // The attempt that runs has its chance.
+    let most = if started.is_some() { 4 } else { 3 };
     let ended = &container["lastState"]["terminated"]["exitCode"];
     let held = container["state"]["waiting"]["reason"] == "CrashLoopBackOff";
-    number(&container["restartCount"]) >= 3 && (held || number(ended) != 0)
+    number(&container["restartCount"]) >= most && (held || number(ended) != 0)
 }
 
 /// What is wrong with a pod, and from which second on that is a failure.

@@ -99,9 +99,10 @@ fn a_crash_loop_fails_with_the_third_restart() {
 #[test]
 fn restarts_of_a_pod_that_has_held_since_fail_no_other_pod() {
     let fails_with = |started: i64| {
-        let mut healed = crashed(pod("b", "1", 21), 3, "Error");
+        let mut healed = crashed(pod("b", "1", 21), 4, "Error");
         healed["status"]["containerStatuses"][0]["state"] =
             json!({"running": {"startedAt": stamp(started)}});
+        healed["status"]["conditions"][1]["status"] = json!("True");
         let mut first = with_state(
             pod("b", "2", 21),
             false,
@@ -127,6 +128,48 @@ fn restarts_of_a_pod_that_has_held_since_fail_no_other_pod() {
     };
     assert_eq!(fails_with(95), fails(Reason::CrashLoop), "it may crash again");
     assert!(matches!(fails_with(40), Verdict::Open(Some(_))));
+}
+
+/// Behind a startup probe a container is never ready, and seen running at each look.
+#[test]
+fn a_container_that_its_startup_probe_kills_is_told_of_by_its_restarts() {
+    for (restarts, is_over) in [(1, false), (3, false), (4, true)] {
+        let mut stage = begun();
+        let mut new = crashed(pod("b", "1", 62), restarts, "Error");
+        new["status"]["containerStatuses"][0]["state"] =
+            json!({"running": {"startedAt": stamp(64)}});
+        stage.world.now = BEGIN + 90 * SECOND;
+        stage.roll(&new);
+        assert_eq!(codes(&stage.web()), [Reason::CrashLoop], "{restarts}");
+        let decision = stage.model.decisions().pop();
+        assert_eq!(decision.is_some_and(|it| it.draft.outcome == Outcome::Failed), is_over);
+    }
+}
+
+/// One that the kubelet restarts at once, for its liveness probe, is seen running at each look: its restarts
+/// tell, and the attempt that runs has its chance.
+#[test]
+fn a_container_that_is_never_seen_down_is_a_crash_loop_by_its_restarts() {
+    for (restarts, is_over) in [(3, false), (4, true), (9, true)] {
+        let mut stage = begun();
+        stage.apply(&deployment(V2, [2, 1, 2, 2, 2, 2]));
+        stage.apply(&replica_set("b", V2, 61, [2, 1, 1]));
+        let mut new = crashed(pod("b", "1", 62), restarts, "Error");
+        new["status"]["containerStatuses"][0]["state"] =
+            json!({"running": {"startedAt": stamp(98)}});
+        new["status"]["containerStatuses"][0]["ready"] = json!(true);
+        new["status"]["conditions"][1]["status"] = json!("True");
+        stage.world.now = BEGIN + 98 * SECOND;
+        stage.apply(&new);
+        stage.apply(&deployment(V2, [2, 2, 2, 3, 1, 3]));
+        let decision = stage.model.decisions().pop();
+        assert_eq!(decision.is_some(), is_over, "{restarts}");
+        if let Some(decision) = decision {
+            assert_eq!(decision.draft.outcome, Outcome::Failed);
+            assert_eq!(decision.draft.reason, Some(Reason::CrashLoop));
+            assert!(decision.draft.message.contains("was restarted"), "{:?}", decision.draft);
+        }
+    }
 }
 
 /// It never stays, however well it ends, and the kubelet says that it holds it back for that.
@@ -342,6 +385,8 @@ fn a_generation_is_exact_where_it_was_seen() {
     assert_eq!(find(&stage, 8), Found::Course(second), "it may have been this one");
     let pin = Pin { generation: Some(8), ..Pin::default() };
     assert!(stage.model.is_inferred(&web, &pin, second));
+    // What came before one that was seen and is over is none of those after it.
+    assert_eq!(find(&stage, 3), Found::Passed);
 }
 
 /// A cause's grace begins when it can have begun, not when the pod got its node.
