@@ -102,7 +102,8 @@ impl Way {
             Way::NginxOld => nginx("", &format!("proxy_pass http://{service};")),
             Way::NginxNew => nginx(
                 "",
-                "proxy_pass http://rollcast; proxy_http_version 1.1; proxy_set_header Connection \"\";",
+                "proxy_pass http://rollcast; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
+                 proxy_set_header Host $http_host;",
             ),
             Way::NginxTls => nginx(
                 &format!(
@@ -184,7 +185,7 @@ impl Proxy {
         }
         let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let certificate = (way == Way::NginxTls).then(|| certify(folder.path()));
-        let file = folder.path().join("configuration");
+        let file = folder.path().join("configuration.yaml");
         std::fs::write(&file, way.configuration(own, service, folder.path())).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let mut command = way.command(&file);
