@@ -183,7 +183,7 @@ fn words(
         RolloutPhase::Complete | RolloutPhase::ScaledToZero
             if detail.available >= detail.desired =>
         {
-            return message::of_restarts(look);
+            return message::of_done(look);
         }
         _ => {}
     }

@@ -28,7 +28,7 @@ pub(super) fn status(look: &Look<'_>, detail: &DaemonSetDetail) -> RolloutStatus
     let Words { reasons, message } = match (phase, message::of_pods_or_refusal(look)) {
         (RolloutPhase::Waiting, _) => Words::default(),
         // A node that is marked as lost is not counted any more, so the rollout is done without it.
-        (RolloutPhase::Complete, _) => lost(look).unwrap_or_else(|| message::of_restarts(look)),
+        (RolloutPhase::Complete, _) => lost(look).unwrap_or_else(|| message::of_done(look)),
         (RolloutPhase::WaitingForDelete, words) if words.reasons.is_empty() => {
             message::waits_for_delete(look)
         }

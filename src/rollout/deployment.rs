@@ -129,7 +129,7 @@ fn words(
     phase: RolloutPhase,
 ) -> Words {
     if phase.is_over() && detail.available >= detail.desired {
-        return message::of_restarts(look);
+        return message::of_done(look);
     }
     let of_pods = message::of_pods(look);
     if !of_pods.message.is_empty() {

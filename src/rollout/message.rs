@@ -26,9 +26,15 @@ pub(super) fn of_pods(look: &Look<'_>) -> Words {
     if words.reasons.is_empty() { of_restarts(look) } else { words }
 }
 
+/// The same while the numbers say that all is there: pods come by another watch, and are ahead of them. Once it
+/// has ended, what becomes of a pod is no matter of the rollout.
+pub(super) fn of_done(look: &Look<'_>) -> Words {
+    if look.settle.is_some() { of_pods(look) } else { Words::default() }
+}
+
 /// That containers of new pods were restarted a moment ago, for as long as their rollout is open and they have
 /// not held since: they look as if nothing was wrong, and nothing ends well meanwhile.
-pub(super) fn of_restarts(look: &Look<'_>) -> Words {
+fn of_restarts(look: &Look<'_>) -> Words {
     let Look { workload, signs, now, .. } = *look;
     let Some(settle) = look.settle else { return Words::default() };
     let (mut all, mut worst, mut names) = (0u32, None::<Trouble>, Vec::new());

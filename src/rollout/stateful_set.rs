@@ -28,7 +28,7 @@ pub(super) fn status(look: &Look<'_>, detail: &StatefulSetDetail) -> RolloutStat
     let Words { reasons, message } = if waits {
         Words::default()
     } else if is_done {
-        message::of_restarts(look)
+        message::of_done(look)
     } else {
         let words = message::of_pods_or_refusal(look);
         match (words.reasons.is_empty(), phase) {
