@@ -137,6 +137,9 @@ fn keep(namespace: &str, kept: &Path, files: &mut Files) {
             if of != Some(namespace) {
                 continue;
             }
+            // That of a static pod is a hash without dashes, and is told of with its namespace.
+            let own = format!("{uid}-{namespace}");
+            let uid = if uid.contains('-') { uid } else { &own };
             for container in folder(&pod) {
                 for file in folder(&container) {
                     keep_file(&file, &container, (pod_name, uid), kept, files);
