@@ -39,7 +39,8 @@ pub(super) struct Asker {
 /// Answers with a stream of `selection`, all of which `proof` covers.
 ///
 /// # Errors
-/// 400 where the connection cannot be broken as was asked for; 429 when the caller has as many streams as one may have, 503 while memory is short.
+/// 400 where the connection cannot be broken as was asked for, 429 when the caller has as many streams as one
+/// may have, 503 while memory is short.
 pub(super) fn open(
     service: Service,
     asker: Asker,

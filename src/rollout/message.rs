@@ -44,7 +44,8 @@ fn of_restarts(look: &Look<'_>) -> Words {
             continue;
         }
         all += 1;
-        let lately = Some(pod).filter(|pod| judge(pod, signs).phase == PodPhase::Ready);
+        let is_ready = || judge(pod, signs).phase == PodPhase::Ready;
+        let lately = Some(pod).filter(|pod| pod.restarts() > 0 && is_ready());
         let Some(trouble) = lately.and_then(|pod| Trouble::lately(pod, signs, now, settle)) else {
             continue;
         };

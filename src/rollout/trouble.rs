@@ -49,7 +49,7 @@ impl Trouble {
             let probe = signs.and_then(|signs| killing_probe(signs.killed_for(&container.name)?));
             let code = match ended_code(container, ended) {
                 Reason::CrashLoop if probe.is_some() => Reason::LivenessFailed,
-                code @ (Reason::CrashLoop | Reason::OomKilled | Reason::InitFailed) => code,
+                code if is_crash(code) => code,
                 _ => return None,
             };
             let (container, restarts) = (Arc::clone(&container.name), container.restarts);
@@ -78,11 +78,15 @@ impl Trouble {
         pod.containers.iter().find_map(|container| Trouble::got_over(container, signs))
     }
 
-    /// What a container that runs crashed with before.
+    /// What a container that runs crashed with before. One that could not be started then has been since: what
+    /// kept it has passed.
     fn got_over(container: &ContainerEntry, signs: Option<&Signs>) -> Option<Trouble> {
         let runs =
             matches!(container.state, ContainerRun::Running { .. }) && container.restarts > 0;
         let ended = container.last.as_ref().filter(|ended| runs && ended.exit_code != 0)?;
+        if !is_crash(ended_code(container, ended)) {
+            return None;
+        }
         let mut trouble = crash(container, ended, None);
         if let Some(said) = signs.and_then(|signs| signs.killed_for(&container.name)) {
             trouble.is_killed_for(said);
@@ -279,6 +283,11 @@ fn crash(container: &ContainerEntry, ended: &Ended, waits: Option<&Arc<str>>) ->
     let restarts = (container.restarts > 0).then_some(container.restarts);
     let (code, container) = (ended_code(container, ended), Some(Arc::clone(name)));
     Trouble { code, reason, text, restarts, container, since: ended.finished }
+}
+
+/// Whether an end says that a container ran and crashed.
+fn is_crash(code: Reason) -> bool {
+    matches!(code, Reason::CrashLoop | Reason::OomKilled | Reason::InitFailed)
 }
 
 /// What an end means.

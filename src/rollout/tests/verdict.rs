@@ -130,6 +130,25 @@ fn restarts_of_a_pod_that_has_held_since_fail_no_other_pod() {
     assert!(matches!(fails_with(40), Verdict::Open(Some(_))));
 }
 
+/// What kept its first attempt from starting has passed: it runs, and is only slow.
+#[test]
+fn a_container_that_runs_after_a_failed_start_fails_nothing() {
+    for message in ["context deadline exceeded", "exec: \"/x\": no such file or directory"] {
+        let mut stage = begun();
+        let mut new = crashed(pod("b", "1", 62), 1, "StartError");
+        let status = &mut new["status"]["containerStatuses"][0];
+        status["state"] = json!({"running": {"startedAt": stamp(64)}});
+        status["lastState"]["terminated"]["exitCode"] = json!(128);
+        status["lastState"]["terminated"]["message"] = json!(message);
+        stage.roll(&new);
+        assert_eq!(codes(&stage.web()), [], "{message}");
+        for _ in 0..20 {
+            stage.pass(20);
+        }
+        assert!(stage.model.decisions().is_empty(), "{message}");
+    }
+}
+
 /// Behind a startup probe a container is never ready, and seen running at each look.
 #[test]
 fn a_container_that_its_startup_probe_kills_is_told_of_by_its_restarts() {
