@@ -212,7 +212,10 @@ fn check(name: &str, expected: &[String], read: &Read, first: &Read) {
         let fields: Vec<_> = event.as_object().unwrap().keys().map(String::as_str).collect();
         let known =
             ["attempt", "container", "key", "level", "lossy", "pod", "side", "text", "time"];
-        assert!(fields.iter().all(|field| known.contains(field)), "{name}: {fields:?}");
+        // The log was opened later than a second after its start: what is first in a file may have begun
+        // in the one before, and nothing tells that it has not.
+        let known = |field: &&str| known.contains(field) || at == 0 && **field == *"partial_head";
+        assert!(fields.iter().all(known), "{name}: {fields:?}");
     }
     // The same events have the same ids and bytes, whoever reads them.
     let other = read.iter().zip(first).position(|(one, other)| one != other);
