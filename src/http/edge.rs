@@ -16,7 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -113,11 +113,12 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     // Fails only where no tracer is installed, which is the usual case.
     let _ = span.set_parent(parent);
     request.extensions_mut().insert(id.clone());
-    let version = request.version();
+    let (version, asks) = (request.version(), request.method() == Method::OPTIONS);
     let answer = match edge.inner.doors.check(&request) {
         Err(problem) => problem.into_response(),
         Ok(()) => guarded(next.run(request), &edge.inner.metrics).instrument(span.clone()).await,
     };
+    let answer = methods_named(answer, asks);
     let refused = answer.extensions().get::<Problem>().map(Problem::kind);
     if let Some(problem) = answer.extensions().get::<Problem>() {
         edge.inner.limit(problem);
@@ -150,6 +151,16 @@ async fn guarded(answer: impl Future<Output = Response>, metrics: &Metrics) -> R
             TaskPanicked { room: "http", task: "request", message, restart_in: None }.emit(metrics);
             Problem::internal("panic").into_response()
         }
+    }
+}
+
+/// The routes do not take OPTIONS; what they take is the answer to it (RFC 9110, 9.3.7), and the router names that
+/// in `Allow` whatever the status is. It is no leave to read us from another origin: of that nothing is said, so a
+/// browser that asks before a request gets none.
+fn methods_named(answer: Response, asked: bool) -> Response {
+    match answer.status() {
+        StatusCode::METHOD_NOT_ALLOWED if asked => StatusCode::NO_CONTENT.into_response(),
+        _ => answer,
     }
 }
 
@@ -311,6 +322,24 @@ mod tests {
         let (answer, body) = ask(&app, Request::get("/nowhere")).await;
         assert_eq!(answer.status(), 404);
         assert!(body.contains("urn:rollcast:problem:not_found"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn what_a_path_takes_is_told_and_nothing_is_run_for_it() {
+        let (app, exposition) = app();
+        for path in ["/ok/x", "/panic"] {
+            let request = Request::options(path)
+                .header(header::ORIGIN, "https://elsewhere.example")
+                .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET");
+            let (answer, body) = ask(&app, request).await;
+            assert_eq!((answer.status().as_u16(), body.as_str()), (204, ""), "{path}");
+            assert_eq!(answer.headers()[header::ALLOW], "GET,HEAD", "{path}");
+            let granted = |name: &HeaderName| name.as_str().starts_with("access-control");
+            assert!(!answer.headers().keys().any(granted), "{path}");
+        }
+        assert_eq!(exposition.value("rollcast_task_panics_total{room=\"http\"}"), None);
+        let (answer, _) = ask(&app, Request::options("/nowhere")).await;
+        assert_eq!(answer.status(), 404);
     }
 
     #[tokio::test]
