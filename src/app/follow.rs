@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,20 +48,33 @@ pub enum Followed {
 }
 
 /// Follows rollouts; tells how that ended. Signals are listened for, too, where this is process 1 of a
-/// container, which no signal ends by itself.
+/// container, which no signal ends by itself. Whoever stops it finds a last line and everything closed that
+/// was opened; whoever does so twice, or does not read what is written, does not wait for that.
 ///
 /// # Errors
 /// If there is no way to the server or the cluster.
 pub async fn follow(config: config::Follow, metrics: Arc<Metrics>) -> Result<Followed, AppError> {
     let mut signals = Signals::listen().map_err(AppError::Signals)?;
-    tokio::select! {
+    let stop = CancellationToken::new();
+    let mut end = std::pin::pin!(to_the_end(config, metrics, stop.clone()));
+    let signal = tokio::select! {
         biased;
-        signal = signals.next() => Ok(Followed::Stopped(signal)),
-        exit = to_the_end(config, metrics) => exit.map(Followed::Ended),
+        signal = signals.next() => signal,
+        exit = &mut end => return exit.map(Followed::Ended),
+    };
+    stop.cancel();
+    tokio::select! {
+        _ = signals.next() => {}
+        _ = timeout(client::LAST_WORDS, end) => {}
     }
+    Ok(Followed::Stopped(signal))
 }
 
-async fn to_the_end(config: config::Follow, metrics: Arc<Metrics>) -> Result<Exit, AppError> {
+async fn to_the_end(
+    config: config::Follow,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<Exit, AppError> {
     let tracker = TaskTracker::new();
     #[allow(clippy::disallowed_methods, reason = "the process draws its one seed here")]
     let seed = fastrand::u64(..);
@@ -77,7 +90,12 @@ async fn to_the_end(config: config::Follow, metrics: Arc<Metrics>) -> Result<Exi
         Origin::Cluster { kubeconfig, context } => {
             let options =
                 ClusterOptions { kubeconfig: kubeconfig.clone(), context: context.clone() };
-            let cluster = Cluster::connect(&options).await?;
+            let cluster = tokio::select! {
+                biased;
+                // Of nothing that could be told was heard.
+                () = stop.cancelled() => return Ok(Exit::Lost),
+                cluster = Cluster::connect(&options) => cluster?,
+            };
             let usual = cluster.default_namespace().to_owned();
             let namespaces = workloads(&config, Some(&usual));
             let namespaces = namespaces.iter().map(|it| it.namespace.to_string()).collect();
@@ -85,9 +103,13 @@ async fn to_the_end(config: config::Follow, metrics: Arc<Metrics>) -> Result<Exi
             (direct.reach(&tracker), Some(usual), None, Some(direct))
         }
     };
-    let (plan, stage) = (plan(&config, usual.as_deref(), seed), stage(&config, page));
+    let (plan, stage) = (plan(&config, usual.as_deref(), seed, stop), stage(&config, page));
     let read = match &direct {
-        Some(direct) => direct.read(plan.patience).await,
+        Some(direct) => tokio::select! {
+            biased;
+            () = plan.stop.cancelled() => Err(End::Stopped),
+            read = direct.read(plan.patience) => read,
+        },
         None => Ok(()),
     };
     let outcome = match read {
@@ -111,7 +133,12 @@ fn workloads(config: &config::Follow, usual: Option<&str>) -> Vec<WorkloadId> {
         .collect()
 }
 
-fn plan(config: &config::Follow, usual: Option<&str>, seed: u64) -> client::Plan {
+fn plan(
+    config: &config::Follow,
+    usual: Option<&str>,
+    seed: u64,
+    stop: CancellationToken,
+) -> client::Plan {
     client::Plan {
         workloads: workloads(config, usual),
         pins: Pins {
@@ -125,6 +152,7 @@ fn plan(config: &config::Follow, usual: Option<&str>, seed: u64) -> client::Plan
         timeout: config.timeout,
         patience: config.patience,
         seed,
+        stop,
     }
 }
 

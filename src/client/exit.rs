@@ -13,6 +13,8 @@ pub enum End {
     Deadline,
     /// The server was not heard of for too long: what was tried last.
     Lost(String),
+    /// Whoever started us ended us: a signal came.
+    Stopped,
 }
 
 /// The exit status of `follow`. A closed list.
@@ -46,7 +48,8 @@ impl End {
             },
             End::Refused(_) => Exit::Refused,
             End::Deadline => Exit::Deadline,
-            End::Lost(_) => Exit::Lost,
+            // The program ends with the signal's status instead.
+            End::Lost(_) | End::Stopped => Exit::Lost,
         }
     }
 }
@@ -108,6 +111,7 @@ mod tests {
             (End::Deadline, 3),
             (verdict("superseded"), 4),
             (End::Lost(String::new()), 5),
+            (End::Stopped, 5),
         ] {
             assert_eq!(end.exit().code(), code, "{end:?}");
         }

@@ -36,6 +36,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 pub use ask::{Pins, Wanted};
 pub use chase::Told;
@@ -59,8 +60,8 @@ pub const MOST_WORKLOADS: usize = 16;
 const TOLD: usize = 256;
 /// How often the block is drawn although nothing happens: its clock goes on.
 const TICK: Duration = Duration::from_secs(1);
-/// How long after the deadline something may still be written: then nobody reads it.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long after the deadline, or after it is stopped, something may still be written: then nobody reads it.
+pub const LAST_WORDS: Duration = Duration::from_secs(5);
 /// As good as for ever, and far from where instants overflow.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -79,6 +80,8 @@ pub struct Plan {
     pub patience: Duration,
     /// Seed of the jitter.
     pub seed: u64,
+    /// Cancelled when somebody wants it to end before the rollouts do.
+    pub stop: CancellationToken,
 }
 
 /// Where it is shown.
@@ -146,6 +149,7 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
         }
         tokio::select! {
             biased;
+            () = plan.stop.cancelled() => break,
             () = sleep_until(deadline) => break,
             // What was told before an end is shown before it.
             Some((at, told)) = told.recv() => view.step(at, &told, time::now()),
@@ -160,17 +164,20 @@ pub async fn follow<W: AsyncWrite + Unpin>(plan: &Plan, reach: Reach, stage: Sta
     }
     drop(chases);
     let now = time::now();
-    // Whoever has no end by now has run out of our own time.
+    // Whoever has no end by now has run out of our own time, or of that of whoever started us.
+    let stopped = plan.stop.is_cancelled();
+    let end = if stopped { End::Stopped } else { End::Deadline };
     let open = ends.iter().enumerate().filter(|(_, end)| end.is_none()).map(|(at, _)| at);
     for at in open.collect::<Vec<_>>() {
-        view.step(at, &Told::End(End::Deadline), now);
-        ends[at] = Some(End::Deadline);
+        view.step(at, &Told::End(end.clone()), now);
+        ends[at] = Some(end.clone());
     }
     let ends: Vec<End> = ends.into_iter().flatten().collect();
     view.command_if(ci.close(now));
     tell(plan, &ends, ci, page.as_deref(), &mut view);
     let width = view.width();
-    let until = deadline.max(Instant::now()) + LAST_WORDS;
+    let now = Instant::now();
+    let until = if stopped { now } else { deadline.max(now) } + LAST_WORDS;
     screen.draw(&view.take_lines(), Vec::new(), width, until).await;
     Outcome { exit: Exit::of(&ends), summary: summary::markdown(&view) }
 }

@@ -37,6 +37,7 @@ fn plan(workloads: Vec<WorkloadId>) -> Plan {
         timeout: Some(Duration::from_secs(1800)),
         patience: Duration::from_secs(120),
         seed: 7,
+        stop: CancellationToken::new(),
     }
 }
 

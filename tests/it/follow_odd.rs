@@ -215,6 +215,7 @@ async fn no_answer_but_the_right_verdict_is_a_success() {
             timeout: Some(Duration::from_secs(900)),
             patience: Duration::from_secs(60),
             seed: 3,
+            stop: tokio_util::sync::CancellationToken::new(),
         };
         let reach = Reach::memory(pipes, Token::None, tracker.clone());
         let (exit, text, summary) = followed(&plan, reach, Mode::Lines).await;
@@ -235,24 +236,33 @@ fn mute() -> (std::net::TcpListener, String) {
     (listener, url)
 }
 
-/// As process 1 of a container nothing else would end it: the kernel keeps such signals from it.
+/// As process 1 of a container nothing else would end it: the kernel keeps such signals from it. A job that is
+/// cancelled has its last line, too, and nothing stays open in its log.
 #[test]
 fn a_signal_ends_it_with_the_signals_status() {
-    use std::io::BufRead as _;
+    use std::io::{BufRead as _, Read as _};
     let (_listener, url) = mute();
     for (signal, status) in [("-TERM", 143), ("-INT", 130)] {
         let mut child = rollcast(&["follow", "deployment/web", "-n", "shop", "--server", &url])
+            .env("GITLAB_CI", "true")
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
         // It says what it follows once it listens for signals.
-        let mut line = String::new();
-        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("following shop/deployment/web"), "{line}");
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("-- following shop/deployment/web") {
+            assert!(out.read_line(&mut said).unwrap() > 0, "{said}");
+        }
         let mut kill = std::process::Command::new("kill");
         assert!(kill.args([signal, &child.id().to_string()]).status().unwrap().success());
         let ended = child.wait().unwrap();
         assert_eq!(ended.code(), Some(status), "{signal}: {ended:?}");
+        out.read_to_string(&mut said).unwrap();
+        let last = "RESULT outcome=unknown rollout=shop/deployment/web reason=stopped";
+        assert_eq!(said.lines().last(), Some(last), "{said}");
+        assert!(said.contains("section_start:") && said.contains("section_end:"), "{said}");
+        assert!(said.contains("STOPPED: by a signal; the rollout itself goes on"), "{said}");
     }
 }
 

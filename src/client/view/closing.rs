@@ -41,6 +41,7 @@ pub(in crate::client) fn headline(end: &End) -> &'static str {
         End::Refused(_) => "REFUSED",
         End::Deadline => "NOT OVER IN TIME",
         End::Lost(_) => "CONTACT LOST",
+        End::Stopped => "STOPPED",
     }
 }
 
@@ -54,6 +55,7 @@ pub(in crate::client) fn reason(end: &End) -> String {
         }
         End::Lost(words) if words.is_empty() => "the server was not heard of".to_owned(),
         End::Lost(words) => words.clone(),
+        End::Stopped => "by a signal; the rollout itself goes on".to_owned(),
     }
 }
 
@@ -136,6 +138,7 @@ pub(super) fn last(workload: &WorkloadId, end: &End) -> Line {
         End::Refused(_) => ("unknown".to_owned(), Some("refused".to_owned())),
         End::Deadline => ("unknown".to_owned(), Some("timeout".to_owned())),
         End::Lost(_) => ("unknown".to_owned(), Some("contact_lost".to_owned())),
+        End::Stopped => ("unknown".to_owned(), Some("stopped".to_owned())),
     };
     let mut words = format!("RESULT outcome={outcome} rollout={workload}");
     if let End::Verdict(ended) = end {

@@ -209,6 +209,7 @@ fn who_has_no_verdict_has_no_outcome() {
     for (end, last) in [
         (End::Deadline, "reason=timeout"),
         (End::Lost(String::new()), "reason=contact_lost"),
+        (End::Stopped, "reason=stopped"),
         (End::Refused("no".to_owned()), "reason=refused"),
     ] {
         let mut view = View::new(Mode::Lines, false, &[web()], NOW);
