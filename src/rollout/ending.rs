@@ -83,6 +83,7 @@ impl Model {
     /// Everything that could be listed is known: from now on results are said. What had ended well
     /// before is no news.
     pub(super) fn begin(&mut self, now: i64, out: &mut Records) {
+        self.catch_up(now, out);
         self.begun = true;
         let workloads: Vec<_> = self.seats.keys().cloned().collect();
         for workload in workloads {

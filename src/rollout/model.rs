@@ -13,6 +13,7 @@ use crate::ids::{
     Entry, ImageChange, Kind, KubeEvent, Outcome, PodStatus, RolloutPhase, RolloutStatus, Side,
     WorkloadId,
 };
+use crate::time::MILLISECOND;
 use crate::watch::{Change, Detail, PodEntry, WorkloadEntry};
 
 /// The rollout states of all workloads. Changes go in, in the order in which `watch` gives them;
@@ -41,6 +42,12 @@ pub struct Model {
 /// Workloads of one kind that are gone whose rollouts are remembered: for who waits for one that was deleted.
 const GONE: usize = 256;
 
+/// A look at a workload costs as much as it has pods. With more than this, what becomes of its pods is looked at
+/// once for all that comes within [`TOGETHER`]: a rollout of thousands would keep a core busy otherwise.
+pub(super) const MANY_PODS: usize = 200;
+/// Short beside the two seconds within which a reason is to be seen.
+pub(super) const TOGETHER: i64 = 100 * MILLISECOND;
+
 /// One workload. It shares its entries with the index.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
@@ -57,6 +64,8 @@ pub(super) struct Seat {
     pub(super) courses: Courses,
     /// When it is to be looked at, as [`Dues`] has it.
     pub(super) due: Option<i64>,
+    /// Its pods have changed since it was looked at.
+    pub(super) stale: bool,
 }
 
 /// What a kind's state is made of.
@@ -163,7 +172,7 @@ impl Model {
         if news {
             out.push((Arc::clone(&pod.workload), Entry::Pod(Arc::new(status))));
         }
-        self.update(&pod.workload, now, out);
+        self.update_soon(&pod.workload, now, out);
     }
 
     fn pod_gone(&mut self, pod: &Arc<PodEntry>, now: i64, out: &mut Records) {
@@ -175,7 +184,7 @@ impl Model {
         if home.kind == Kind::Pod {
             self.deleted(&home, now, out);
         } else {
-            self.update(&home, now, out);
+            self.update_soon(&home, now, out);
         }
     }
 
@@ -243,7 +252,7 @@ impl Model {
             let status = PodStatus { time: now, ..status };
             out.push((Arc::clone(workload), Entry::Pod(Arc::new(status))));
         }
-        self.update(workload, now, out);
+        self.update_soon(workload, now, out);
     }
 
     fn workload_gone(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
@@ -321,10 +330,29 @@ impl Model {
         at.and_then(|at| self.gone.remove(at)).map(|(_, courses)| courses).unwrap_or_default()
     }
 
+    /// Says what is new about a workload's rollout, at once or with what else comes in a moment.
+    fn update_soon(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
+        let many = self.seats.get_mut(workload).filter(|seat| seat.pods.len() > MANY_PODS);
+        let Some(seat) = many else { return self.update(workload, now, out) };
+        seat.stale = true;
+        let soon = now.saturating_add(TOGETHER);
+        let at = seat.due.map_or(soon, |due| due.min(soon));
+        self.dues.set(workload, &mut seat.due, Some(at));
+    }
+
+    /// Looks at what has changed and was not looked at yet.
+    pub(super) fn catch_up(&mut self, now: i64, out: &mut Records) {
+        let stale = self.seats.iter().filter(|(_, seat)| seat.stale);
+        for workload in stale.map(|(workload, _)| Arc::clone(workload)).collect::<Vec<_>>() {
+            self.update(&workload, now, out);
+        }
+    }
+
     /// Says what is new about a workload's rollout.
     pub(super) fn update(&mut self, workload: &Arc<WorkloadId>, now: i64, out: &mut Records) {
         self.superseded(workload, now, out);
         let Some(seat) = self.seats.get_mut(workload) else { return };
+        seat.stale = false;
         if let Some(mut status) = seat.judge(&self.graces, now) {
             if seat.courses.is_used_again(&status) {
                 self.numbers += 1;

@@ -7,6 +7,7 @@ mod bad;
 mod cluster;
 mod flaps;
 mod fresh;
+mod many;
 mod order;
 mod pods;
 mod reference;
