@@ -4,6 +4,8 @@
 //! elsewhere (the token goes to the server that was named, and to no other); an answer that is no
 //! stream is read up to a bound.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +17,9 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::{CertificateError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -258,7 +260,7 @@ impl Reach {
         headers: &[(header::HeaderName, &str)],
     ) -> Result<Response<Incoming>, AskError> {
         let server = || self.server().to_owned();
-        let broken = |error: &dyn std::error::Error| AskError::Broken(server(), chain(error));
+        let broken = |error: &dyn Error| AskError::Broken(server(), chain(error));
         let (host, prefix) = match &self.way {
             Way::Network { base, .. } => (base.authority.as_str(), base.prefix.as_str()),
             Way::Memory(_) => ("localhost", ""),
@@ -287,7 +289,10 @@ impl Reach {
         match &self.way {
             Way::Network { connector, base } => {
                 let connected = connector.clone().oneshot(base.uri.clone()).await;
-                let io = connected.map_err(|error| chain(&*error))?;
+                let io = connected.map_err(|error| {
+                    let advice = refused_certificate(&*error).and_then(advice).unwrap_or_default();
+                    chain(&*error) + advice
+                })?;
                 let pipe: Box<dyn Pipe> = Box::new(TokioIo::new(io));
                 Ok(TokioIo::new(pipe))
             }
@@ -327,8 +332,33 @@ fn read_authorities(path: &Path) -> Result<RootCertStore, ReachError> {
     Ok(roots)
 }
 
+/// Why the server's certificate was refused, if that is what happened.
+fn refused_certificate<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(why);
+    }
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    refused_certificate(match wrapped {
+        Some(inner) => inner,
+        None => error.source()?,
+    })
+}
+
+/// What to do about a certificate that curl may well take.
+fn advice(why: &CertificateError) -> Option<&'static str> {
+    match why {
+        CertificateError::UnknownIssuer => {
+            Some("; if it is one of your own, name its authority with --ca-file")
+        }
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            Some("; it is an authority's own (CA:TRUE), and none for a server")
+        }
+        _ => None,
+    }
+}
+
 /// An error with what it comes from; hyper's own words are few.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
@@ -339,4 +369,27 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_refused_comes_with_what_to_do() {
+        let said = |why| {
+            let error = io::Error::other(rustls::Error::InvalidCertificate(why));
+            let outer = io::Error::other(error);
+            refused_certificate(&outer).and_then(advice)
+        };
+        let other = |words: &str| {
+            let error = rustls::OtherError(Arc::new(io::Error::other(words.to_owned())));
+            said(CertificateError::Other(error))
+        };
+        assert!(other("CaUsedAsEndEntity").unwrap().contains("CA:TRUE"));
+        assert_eq!(other("whatever"), None);
+        assert!(said(CertificateError::UnknownIssuer).unwrap().contains("--ca-file"));
+        assert_eq!(said(CertificateError::Expired), None);
+        assert_eq!(refused_certificate(&io::Error::other("no")).and_then(advice), None);
+    }
 }
