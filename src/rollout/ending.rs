@@ -44,6 +44,17 @@ impl Dues {
         *before = at;
     }
 
+    /// At this time, or sooner if it is due then.
+    pub(super) fn at_the_latest(
+        &mut self,
+        workload: &Arc<WorkloadId>,
+        before: &mut Option<i64>,
+        at: i64,
+    ) {
+        let at = before.map_or(at, |before| before.min(at));
+        self.set(workload, before, Some(at));
+    }
+
     fn next(&self) -> Option<i64> {
         self.0.first().map(|(at, _)| *at)
     }

@@ -335,9 +335,7 @@ impl Model {
         let many = self.seats.get_mut(workload).filter(|seat| seat.pods.len() > MANY_PODS);
         let Some(seat) = many else { return self.update(workload, now, out) };
         seat.stale = true;
-        let soon = now.saturating_add(TOGETHER);
-        let at = seat.due.map_or(soon, |due| due.min(soon));
-        self.dues.set(workload, &mut seat.due, Some(at));
+        self.dues.at_the_latest(workload, &mut seat.due, now.saturating_add(TOGETHER));
     }
 
     /// Looks at what has changed and was not looked at yet.

@@ -225,13 +225,13 @@ impl Model {
             }
             Some(seat) if seat.courses.current().is_some_and(|it| it.number == *number) => {
                 seat.courses.get_mut(*number)?.reopen();
-                self.dues.set(workload, &mut seat.due, Some(now.saturating_add(after)));
+                self.dues.at_the_latest(workload, &mut seat.due, now.saturating_add(after));
                 return None;
             }
             // It runs beside the newest, and is looked at with each change.
             Some(seat) if seat.runs_still(*number) => {
                 seat.courses.get_mut(*number)?.reopen();
-                self.dues.set(workload, &mut seat.due, Some(now.saturating_add(after)));
+                self.dues.at_the_latest(workload, &mut seat.due, now.saturating_add(after));
                 return None;
             }
             Some(seat) => (&mut seat.courses, Outcome::Superseded),

@@ -78,3 +78,21 @@ fn what_was_not_looked_at_yet_is_when_everything_is_known() {
     assert_eq!(result.map(|result| result.outcome), Some(Outcome::Succeeded));
     assert_eq!(counts(&stage.web())[2], u32::try_from(ALL).unwrap());
 }
+
+/// An API server that cannot be asked is asked again later; what came meanwhile does not wait for that.
+#[test]
+fn a_doubt_does_not_put_off_what_is_to_be_looked_at() {
+    let mut stage = stage(false);
+    stage.model = std::mem::take(&mut stage.model).that_asks();
+    stage.feed(&[Change::Synced]);
+    let broken =
+        |at: &str| with_state(pod("a", at, 2), false, 0, waits("ErrImagePull", "x: not found"));
+    stage.apply(&broken("0"));
+    stage.model.tick(stage.world.now + TOGETHER);
+    let decision = stage.model.decisions().pop().expect("that image will not come");
+    stage.apply(&broken("1"));
+    let now = stage.world.now;
+    assert_eq!(stage.model.due(), Some(now + TOGETHER));
+    assert!(stage.model.doubt(&decision, now, 10 * SECOND).is_none());
+    assert_eq!(stage.model.due(), Some(now + TOGETHER));
+}
