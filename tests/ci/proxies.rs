@@ -236,6 +236,8 @@ fn certify(folder: &Path) -> PathBuf {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-days", "2", "-subj", "/CN=rollcast", "-addext", "subjectAltName=IP:127.0.0.1"])
+        // A server's own, and no authority: what it is for is not every client's to guess.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
