@@ -8,7 +8,7 @@ use super::course::{About, Asked};
 use super::draft::{blocked, draft};
 use super::model::{Model, Records, Seat};
 use super::proof::{Decision, Proof};
-use super::revision::{is_older_deploy, side};
+use super::revision::{is_inferred, is_older_deploy, side};
 use super::verdict::{Case, Demand, Verdict, judge};
 use super::{Course, Found, Pin};
 use crate::ids::{Entry, Kind, Outcome, Reason, RolloutPhase, RolloutStatus, Side, WorkloadId};
@@ -18,6 +18,9 @@ use crate::watch::{Detail, PodEntry};
 /// A rollout that was over, or may have been, for longer than this before it was first seen: whether it
 /// held then, nobody can tell from how its pods are now (`truths.md` 17).
 const LONG_OVER: i64 = 600 * SECOND;
+
+/// The watch of a workload and that of its revisions are apart by less than this, mostly.
+const APART: i64 = 10 * SECOND;
 
 /// When workloads are to be looked at although nothing changed.
 #[derive(Debug, Default)]
@@ -217,6 +220,7 @@ impl Model {
         let Some(status) = seat.status.clone() else { return };
         let (demand, forgets) = (seat.demand(), seat.forgets());
         let (step, waits) = seat.plan();
+        let inferred = seat.entry.as_deref().is_some_and(is_inferred);
         let patience = seat.entry.as_ref().map(|entry| entry.patience).unwrap_or_default();
         let graces = graces.with(&patience);
         if seat.is_elsewhere() {
@@ -268,6 +272,11 @@ impl Model {
             Verdict::Open(look) => return self.dues.set(workload, due, look),
             Verdict::Over(outcome, reason) => (outcome, reason),
         };
+        // Pods of the one before would be taken for those of this one.
+        let known = course.witnessed().filter(|_| inferred).map(|at| at.saturating_add(APART));
+        if known.is_some_and(|known| now < known) {
+            return self.dues.set(workload, due, known);
+        }
         self.dues.set(workload, due, None);
         let good = outcome == Outcome::Succeeded;
         // Of a pod that nobody starts again there is no doubt.

@@ -62,6 +62,15 @@ pub(super) fn is_highest_present(
     Some(detail.template_generation? == made || later || taken_back)
 }
 
+/// Whether nothing but a DaemonSet's numbers tell that its highest ControllerRevision is that of its present
+/// template: the change may have been taken back, or the revision that a rollback uses again has not come to us.
+pub(super) fn is_inferred(workload: &WorkloadEntry) -> bool {
+    let Detail::DaemonSet(detail) = &workload.detail else { return false };
+    let made = highest(workload).and_then(|highest| highest.template_generation);
+    let later = workload.revisions().any(|other| other.template_generation > made);
+    detail.template_generation != made && !later
+}
+
 /// The number before another one among the ControllerRevisions.
 pub(super) fn before(workload: &WorkloadEntry, number: i64) -> Option<Arc<str>> {
     let below = workload.revisions().map(|revision| revision.revision);

@@ -273,3 +273,56 @@ fn a_daemon_set_names_the_node_that_does_not_answer() {
     assert_eq!(done.phase, RolloutPhase::Complete);
     assert_eq!((codes(&done), &*done.message), (vec![Reason::NodeLost], words));
 }
+
+/// A StatefulSet may replace several pods at a time (`maxUnavailable`): each that is away is counted, and it is
+/// over when all are of the new revision and ready.
+#[test]
+fn several_pods_of_a_stateful_set_may_be_replaced_at_a_time() {
+    let mut stage = Stage::new();
+    for number in [1, 2] {
+        stage.apply(&revision(("StatefulSet", "db"), &format!("h{number}"), number));
+    }
+    let set = |numbers, update: &str| {
+        let image = if update == "h1" { V1 } else { V2 };
+        let current = if numbers == [2, 2, 4, 4, 4, 4] { update } else { "h1" };
+        let mut value = db(image, numbers, [current, update]);
+        value["spec"]["updateStrategy"] =
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 3}});
+        value
+    };
+    let member = |ordinal: u8, hash: &str, ready: bool| {
+        let mut pod = running(bare_pod(&format!("db-{ordinal}"), 3), ready);
+        pod["metadata"]["uid"] = json!(format!("uid-{ordinal}-{hash}"));
+        pod["metadata"]["labels"] = json!({"controller-revision-hash": format!("db-{hash}")});
+        own(&mut pod, "apps/v1", "StatefulSet", "db");
+        pod
+    };
+    stage.apply(&set([1, 1, 4, 4, 4, 4], "h1"));
+    (0..4).for_each(|ordinal| drop(stage.apply(&member(ordinal, "h1", true))));
+    stage.world.now = BEGIN + 60 * SECOND;
+    stage.feed(&[Change::Synced]);
+    let counted = |stage: &Stage| {
+        let status = stage.model.current(&id(Kind::StatefulSet, "db")).unwrap();
+        (status.phase, counts(&status))
+    };
+    stage.apply(&set([2, 2, 4, 4, 0, 4], "h2"));
+    assert_eq!(counted(&stage), (RolloutPhase::Progressing, [4, 0, 0, 0, 4]));
+    // Three at a time are away, and come in any order.
+    for ordinal in [3, 2, 1] {
+        stage.delete(&member(ordinal, "h1", true));
+        stage.apply(&member(ordinal, "h2", false));
+    }
+    stage.apply(&set([2, 2, 4, 4, 3, 1], "h2"));
+    assert_eq!(counted(&stage), (RolloutPhase::Progressing, [4, 3, 0, 0, 1]));
+    stage.apply(&member(1, "h2", true));
+    stage.apply(&set([2, 2, 4, 4, 3, 2], "h2"));
+    assert_eq!(counted(&stage), (RolloutPhase::Progressing, [4, 3, 1, 1, 1]));
+    for ordinal in [2, 3] {
+        stage.apply(&member(ordinal, "h2", true));
+    }
+    stage.delete(&member(0, "h1", true));
+    stage.apply(&member(0, "h2", true));
+    stage.apply(&set([2, 2, 4, 4, 4, 4], "h2"));
+    assert_eq!(counted(&stage).0, RolloutPhase::Complete);
+    assert!(stage.model.decisions().is_empty(), "no pod that is away is a cause");
+}

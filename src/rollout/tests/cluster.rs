@@ -435,6 +435,11 @@ impl Cluster {
                 let kind = format!("{:?}", self.kind);
                 let mut object = revision((&kind, "web"), &format!("h{version}"), number);
                 object["metadata"]["creationTimestamp"] = json!(stamp(begun));
+                if self.kind == Kind::DaemonSet {
+                    // As the workload had it when this was made; a rollback leaves it as it was.
+                    let made = "deprecated.daemonset.template.generation";
+                    object["metadata"]["annotations"][made] = json!((version + 1).to_string());
+                }
                 Some(object)
             }
             _ => None,

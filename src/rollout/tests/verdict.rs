@@ -75,6 +75,48 @@ fn what_may_pass_has_its_grace_and_then_fails() {
     }
 }
 
+/// While old pods hold a quota it comes back as they go (`truths.md` 13); when none is left, nothing frees it.
+#[test]
+fn a_quota_that_old_pods_hold_fails_nothing() {
+    let mut stage = settled();
+    let mut refused = replica_set("b", V2, 20, [2, 1, 1]);
+    refused["status"]["conditions"] = json!([{"type": "ReplicaFailure", "status": "True",
+        "reason": "FailedCreate", "message": "pods \"x\" is forbidden: exceeded quota: small",
+        "lastTransitionTime": stamp(30)}]);
+    stage.apply(&refused);
+    stage.apply(&deployment(V2, [2, 2, 2, 3, 1, 2]));
+    let changes = stage.world.apply(&running(new_pod(), true));
+    stage.feed(&changes);
+    let (status, pod) = ((*stage.web()).clone(), only_pod(&changes));
+    assert_eq!((codes(&status), status.old), (vec![Reason::Quota], 2));
+    // Only the deadline is left, counted from when it came on last.
+    let at = |status: &RolloutStatus, seconds| decide(status, &pod, BEGIN + seconds * SECOND);
+    assert!(matches!(at(&status, 30 + 121), Verdict::Open(Some(_))));
+    assert!(matches!(at(&status, 20 + 599), Verdict::Open(Some(_))));
+    let held = RolloutStatus { old: 0, ..status };
+    assert!(matches!(at(&held, 30 + 119), Verdict::Open(Some(_))));
+    assert_eq!(at(&held, 30 + 120), fails(Reason::Quota));
+}
+
+/// Who says that nothing has to hold gets what the numbers say.
+#[test]
+fn without_settle_success_is_believed_at_once() {
+    let mut stage = settled();
+    stage.apply(&replica_set("b", V2, 20, [2, 1, 1]));
+    stage.apply(&deployment(V2, [2, 2, 1, 1, 1, 1]));
+    let runs = json!({"running": {"startedAt": stamp(23)}});
+    let changes = stage.world.apply(&with_state(new_pod(), true, 0, runs));
+    stage.feed(&changes);
+    let (status, pod) = ((*stage.web()).clone(), only_pod(&changes));
+    assert_eq!(status.phase, RolloutPhase::Complete);
+    let (now, began) = (BEGIN + 24 * SECOND, BEGIN + 20 * SECOND);
+    let (pods, demand) = (&[&*pod][..], Demand::Stay { probed: false });
+    let case = Judged { status: &status, pods, demand, began, progressed: began, now };
+    let with = |settle| judge(&case, &Graces { settle, ..Graces::default() });
+    assert!(matches!(with(10 * SECOND), Verdict::Open(Some(_))));
+    assert_eq!(with(0), Verdict::Over(Outcome::Succeeded, None));
+}
+
 #[test]
 fn a_registry_that_limits_requests_fails_nothing() {
     let limited = waits("ErrImagePull", "toomanyrequests: rate limit");
