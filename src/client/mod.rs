@@ -207,7 +207,7 @@ fn tell(plan: &Plan, ends: &[End], ci: Ci, page: Option<&str>, view: &mut View) 
         }
     }
     // Last: programs read the last line.
-    view.close(page, time::now());
+    view.close(page);
 }
 
 fn title(workloads: &[WorkloadId]) -> String {

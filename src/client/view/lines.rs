@@ -123,7 +123,7 @@ pub(super) fn progress(row: &mut Row, named: bool, time: i64) -> Line {
     if let Some(rollout) = row.rollout.as_deref().filter(|rollout| !rollout.message.is_empty()) {
         line = line.add(Look::Plain, ": ").add(Look::Bold, &rollout.message);
     }
-    row.said = Some(stands(row));
+    (row.said, row.told) = (Some(stands(row)), None);
     line
 }
 

@@ -21,7 +21,8 @@ use super::event::Event;
 use crate::ids::WorkloadId;
 use crate::time::{MILLISECOND, SECOND, parse_stamp};
 
-/// Without a line for so long a CI system calls a job dead, and a person asks whether it lives.
+/// How each rollout stands is said at least so often, whatever its logs say: without a line a CI system calls a
+/// job dead, and of lines of logs alone a person does not see whether it comes on.
 pub const LONGEST_SILENCE: i64 = 15 * SECOND;
 
 /// Where it is shown.
@@ -48,8 +49,6 @@ pub struct View {
     mode: Mode,
     colour: bool,
     rows: Vec<Row>,
-    /// When a line was said last.
-    said: i64,
     /// How far the server's clock is ahead of ours.
     ahead: i64,
     /// Lines that were not taken yet.
@@ -61,8 +60,8 @@ pub struct View {
 impl View {
     /// Nothing is known yet of these workloads.
     pub fn new(mode: Mode, colour: bool, workloads: &[WorkloadId], now: i64) -> Self {
-        let rows = workloads.iter().cloned().map(Row::new).collect();
-        View { mode, colour, rows, said: now, ahead: 0, out: String::new() }
+        let rows = workloads.iter().cloned().map(|workload| Row::new(workload, now)).collect();
+        View { mode, colour, rows, ahead: 0, out: String::new() }
     }
 
     /// The terminal has another size now.
@@ -137,23 +136,29 @@ impl View {
                 }
             }
         }
-        self.say_all(lines, now);
+        row.told.get_or_insert(now);
+        self.say_all(lines);
     }
 
-    /// Time passes: says how things stand if nothing was said for long.
+    /// Time passes: says how things stand if that was not said for long.
     pub fn tick(&mut self, now: i64) {
-        if self.mode != Mode::Lines || now - self.said < LONGEST_SILENCE {
+        if self.mode != Mode::Lines {
             return;
         }
         let (named, clock) = (self.rows.len() > 1, now + self.ahead);
-        let open = self.rows.iter_mut().filter(|row| row.end.is_none());
-        let lines = open.map(|row| lines::progress(row, named, clock)).collect();
-        self.say_all(lines, now);
+        let mut lines = Vec::new();
+        for row in self.rows.iter_mut().filter(|row| row.end.is_none()) {
+            if now - *row.told.get_or_insert(now) >= LONGEST_SILENCE {
+                lines.push(lines::progress(row, named, clock));
+                row.told = Some(now);
+            }
+        }
+        self.say_all(lines);
     }
 
     /// What is said at the end: of each workload how it ended, and last of the one that the status is of,
     /// for there are programs that read the last line alone. `page` is where more can be seen.
-    pub fn close(&mut self, page: Option<&str>, now: i64) {
+    pub fn close(&mut self, page: Option<&str>) {
         let named = self.rows.len() > 1;
         let ended = self.rows.iter().filter_map(|row| row.end.as_ref().map(|end| (row, end)));
         let mut ended: Vec<_> = ended.collect();
@@ -162,7 +167,7 @@ impl View {
             (closing::draw(row, end, named, page), closing::last(&row.workload, end))
         });
         for (lines, last) in drawn.collect::<Vec<_>>() {
-            self.say_all(lines, now);
+            self.say_all(lines);
             // For programs: it is not wrapped, however narrow the terminal is.
             self.say(&last);
         }
@@ -171,7 +176,7 @@ impl View {
     /// Says something of our own, with the time.
     pub fn notice(&mut self, words: &str, now: i64) {
         let line = lines::notice(now + self.ahead, Look::Plain, words);
-        self.say_all(vec![line], now);
+        self.say_all(vec![line]);
     }
 
     /// Writes a line that is no line for people, if there is one: a command for the system that keeps
@@ -191,9 +196,8 @@ impl View {
         }
     }
 
-    fn say_all(&mut self, lines: Vec<Line>, now: i64) {
+    fn say_all(&mut self, lines: Vec<Line>) {
         for line in lines {
-            self.said = now;
             match self.mode {
                 Mode::Lines => self.say(&line),
                 Mode::Screen(size) => {

@@ -22,6 +22,8 @@ pub(super) struct Row {
     pods: BTreeMap<String, Known>,
     /// What was said last of its progress.
     pub(super) said: Option<String>,
+    /// When that was, by our clock; `None` if only just now.
+    pub(super) told: Option<i64>,
     /// The revision whose beginning was said.
     pub(super) headed: Option<String>,
     /// The server is not heard of.
@@ -48,12 +50,14 @@ pub(super) struct PodNews {
 // === impl Row ===
 
 impl Row {
-    pub(super) fn new(workload: WorkloadId) -> Self {
+    /// Of which nothing is known yet.
+    pub(super) fn new(workload: WorkloadId, now: i64) -> Self {
         Row {
             workload,
             rollout: None,
             pods: BTreeMap::new(),
             said: None,
+            told: Some(now),
             headed: None,
             away: None,
             end: None,

@@ -172,6 +172,23 @@ fn silence_is_broken_every_15_seconds() {
     assert_eq!(said, 4);
 }
 
+/// Lines of logs say nothing of how the rollout stands; the server's own text counts them as little.
+#[test]
+fn a_log_that_never_pauses_takes_the_place_of_no_progress() {
+    let mut view = crashing(Mode::Lines);
+    view.take_lines();
+    let mut times = Vec::new();
+    for second in 1..=60 {
+        let now = NOW + second * SECOND;
+        view.step(0, &told("log", &log(&format!("line {second}")), false), now);
+        view.tick(now);
+        if view.take_lines().contains("  rollout  ") {
+            times.push(second);
+        }
+    }
+    assert_eq!(times, [15, 30, 45, 60]);
+}
+
 #[test]
 fn the_end_is_the_drawing_and_its_last_line_is_for_programs() {
     let mut view = crashing(Mode::Lines);
@@ -187,7 +204,7 @@ fn the_end_is_the_drawing_and_its_last_line_is_for_programs() {
     });
     let ended = serde_json::from_value(ended).unwrap();
     view.step(0, &Told::End(End::Verdict(Box::new(ended))), NOW);
-    view.close(Some("https://rollcast.example.org"), NOW);
+    view.close(Some("https://rollcast.example.org"));
     assert_eq!(
         view.take_lines(),
         "\n\
@@ -214,7 +231,7 @@ fn who_has_no_verdict_has_no_outcome() {
     ] {
         let mut view = View::new(Mode::Lines, false, &[web()], NOW);
         view.step(0, &Told::End(end), NOW);
-        view.close(None, NOW);
+        view.close(None);
         let lines = view.take_lines();
         let expected = format!("RESULT outcome=unknown rollout=shop/deployment/web {last}\n");
         assert!(lines.ends_with(&expected), "{lines}");
@@ -245,7 +262,7 @@ fn the_worst_end_is_told_last() {
         view.step(at, &Told::End(end.clone()), NOW);
     }
     view.take_lines();
-    view.close(None, NOW);
+    view.close(None);
     let lines = view.take_lines();
     let results = lines.lines().filter(|line| line.starts_with("RESULT "));
     let order: Vec<_> =
