@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::wire::to_json;
+
 /// The media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -243,8 +245,8 @@ impl Problem {
             request_id,
             running: self.running.as_deref(),
         };
-        // Cannot fail: strings and numbers. An empty body would still carry the status.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
+        // Safe in the same places as all other JSON: a job prints why it was refused.
+        let body = to_json(&document);
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

@@ -25,11 +25,13 @@ pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends `text` as the inside of a JSON string.
+/// Appends `text` as the inside of a JSON string. Also what begins a command of a CI runner anywhere in a line is
+/// written otherwise: a job may print what it asked for.
 pub(super) fn push_json_fragment(out: &mut Vec<u8>, text: &str) {
-    push_replaced(out, text, [b'"', b'\\'], |out, rest| {
+    push_replaced(out, text, [b'"', b'\\', b'#'], |out, rest| {
         let c = rest.chars().next()?;
         match u8::try_from(c) {
+            Ok(b'#') if !is_command(rest) => return None,
             Ok(byte) if c.is_ascii() => push_ascii_escape(out, byte),
             _ if unsafe_beyond_json(c) => push_unicode_escape(out, c as u32),
             _ => return None,
@@ -124,7 +126,7 @@ pub fn push_plain(out: &mut Vec<u8>, text: &str) {
         let c = rest.chars().next()?;
         // A write into a Vec cannot fail.
         match c {
-            '#' if MARKERS.iter().any(|marker| begins(rest, marker)) => {
+            '#' if is_command(rest) => {
                 out.extend_from_slice(b"\\x23");
             }
             '\t' | '#' => return None,
@@ -149,6 +151,11 @@ pub fn push_indented(out: &mut Vec<u8>, text: &str) {
         }
         _ => push_plain(out, line),
     }
+}
+
+/// Whether a runner may take this for a command.
+fn is_command(text: &str) -> bool {
+    MARKERS.iter().any(|marker| begins(text, marker))
 }
 
 /// Whether a runner may take this for something that begins with `marker`.
@@ -253,8 +260,12 @@ mod tests {
     #[test]
     fn a_ci_runner_sees_no_command_of_a_pod() {
         for marker in ["##[", "##vso[", "##teamcity["] {
-            assert!(!plain(&format!("x {marker}set]")).contains(marker));
+            let line = format!("x {marker}set]");
+            assert!(!plain(&line).contains(marker));
+            assert!(!json(&line).contains(marker));
+            assert_eq!(serde_json::from_str::<String>(&json(&line)).unwrap(), line);
         }
+        assert_eq!(json("# ## a#b"), "\"# ## a#b\"");
         assert_eq!(plain("###[x"), "#\\x23#[x");
         assert_eq!(plain("## heading"), "## heading");
     }
@@ -266,10 +277,12 @@ mod tests {
             assert!(is_unseen(unseen));
             for line in ["#?#[x]", "##?vso[x]", "#?#v?so?[x]", "##TeamCity?[x]", "?##?[x]"] {
                 let line = line.replace('?', &unseen.to_string());
-                let shown: String = plain(&line).chars().filter(|c| !is_unseen(*c)).collect();
-                let shown = shown.to_lowercase();
-                let found = MARKERS.iter().find(|marker| shown.contains(**marker));
-                assert_eq!(found, None, "{line:?}");
+                for shown in [plain(&line), json(&line)] {
+                    let shown: String = shown.chars().filter(|c| !is_unseen(*c)).collect();
+                    let shown = shown.to_lowercase();
+                    let found = MARKERS.iter().find(|marker| shown.contains(**marker));
+                    assert_eq!(found, None, "{line:?}");
+                }
             }
         }
         assert_eq!(plain("#\u{200d}1 and #2"), "#\u{200d}1 and #2");
