@@ -64,6 +64,8 @@ pub(super) fn open(
     let leave = place.leave();
     let left = leave.clone();
     let (lifetime, turn, retry) = draw(&service);
+    // It runs from now on, also while nobody looks yet.
+    let over = tokio::time::sleep(lifetime);
     let ends_at = time::now() + i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX / 2);
     let standing = service.gate.watch(proof);
     let shutdown = service.shutdown.clone();
@@ -71,7 +73,7 @@ pub(super) fn open(
         tokio::select! {
             () = leave.cancelled() => Bye::Limit,
             () = shutdown.bye(turn) => Bye::Drain,
-            () = tokio::time::sleep(lifetime) => Bye::Rotate,
+            () = over => Bye::Rotate,
         }
     };
     let format = query.format;

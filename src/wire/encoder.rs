@@ -42,6 +42,9 @@ pub enum Resumed {
     None,
 }
 
+/// A workload, and how its newest rollout stands.
+pub type Rolling = (Arc<WorkloadId>, Arc<RolloutStatus>);
+
 /// The first event of a stream.
 pub struct Hello<'a> {
     /// The journal that is read; another one than ids name when a client comes back to a journal that
@@ -292,13 +295,13 @@ impl Encoder {
         }
     }
 
-    /// Says that the connection is alive; a text says how the rollout stands while one runs.
-    pub fn heartbeat(&self, out: &mut Vec<u8>, rollout: Option<&RolloutStatus>, now: i64) {
+    /// Says that the connection is alive; a text says how those of `rollouts` stand that run.
+    pub fn heartbeat(&self, out: &mut Vec<u8>, rollouts: &[Rolling], now: i64) {
         match self.format {
             Format::Sse => out.extend_from_slice(b": hb\n\n"),
             Format::Ndjson => out.extend_from_slice(b"{\"type\":\"ping\"}\n"),
             Format::Text | Format::TextIds | Format::Ci(_) => {
-                self.text(out, None, |out| text::heartbeat(out, rollout, now));
+                self.text(out, None, |out| text::heartbeat(out, self.named, rollouts, now));
             }
         }
     }

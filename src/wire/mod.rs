@@ -25,7 +25,7 @@ mod text;
 
 pub use bye::Bye;
 pub use dialect::Dialect;
-pub use encoder::{Coverage, Encoder, Hello, Position, Resumed};
+pub use encoder::{Coverage, Encoder, Hello, Position, Resumed, Rolling};
 pub use escape::{push_indented, push_json_string, push_plain};
 pub use format::{Format, UnknownFormat};
 pub use id::{BadId, EventId, MAX_ID_BYTES};

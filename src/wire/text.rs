@@ -6,7 +6,7 @@
 use std::io::Write as _;
 
 use super::bye::Bye;
-use super::encoder::Hello;
+use super::encoder::{Hello, Rolling};
 use super::escape::push_plain;
 use super::json::{phase_word, pod_phase_word, span};
 use super::stamp::push_clock;
@@ -233,11 +233,20 @@ pub(super) fn bye(out: &mut Vec<u8>, reason: Bye, now: i64) {
     });
 }
 
-pub(super) fn heartbeat(out: &mut Vec<u8>, rollout: Option<&RolloutStatus>, now: i64) {
-    if let Some(status) = rollout.filter(|status| status.phase.runs()) {
+/// How each rollout that runs stands; an empty line if none does.
+pub(super) fn heartbeat(out: &mut Vec<u8>, named: bool, rollouts: &[Rolling], now: i64) {
+    let begin = out.len();
+    for (workload, status) in rollouts.iter().filter(|(_, status)| status.phase.runs()) {
         push_clock(out, now - now.rem_euclid(MILLISECOND));
         out.extend_from_slice(b"  rollout  ");
+        if named {
+            push_plain(out, &workload.to_string());
+            out.extend_from_slice(b"  ");
+        }
         progress(out, status, now);
+        out.push(b'\n');
     }
-    out.push(b'\n');
+    if out.len() == begin {
+        out.push(b'\n');
+    }
 }

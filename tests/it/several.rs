@@ -27,7 +27,7 @@ fn deployment(name: &str) -> Deployment {
 }
 
 /// Deployments `pay` and `web` whose rollouts are over; what their next versions do, their tags say.
-async fn settled(seed: u64) -> World {
+pub(crate) async fn settled(seed: u64) -> World {
     let world = World::new(seed);
     for name in ["pay", "web"] {
         world.sim.apply(deployment(name));
@@ -45,7 +45,7 @@ async fn settled(seed: u64) -> World {
     world
 }
 
-fn set(world: &World, name: &str, tag: &str) {
+pub(crate) fn set(world: &World, name: &str, tag: &str) {
     let image = format!("shop/{name}:{tag}");
     assert!(world.sim.set_image(Resource::Deployments, "shop", name, "app", &image));
 }

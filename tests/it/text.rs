@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::follow_cli::counted;
 use crate::results::{set, settled};
+use crate::several;
 use crate::world::{STREAM, World};
 
 /// A CI system takes a job that says nothing of its own for one that hangs, and lines of logs say nothing
@@ -36,6 +37,29 @@ async fn it_says_how_the_rollout_stands_every_15_seconds_whatever_the_logs_say()
         assert!(longest <= Duration::from_secs(16), "{longest:?} with {heartbeat:?}");
         assert!(last.elapsed() <= Duration::from_secs(16), "{:?}", last.elapsed());
     }
+}
+
+/// Of several workloads it says so of each whose rollout runs, by its name.
+#[tokio::test(start_paused = true)]
+async fn of_several_it_says_how_each_rollout_that_runs_stands() {
+    let world = several::settled(22).await;
+    several::set(&world, "web", "late");
+    let answer = world.get("/api/v1/namespaces/shop/stream?format=text", &[]).await;
+    let (mut body, begin) = (answer.into_body(), Instant::now());
+    let (mut text, until) = (String::new(), begin + Duration::from_secs(100));
+    let mut times = Vec::new();
+    while let Ok(Some(part)) = timeout_at(until, body.frame()).await {
+        let bytes = part.unwrap().into_data().unwrap();
+        let piece = std::str::from_utf8(&bytes).unwrap();
+        // How it stands is told with its time; what happened to it, with more.
+        if piece.contains("  rollout  shop/deployment/web  revision 2 progressing, ") {
+            times.push(begin.elapsed().as_secs());
+        }
+        assert!(begin.elapsed() < Duration::from_secs(5) || !piece.contains("/pay  "), "{piece}");
+        text.push_str(piece);
+    }
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(times.len() >= 6 && gaps.max().is_some_and(|gap| gap <= 16), "{times:?}\n{text}");
 }
 
 /// For a system that runs jobs: the log is folded away, the failure is where that system shows errors, and

@@ -243,7 +243,8 @@ fn stream(format: Format, named: bool) -> Vec<u8> {
     let position = Position { seq: seq - 1, time: now };
     encoder.live(&mut out, position, now);
     encoder.cursor(&mut out, position);
-    encoder.heartbeat(&mut out, Some(&status), now + 36 * SECOND);
+    let standing = [(Arc::clone(&workload), Arc::new(status.clone()))];
+    encoder.heartbeat(&mut out, &standing, now + 36 * SECOND);
     let ended = Position { seq, time: now + 36 * SECOND };
     encoder.result(&mut out, ended, &workload, &result());
     encoder.bye(&mut out, Bye::Rotate, Duration::from_millis(2150), now + 37 * SECOND);

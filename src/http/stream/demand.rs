@@ -3,11 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::http::Service;
 use crate::ids::WorkloadId;
+use crate::rollout::Model;
 use crate::subscribe::Scope;
 use crate::tail::{Lease, Tail};
 use crate::watch::Index;
+use crate::wire::Rolling;
+
+/// How many rollouts a text tells of each time that it says how they stand: of more nobody reads each.
+const MOST_TOLD: usize = 20;
 
 /// The leases of one stream; follows the workloads that its scope has.
 pub(super) struct Demand {
@@ -58,6 +65,23 @@ impl Demand {
     /// The version of the index whose workloads these are.
     pub(super) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// How the rollouts stand that run, by their workloads' names; of very many the first.
+    pub(super) fn running(&self, model: &Mutex<Model>) -> Vec<Rolling> {
+        let workloads = self.workloads();
+        let model = model.lock();
+        let standing = workloads.into_iter().filter_map(|workload| {
+            let status = model.current(&workload)?;
+            status.phase.runs().then_some((workload, status))
+        });
+        standing.take(MOST_TOLD).collect()
+    }
+
+    /// Up to which time the logs are surely read.
+    pub(super) fn surely_read(&self) -> i64 {
+        let low = |workload: &Arc<WorkloadId>| self.tail.low_water(workload);
+        self.leases.keys().filter_map(low).min().unwrap_or(i64::MAX)
     }
 
     /// The workloads, sorted.

@@ -28,7 +28,7 @@ use crate::ids::{Entry, Gap, GapReason, RolloutStatus, WorkloadId};
 use crate::subscribe::{Item, Selection, Shelves};
 use crate::time::{self, SECOND};
 use crate::view::{Begin, Key, Next, Viewer};
-use crate::wire::{Bye, Coverage, Encoder, Hello, Position, Resumed};
+use crate::wire::{Bye, Coverage, Encoder, Hello, Position, Resumed, Rolling};
 
 /// How often it is looked whether rights of a reader that are not known are known again.
 const STALE_LOOK: Duration = Duration::from_secs(1);
@@ -432,13 +432,6 @@ impl Flow {
         (!out.is_empty()).then(|| Bytes::from(out))
     }
 
-    /// Up to which time the logs of the stream are surely read.
-    fn surely_read(&self) -> i64 {
-        let tail = &self.opening.service.tail;
-        let low = |workload: &Arc<WorkloadId>| tail.low_water(workload);
-        self.workloads().iter().filter_map(low).min().unwrap_or(i64::MAX)
-    }
-
     /// Says that workloads are left out.
     fn outgrown(&self) -> Bytes {
         let (mut out, now) = (Vec::new(), time::now());
@@ -465,12 +458,18 @@ impl Flow {
         Bytes::from(out)
     }
 
+    /// The rollouts that run, for a text.
+    fn running(&self) -> Vec<Rolling> {
+        let demand = self.demand.as_ref().filter(|_| self.encoder.format.is_text());
+        demand.map_or_else(Vec::new, |demand| demand.running(&self.opening.service.model))
+    }
+
     /// Whether it is to be told how the rollout stands, in the middle of its logs.
     fn owes_progress(&mut self) -> bool {
         if !self.pulse.is_late() {
             return false;
         }
-        let owes = self.rollout().is_some_and(|status| status.phase.runs());
+        let owes = !self.running().is_empty();
         if !owes {
             self.pulse.told();
         }
@@ -480,7 +479,8 @@ impl Flow {
     fn heartbeat(&mut self) -> Bytes {
         self.pulse.told();
         self.end_repetition(false);
-        let (mut out, now, read) = (Vec::new(), time::now(), self.surely_read());
+        let read = self.demand.as_ref().map_or(i64::MAX, Demand::surely_read);
+        let (mut out, now) = (Vec::new(), time::now());
         if let Stage::Follow(follow) = &mut self.stage {
             let settled = std::mem::take(&mut follow.settled);
             let foreign = follow.told.epoch != self.encoder.epoch;
@@ -493,8 +493,7 @@ impl Flow {
                 follow.told.cursor(&mut out, follow.last);
             }
         }
-        let rollout = self.rollout();
-        self.encoder.heartbeat(&mut out, rollout.as_deref(), now);
+        self.encoder.heartbeat(&mut out, &self.running(), now);
         Bytes::from(out)
     }
 }
