@@ -17,10 +17,14 @@ pub enum Way {
     NginxOld,
     /// HTTP/1.1 and connections that are used again, as nginx has it since then.
     NginxNew,
-    /// TLS, and HTTP/2 for who wants it.
+    /// The older one with TLS, and HTTP/2 for who wants it.
     NginxTls,
+    /// The newer one with the same.
+    NginxNewTls,
     /// With the time-outs of Debian's configuration.
     Haproxy,
+    /// With TLS, and HTTP/2 for who wants it.
+    HaproxyTls,
     /// Its route cuts every answer after 15 s.
     Envoy,
     Caddy,
@@ -49,12 +53,14 @@ pub struct Proxy {
 // === impl Way ===
 
 impl Way {
-    pub const ALL: [Way; 7] = [
+    pub const ALL: [Way; 9] = [
         Way::Direct,
         Way::NginxOld,
         Way::NginxNew,
         Way::NginxTls,
+        Way::NginxNewTls,
         Way::Haproxy,
+        Way::HaproxyTls,
         Way::Envoy,
         Way::Caddy,
     ];
@@ -64,8 +70,10 @@ impl Way {
             Way::Direct => "direct",
             Way::NginxOld => "nginx, HTTP/1.0 behind it",
             Way::NginxNew => "nginx, HTTP/1.1 behind it",
-            Way::NginxTls => "nginx with TLS",
+            Way::NginxTls => "nginx with TLS, HTTP/1.0 behind it",
+            Way::NginxNewTls => "nginx with TLS, HTTP/1.1 behind it",
             Way::Haproxy => "HAProxy",
+            Way::HaproxyTls => "HAProxy with TLS",
             Way::Envoy => "Envoy",
             Way::Caddy => "Caddy",
         }
@@ -74,7 +82,7 @@ impl Way {
     pub fn http2(self) -> Http2 {
         match self {
             Way::Direct | Way::Envoy | Way::Caddy => Http2::Prior,
-            Way::NginxTls => Http2::Negotiated,
+            Way::NginxTls | Way::NginxNewTls | Way::HaproxyTls => Http2::Negotiated,
             // Without TLS nginx 1.22 has none, and HAProxy one or the other on a port.
             Way::NginxOld | Way::NginxNew | Way::Haproxy => Http2::Never,
         }
@@ -97,25 +105,27 @@ impl Way {
                  }}\n"
             )
         };
+        let tls = format!(
+            " ssl http2; ssl_certificate {folder}/certificate; ssl_certificate_key {folder}/key"
+        );
+        let old = format!("proxy_pass http://{service};");
+        let new = "proxy_pass http://rollcast; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
+                   proxy_set_header Host $http_host;";
+        let haproxy = |bind: &str| {
+            format!(
+                "defaults\n mode http\n timeout connect 5000\n timeout client 50000\n timeout server 50000\n\
+                 frontend all\n bind {own}{bind}\n default_backend rollcast\n\
+                 backend rollcast\n server one {service}\n"
+            )
+        };
         match self {
             Way::Direct => String::new(),
-            Way::NginxOld => nginx("", &format!("proxy_pass http://{service};")),
-            Way::NginxNew => nginx(
-                "",
-                "proxy_pass http://rollcast; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
-                 proxy_set_header Host $http_host;",
-            ),
-            Way::NginxTls => nginx(
-                &format!(
-                    " ssl http2; ssl_certificate {folder}/certificate; ssl_certificate_key {folder}/key"
-                ),
-                &format!("proxy_pass http://{service};"),
-            ),
-            Way::Haproxy => format!(
-                "defaults\n mode http\n timeout connect 5000\n timeout client 50000\n timeout server 50000\n\
-                 frontend all\n bind {own}\n default_backend rollcast\n\
-                 backend rollcast\n server one {service}\n"
-            ),
+            Way::NginxOld => nginx("", &old),
+            Way::NginxNew => nginx("", new),
+            Way::NginxTls => nginx(&tls, &old),
+            Way::NginxNewTls => nginx(&tls, new),
+            Way::Haproxy => haproxy(""),
+            Way::HaproxyTls => haproxy(&format!(" ssl crt {folder}/both alpn h2,http/1.1")),
             Way::Envoy => envoy(own, service),
             Way::Caddy => format!(
                 "{{\n admin off\n auto_https off\n servers {{\n  protocols h1 h2c\n }}\n}}\n\
@@ -128,8 +138,10 @@ impl Way {
         let cache = std::env::var_os("HOME").map(PathBuf::from).expect("HOME is set");
         let (program, arguments): (PathBuf, &[&str]) = match self {
             Way::Direct => unreachable!("there is no proxy"),
-            Way::NginxOld | Way::NginxNew | Way::NginxTls => ("/usr/sbin/nginx".into(), &["-c"]),
-            Way::Haproxy => ("/usr/sbin/haproxy".into(), &["-db", "-f"]),
+            Way::NginxOld | Way::NginxNew | Way::NginxTls | Way::NginxNewTls => {
+                ("/usr/sbin/nginx".into(), &["-c"])
+            }
+            Way::Haproxy | Way::HaproxyTls => ("/usr/sbin/haproxy".into(), &["-db", "-f"]),
             Way::Envoy => (
                 cache.join(".cache/rollcast/envoy/envoy/_bin/envoy"),
                 &["--disable-hot-restart", "--concurrency", "1", "-l", "warn", "-c"],
@@ -184,7 +196,7 @@ impl Proxy {
             return Proxy { way, url, certificate, child: None, folder };
         }
         let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let certificate = (way == Way::NginxTls).then(|| certify(folder.path()));
+        let certificate = (way.http2() == Http2::Negotiated).then(|| certify(folder.path()));
         let file = folder.path().join("configuration.yaml");
         std::fs::write(&file, way.configuration(own, service, folder.path())).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
@@ -245,5 +257,8 @@ fn certify(folder: &Path) -> PathBuf {
         .output()
         .unwrap();
     assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+    // HAProxy wants both in one file.
+    let both = [&certificate, &key].map(|file| std::fs::read(file).unwrap()).concat();
+    std::fs::write(folder.join("both"), both).unwrap();
     certificate
 }
