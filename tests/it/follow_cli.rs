@@ -25,11 +25,11 @@ use crate::program::rollcast;
 use crate::results::{good, set, settled};
 use crate::world::{World, one_pipe};
 
-fn web() -> WorkloadId {
+pub(crate) fn web() -> WorkloadId {
     WorkloadId::new("shop", Kind::Deployment, "web")
 }
 
-fn plan(workloads: Vec<WorkloadId>) -> Plan {
+pub(crate) fn plan(workloads: Vec<WorkloadId>) -> Plan {
     Plan {
         workloads,
         pins: Pins::default(),
@@ -118,7 +118,7 @@ async fn written(mut far: DuplexStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
-async fn before(world: &World, plan: &Plan) -> (Exit, String) {
+pub(crate) async fn before(world: &World, plan: &Plan) -> (Exit, String) {
     let switch = Switch::new();
     switch.set(Some(world)).await;
     let (exit, text, _) = followed(plan, switch.reach(Token::None), Mode::Lines).await;

@@ -285,7 +285,8 @@ fn every_cause_and_every_kind_is_recorded() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A relist after each step loses everything between; what is told in the end is the same.
+/// A watch that begins anew tells what it told before: that is no news. What it may lose meanwhile is the matter of
+/// the reference model (`rollout::tests::reference`).
 #[test]
 fn a_recording_whose_lines_come_twice_gives_the_same() {
     for path in recordings() {
