@@ -7,12 +7,11 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use rollcast::client::{Exit, Mode, Reach, Token};
+use rollcast::client::Exit;
 use rollcast::sim::{Effect, Fault, Match};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use crate::client::Client;
 use crate::follow_cli::{before, plan, web as workload};
 use crate::results::{set, settled};
 use crate::world::{STREAM, World, web};
