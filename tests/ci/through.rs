@@ -211,9 +211,15 @@ impl Job {
         let many = if *client == Client::Alone { 0..=1 } else { 1..=1 };
         // Who was not cut has not been tried.
         let is_script = matches!(client, Client::Script(_) | Client::ScriptHttp2(_));
-        let words: &[&str] =
-            if is_script && *course == Course::Restart { &["trying again"] } else { &[] };
-        let mut complaint = ended.complaint(words);
+        // A proxy may keep who comes back waiting until there is a server again.
+        let cut = ["trying again", "going on behind it"];
+        let is_tried = !is_script
+            || *course != Course::Restart
+            || cut.iter().any(|words| ended.err.contains(words));
+        let mut complaint = ended.complaint(&[]);
+        if !is_tried {
+            complaint = Some(format!("was not cut:\n{}\n{}", ended.out, ended.err));
+        }
         if !right || !many.contains(&results.len()) {
             complaint = Some(format!("the result is not told as it is:\n{}", ended.out));
         }
