@@ -30,6 +30,9 @@ pub(super) struct Director {
     pub(super) decided: mpsc::Sender<Decision>,
     /// Something is due at another time.
     pub(super) due: Arc<Notify>,
+    /// Held from a look at the model until what came of it is in the journal: changes and the clock come from two
+    /// tasks, and a state must not come behind the one after it.
+    pub(super) turn: Arc<Mutex<()>>,
 }
 
 type Records = Vec<(Arc<WorkloadId>, Entry)>;
@@ -53,6 +56,7 @@ pub(super) fn look(
 
 impl Director {
     pub(super) fn take(&self, change: &Change) {
+        let turn = self.turn.lock();
         let now = time::now();
         let (records, pods, decisions, moved) = {
             let mut model = self.model.lock();
@@ -65,6 +69,7 @@ impl Director {
             self.due.notify_one();
         }
         let mut concerned = self.say(records, decisions);
+        drop(turn);
         if let Change::Workload(entry) | Change::WorkloadGone(entry) = change {
             concerned.push(entry.id.clone());
         }
@@ -98,11 +103,15 @@ impl Director {
                     continue;
                 }
             }
-            let (records, decisions) = {
-                let mut model = self.model.lock();
-                (model.tick(time::now()), model.decisions())
+            let concerned = {
+                let _turn = self.turn.lock();
+                let (records, decisions) = {
+                    let mut model = self.model.lock();
+                    (model.tick(time::now()), model.decisions())
+                };
+                self.say(records, decisions)
             };
-            for workload in self.say(records, decisions) {
+            for workload in concerned {
                 self.look(&workload);
             }
             tokio::task::consume_budget().await;

@@ -187,7 +187,10 @@ impl Results {
             (self.ended)(&decision.workload);
             return;
         }
-        if !self.model.lock().seal(decision, result) {
+        let sealed = self.model.lock().seal(decision, result);
+        // It may be due again, also if something else was said meanwhile.
+        self.due.notify_one();
+        if !sealed {
             return;
         }
         let seq = append(&decision.workload, Entry::Result(result.clone()));

@@ -208,7 +208,9 @@ impl Rooms {
         supervisor.keep("results", Restart::AfterPanic, move |_| {
             saying.clone().run(decisions.clone(), said.clone())
         });
-        let director = Director { index, model, append, tail, recorder, results, decided, due };
+        let turn = Arc::default();
+        let director =
+            Director { index, model, append, tail, recorder, results, decided, due, turn };
         let clock = director.clone();
         supervisor.keep("rollouts", Restart::AfterPanic, move |_| {
             let clock = clock.clone();

@@ -18,7 +18,11 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// The verdict of `web`, waited for as a job does; nobody streams meanwhile.
 async fn verdict(world: &World, query: &str) -> (u16, Value) {
-    let path = STREAM.replace("/stream", &format!("/verdict?wait=25s{query}"));
+    verdict_of(world, "web", query).await
+}
+
+async fn verdict_of(world: &World, name: &str, query: &str) -> (u16, Value) {
+    let path = format!("/api/v1/namespaces/shop/deployment/{name}/verdict?wait=25s{query}");
     let until = Instant::now() + LIMIT;
     loop {
         let (status, answer) = world.json(&path, &[]).await;
@@ -26,6 +30,7 @@ async fn verdict(world: &World, query: &str) -> (u16, Value) {
             return (status, answer);
         }
         assert!(Instant::now() < until, "{answer}");
+        sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -151,4 +156,29 @@ async fn a_generation_that_was_not_seen_is_answered_by_inference() {
         assert_eq!((status, &told["outcome"]), (200, &"succeeded".into()), "{asked}: {told}");
         assert_eq!(told["pinned"], pinned, "{asked}: {told}");
     }
+}
+
+/// What failed is looked at again when it changes, and nothing waits for that: the clock goes on for the others.
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_has_failed_holds_up_no_other() {
+    let world = World::new(78);
+    for name in ["web", "pay"] {
+        let image = format!("shop/{name}:1");
+        let app = Container::new("app", &image, good(Ready::NoProbe));
+        world.sim.apply(Deployment::new("shop", name, 1, Template::new([app])));
+    }
+    world.sim.register_image("shop/web:late", good(Ready::Never));
+    world.sim.register_image("shop/pay:2", good(Ready::NoProbe));
+    world.synced().await;
+    sleep(Duration::from_secs(30)).await;
+    set(&world, "shop/web:late");
+    sleep(Duration::from_secs(700)).await;
+    let (status, told) = verdict(&world, "").await;
+    assert_eq!((status, &told["outcome"]), (424, &"timed_out".into()), "{told}");
+    // It has no probe, so only the clock can say that it has held.
+    let set = world.sim.set_image(Resource::Deployments, "shop", "pay", "app", "shop/pay:2");
+    assert!(set);
+    sleep(Duration::from_secs(2)).await;
+    let (status, told) = verdict_of(&world, "pay", "").await;
+    assert_eq!((status, &told["revision"]), (200, &"2".into()), "{told}");
 }
