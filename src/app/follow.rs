@@ -38,6 +38,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A problem is said if it lasts for so long: an API server that has just started has some.
 const LASTS: Duration = Duration::from_secs(5);
 
+/// Signals that come so soon after the first are the same one.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
+
 /// How following ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Followed {
@@ -63,9 +66,14 @@ pub async fn follow(config: config::Follow, metrics: Arc<Metrics>) -> Result<Fol
         exit = &mut end => return exit.map(Followed::Ended),
     };
     stop.cancel();
+    // Who wraps a command may pass on a signal that its whole group has had already.
+    let again = async {
+        sleep(ONE_SIGNAL).await;
+        signals.next().await
+    };
     tokio::select! {
-        _ = signals.next() => {}
-        _ = timeout(client::LAST_WORDS, end) => {}
+        _ = again => {}
+        _ = timeout(client::LAST_WORDS + ONE_SIGNAL, end) => {}
     }
     Ok(Followed::Stopped(signal))
 }
@@ -92,8 +100,12 @@ async fn to_the_end(
                 ClusterOptions { kubeconfig: kubeconfig.clone(), context: context.clone() };
             let cluster = tokio::select! {
                 biased;
-                // Of nothing that could be told was heard.
-                () = stop.cancelled() => return Ok(Exit::Lost),
+                () = stop.cancelled() => {
+                    let plan = plan(&config, None, seed, stop);
+                    let told = client::unfollowed(&plan, &End::Stopped, stage(&config, None)).await;
+                    summarise(&told.summary);
+                    return Ok(told.exit);
+                }
                 cluster = Cluster::connect(&options) => cluster?,
             };
             let usual = cluster.default_namespace().to_owned();
