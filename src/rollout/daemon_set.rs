@@ -90,7 +90,9 @@ fn phase(
     if !observed(look.workload) {
         return RolloutPhase::Waiting;
     }
-    let known = newest.is_some() || look.workload.revisions().next().is_none();
+    let none = look.workload.revisions().next().is_none();
+    // Where no node wants a pod there is none to tell of a change that was taken back.
+    let known = newest.is_some() || none || detail.desired == 0;
     // As kubectl computes it. A DaemonSet that no node wants is complete, not scaled down.
     let complete = detail.updated >= detail.desired && detail.available >= detail.desired;
     if known && complete {

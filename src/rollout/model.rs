@@ -196,6 +196,10 @@ impl Model {
     }
 
     fn workload(&mut self, entry: &Arc<WorkloadEntry>, now: i64, out: &mut Records) {
+        // What became of its pods belongs to what was asked for before.
+        if self.seats.get(&entry.id).is_some_and(|seat| seat.stale) {
+            self.update(&entry.id, now, out);
+        }
         let courses = match self.seats.contains_key(&entry.id) {
             true => Courses::default(),
             false => self.take_gone(&entry.id),

@@ -67,8 +67,8 @@ pub(super) fn is_highest_present(
 pub(super) fn is_inferred(workload: &WorkloadEntry) -> bool {
     let Detail::DaemonSet(detail) = &workload.detail else { return false };
     let made = highest(workload).and_then(|highest| highest.template_generation);
-    let later = workload.revisions().any(|other| other.template_generation > made);
-    detail.template_generation != made && !later
+    // Also behind a rollback, which leaves the highest with an older number until the next one has come.
+    detail.template_generation != made
 }
 
 /// The number before another one among the ControllerRevisions.
