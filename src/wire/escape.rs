@@ -158,9 +158,10 @@ fn is_command(text: &str) -> bool {
     MARKERS.iter().any(|marker| begins(text, marker))
 }
 
-/// Whether a runner may take this for something that begins with `marker`.
+/// Whether a runner may take this for something that begins with `marker`. What of other letters counts for nothing
+/// in a comparison is longer than any list of ours, so none of them counts here.
 fn begins(text: &str, marker: &str) -> bool {
-    let mut seen = text.chars().filter(|c| !is_unseen(*c));
+    let mut seen = text.chars().filter(char::is_ascii);
     marker.chars().all(|wanted| seen.next().is_some_and(|c| c.eq_ignore_ascii_case(&wanted)))
 }
 
@@ -273,12 +274,13 @@ mod tests {
     /// Each would be a command of a runner that does not see some characters.
     #[test]
     fn what_cannot_be_seen_hides_no_command() {
-        for unseen in ['\u{ad}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{fe0f}', '\u{e0001}'] {
-            assert!(is_unseen(unseen));
+        for unseen in
+            ['\u{ad}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{fe0f}', '\u{fff9}', '\u{488}']
+        {
             for line in ["#?#[x]", "##?vso[x]", "#?#v?so?[x]", "##TeamCity?[x]", "?##?[x]"] {
                 let line = line.replace('?', &unseen.to_string());
                 for shown in [plain(&line), json(&line)] {
-                    let shown: String = shown.chars().filter(|c| !is_unseen(*c)).collect();
+                    let shown: String = shown.chars().filter(char::is_ascii).collect();
                     let shown = shown.to_lowercase();
                     let found = MARKERS.iter().find(|marker| shown.contains(**marker));
                     assert_eq!(found, None, "{line:?}");
