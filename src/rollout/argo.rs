@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::message::{self, Words};
 use super::model::Look;
 use super::revision::{new_set_of, observed, text};
+use super::sense;
 use super::sets::{Counted, Counts, answer, images, is_late, of_the_set, previous, started};
 use crate::ids::{Reason, RolloutPhase, RolloutStatus};
 use crate::watch::{
@@ -177,8 +178,7 @@ fn words(
     match phase {
         RolloutPhase::Unknown => {
             let what = detail.wrong.as_deref().unwrap_or("status.phase is missing");
-            let message = format!("what the object says makes no sense: {what}");
-            return Words { reasons: Vec::new(), message };
+            return Words { reasons: Vec::new(), message: sense::sentence(what) };
         }
         RolloutPhase::Complete | RolloutPhase::ScaledToZero
             if detail.available >= detail.desired =>

@@ -25,7 +25,8 @@ pub(super) fn of_revision(look: &Look<'_>, newest: &RevisionEntry) -> Option<i64
 /// rollout before stays known.
 ///
 /// `others` is when the newest of the other revisions was made: what is older belongs to the time
-/// before the rollback. `finished` is the rollout's end: what is younger replaced one of its pods.
+/// before the rollback, as is what is older than the rollout before it, which may have used an old revision
+/// again, too. `finished` is the rollout's end: what is younger replaced one of its pods.
 /// If nothing fits, the begin is unknown rather than wrong. Who saw it asked for knows better: its pods may
 /// never have gone away.
 pub(super) fn begun_again(
@@ -41,10 +42,17 @@ pub(super) fn begun_again(
     let guessed = births
         .chain(same.and_then(|before| before.started))
         .filter(|time| others.is_none_or(|others| *time >= others))
+        .filter(|time| look.after.is_none_or(|after| time.saturating_add(SECOND) > after))
         .filter(|time| finished.is_none_or(|finished| *time <= finished))
         .min();
-    let before_its_end = |seen: &i64| finished.is_none_or(|finished| *seen <= finished);
-    match look.witnessed.filter(before_its_end) {
+    // A rollback whose pods never went away ends as it begins, and the API cuts its times.
+    let seen = match (look.witnessed, finished) {
+        (Some(seen), Some(finished)) if seen > finished => {
+            Some(finished).filter(|finished| finished.saturating_add(AGREES) >= seen)
+        }
+        (seen, _) => seen,
+    };
+    match seen {
         Some(seen) if guessed.is_none_or(|guessed| guessed.saturating_add(AGREES) < seen) => {
             Some(seen)
         }

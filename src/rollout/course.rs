@@ -298,6 +298,12 @@ impl Courses {
         self.list.back()
     }
 
+    /// The one before the newest, of the same object.
+    pub(super) fn before(&self) -> Option<&Course> {
+        let newest = self.current()?;
+        self.list.iter().rev().nth(1).filter(|before| before.about.uid == newest.about.uid)
+    }
+
     pub(super) fn current_mut(&mut self) -> Option<&mut Course> {
         self.list.back_mut()
     }

@@ -38,6 +38,7 @@ mod pod;
 mod proof;
 mod revision;
 mod runs;
+mod sense;
 mod sets;
 mod signs;
 mod stateful_set;

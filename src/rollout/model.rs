@@ -8,7 +8,9 @@ use super::ending::Dues;
 use super::proof::Decision;
 use super::signs::{Sign, Signs, Warnings, note};
 use super::verdict::Graces;
-use super::{argo, cron_job, daemon_set, deployment, job, phase, pod, revision, stateful_set};
+use super::{
+    argo, cron_job, daemon_set, deployment, job, phase, pod, revision, sense, stateful_set,
+};
 use crate::ids::{
     Entry, ImageChange, Kind, KubeEvent, Outcome, PodStatus, RolloutPhase, RolloutStatus, Side,
     WorkloadId,
@@ -86,6 +88,8 @@ pub(super) struct Look<'a> {
     pub(super) grown: bool,
     /// When the rollout was asked for, by our clock, if that was seen.
     pub(super) witnessed: Option<i64>,
+    /// When the rollout before it began, as it was told.
+    pub(super) after: Option<i64>,
     /// How long a container must have run to count, while the rollout is open.
     pub(super) settle: Option<i64>,
     /// Our clock.
@@ -414,6 +418,7 @@ impl Seat {
         let open = course.is_some_and(Course::is_open);
         let settle = open.then(|| graces.with(&entry.patience).settle);
         let witnessed = course.and_then(Course::witnessed);
+        let after = self.courses.before().and_then(|before| before.status.as_ref()?.started);
         let look = Look {
             workload,
             pods: &pods,
@@ -423,10 +428,11 @@ impl Seat {
             before,
             grown,
             witnessed,
+            after,
             settle,
             now,
         };
-        Some(match &entry.detail {
+        let status = match &entry.detail {
             Detail::Deployment(detail) => deployment::status(&look, detail),
             Detail::Rollout(detail) => argo::status(&look, detail),
             Detail::StatefulSet(detail) => stateful_set::status(&look, detail),
@@ -434,7 +440,8 @@ impl Seat {
             Detail::Job(detail) => job::status(&look, &entry.uid, detail),
             Detail::CronJob { suspended } => cron_job::status(&look, *suspended),
             Detail::Pod => return None,
-        })
+        };
+        Some(sense::told(&look, status))
     }
 }
 

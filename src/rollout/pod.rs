@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::message::{self, Words};
 use super::phase::judge;
+use super::sense;
 use super::signs::Signs;
 use crate::ids::{ImageChange, PodPhase, RolloutPhase, RolloutStatus};
 use crate::watch::PodEntry;
@@ -19,12 +20,17 @@ pub(super) fn status(
         PodPhase::Ready | PodPhase::Succeeded => RolloutPhase::Complete,
         _ => RolloutPhase::Progressing,
     };
+    let strange = sense::strange(pod);
+    let phase = if strange.is_some() { RolloutPhase::Unknown } else { phase };
     let up = u32::from(phase == RolloutPhase::Complete);
     let images = pod.containers.iter().filter_map(|container| {
         let to = Arc::clone(container.image.as_ref()?);
         Some(ImageChange { container: Arc::clone(&container.name), from: None, to })
     });
-    let Words { reasons, message } = message::of_those(None, std::iter::once(pod), signs);
+    let Words { reasons, mut message } = message::of_those(None, std::iter::once(pod), signs);
+    if let Some(what) = strange.filter(|_| reasons.is_empty()) {
+        message = sense::sentence(&what);
+    }
     RolloutStatus {
         time: now,
         phase,

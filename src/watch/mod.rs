@@ -28,6 +28,7 @@ mod read;
 mod recorded;
 mod reduce;
 mod run;
+mod sense;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -70,6 +70,8 @@ pub enum ApiPhase {
     Failed,
     /// The node cannot be asked.
     Unknown,
+    /// A word that Kubernetes does not have.
+    Unrecognized,
 }
 
 impl ApiPhase {
@@ -213,7 +215,8 @@ impl PodEntry {
                 Some("Succeeded") => ApiPhase::Succeeded,
                 Some("Failed") => ApiPhase::Failed,
                 Some("Unknown") => ApiPhase::Unknown,
-                _ => ApiPhase::Pending,
+                Some("Pending" | "") | None => ApiPhase::Pending,
+                Some(_) => ApiPhase::Unrecognized,
             },
             ready,
             containers_ready,

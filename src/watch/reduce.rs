@@ -7,6 +7,7 @@ use super::condition::Condition;
 use super::intern::Words;
 use super::labels::Labels;
 use super::patience::Patience;
+use super::sense;
 use super::workload::{
     DaemonSetDetail, DeploymentDetail, Detail, JobDetail, JobEntry, ReplicaSetEntry, RevisionEntry,
     StatefulSetDetail, TemplateContainer, TemplateEntry, WorkloadEntry,
@@ -43,6 +44,7 @@ impl WorkloadEntry {
             by: words.maybe(manager(meta)),
             change_cause: words.maybe(cause(meta)),
             record: words.maybe(note(meta, annotation::RECORD)),
+            wrong: None,
             patience: Patience::read(meta.annotations.as_ref()),
             template: TemplateEntry::new(template, words),
             detail,
@@ -74,8 +76,14 @@ impl WorkloadEntry {
             failure: Condition::pick(conditions, "ReplicaFailure", words),
         };
         let detail = Detail::Deployment(Box::new(detail));
-        let entry = Self::new(&object.metadata, Kind::Deployment, &spec.template, detail, words);
-        WorkloadEntry { observed: Some(status.observed_generation.unwrap_or(0)), ..entry }
+        let wrong = sense::of_replicas(
+            status.replicas,
+            status.updated_replicas,
+            status.ready_replicas,
+            status.available_replicas,
+        );
+        Self::new(&object.metadata, Kind::Deployment, &spec.template, detail, words)
+            .reported(status.observed_generation, wrong)
     }
 
     pub(super) fn stateful_set(object: &types::StatefulSet, words: &mut Words) -> WorkloadEntry {
@@ -95,8 +103,14 @@ impl WorkloadEntry {
             update_revision: words.maybe(status.update_revision.as_deref()),
         };
         let detail = Detail::StatefulSet(Box::new(detail));
-        let entry = Self::new(&object.metadata, Kind::StatefulSet, &spec.template, detail, words);
-        WorkloadEntry { observed: Some(status.observed_generation.unwrap_or(0)), ..entry }
+        let wrong = sense::of_replicas(
+            status.replicas,
+            status.updated_replicas,
+            status.ready_replicas,
+            status.available_replicas,
+        );
+        Self::new(&object.metadata, Kind::StatefulSet, &spec.template, detail, words)
+            .reported(status.observed_generation, wrong)
     }
 
     pub(super) fn daemon_set(object: &types::DaemonSet, words: &mut Words) -> WorkloadEntry {
@@ -111,8 +125,21 @@ impl WorkloadEntry {
                 .and_then(|number| number.parse().ok()),
         };
         let detail = Detail::DaemonSet(Box::new(detail));
-        let entry = Self::new(&object.metadata, Kind::DaemonSet, &spec.template, detail, words);
-        WorkloadEntry { observed: Some(status.observed_generation.unwrap_or(0)), ..entry }
+        let wrong = sense::of_nodes(
+            status.desired_number_scheduled,
+            status.updated_number_scheduled,
+            status.number_ready,
+            status.number_available,
+        );
+        Self::new(&object.metadata, Kind::DaemonSet, &spec.template, detail, words)
+            .reported(status.observed_generation, wrong)
+    }
+
+    /// The same with what its controller has seen, and what cannot be true of what that says.
+    fn reported(self, observed: Option<i64>, wrong: Option<String>) -> WorkloadEntry {
+        let wrong = wrong.or_else(|| sense::of_generations(self.generation, observed));
+        let wrong = wrong.map(Arc::from);
+        WorkloadEntry { observed: Some(observed.unwrap_or(0)), wrong, ..self }
     }
 
     pub(super) fn job(object: &types::Job, words: &mut Words) -> WorkloadEntry {

@@ -33,6 +33,8 @@ pub struct WorkloadEntry {
     pub change_cause: Option<Arc<str>>,
     /// Annotation `rollcast.dev/record`.
     pub record: Option<Arc<str>>,
+    /// What cannot be true of what its controller reports. Of an Argo Rollout, its detail says so.
+    pub wrong: Option<Arc<str>>,
     /// What its annotations say of how long its rollouts are waited for.
     pub patience: Patience,
     /// Its pod template.

@@ -64,6 +64,59 @@ fn a_pod_without_status_or_containers_is_not_ready() {
     assert_eq!((told.phase, told.ready), (PodPhase::Unscheduled, false));
 }
 
+const STRANGE: &str =
+    "what the object says makes no sense: status.phase of pod web-b-1 is none that Kubernetes has";
+
+/// Nobody can tell how it goes, and nobody waits for ever to be told.
+#[test]
+fn a_phase_that_nobody_knows_ends_unknown_unless_it_is_taken_back() {
+    for back in [false, true] {
+        let mut stage = settled();
+        stage.apply(&replica_set("b", V2, 20, [2, 2, 2]));
+        // All is there, by the numbers.
+        stage.apply(&deployment(V2, [2, 2, 2, 2, 2, 2]));
+        for name in ["1", "2"] {
+            let old = pod("a", name, 2);
+            stage.delete(&old);
+            let mut pod = running(pod("b", name, 21), true);
+            if name == "1" {
+                pod["status"]["phase"] = json!("Dreaming");
+            }
+            stage.apply(&pod);
+        }
+        assert_eq!((stage.web().phase, &*stage.web().message), (RolloutPhase::Unknown, STRANGE));
+        assert_eq!(ends(&mut stage, "Deployment", 60), None);
+        if back {
+            stage.apply(&running(pod("b", "1", 21), true));
+            assert_eq!((stage.web().phase, &*stage.web().message), (RolloutPhase::Complete, ""));
+            assert_eq!(ends(&mut stage, "Deployment", 11), Some(Outcome::Succeeded));
+            continue;
+        }
+        assert_eq!(ends(&mut stage, "Deployment", 700), Some(Outcome::Unknown));
+        let course = stage.model.course(&web("Deployment")).unwrap();
+        assert_eq!(course.result.as_ref().unwrap().message, STRANGE);
+    }
+}
+
+#[test]
+fn a_pod_of_its_own_in_a_phase_that_nobody_knows_is_unknown() {
+    let mut stage = Stage::new();
+    let mut alone = running(pod("b", "1", 21), true);
+    alone["metadata"].as_object_mut().unwrap().remove("ownerReferences");
+    alone["status"]["phase"] = json!("Dreaming");
+    stage.apply(&alone);
+    let id = id(Kind::Pod, "web-b-1");
+    let status = stage.model.current(&id).unwrap();
+    assert_eq!((status.phase, &*status.message), (RolloutPhase::Unknown, STRANGE));
+    stage.apply(&{
+        let mut alone = alone.clone();
+        alone["status"]["phase"] = json!("Running");
+        alone
+    });
+    let status = stage.model.current(&id).unwrap();
+    assert_eq!((status.phase, &*status.message), (RolloutPhase::Complete, ""));
+}
+
 #[test]
 fn unknown_words_are_no_success_and_no_failure() {
     let mut stage = settled();
@@ -85,7 +138,7 @@ fn unknown_words_are_no_success_and_no_failure() {
         strange["status"]["containerStatuses"][0]["state"] = state;
         stage.apply(&strange);
         assert_eq!(codes(&stage.web()), [], "{strange}");
-        assert_eq!(stage.web().phase, RolloutPhase::Progressing);
+        assert_eq!((stage.web().phase, &*stage.web().message), (RolloutPhase::Unknown, STRANGE));
     }
     assert_eq!(ends(&mut stage, "Deployment", 60), None);
     // A word for a failure that is new is one, and is told of with what it says.
@@ -111,7 +164,7 @@ fn counts_that_contradict_each_other_stay_within_what_was_asked_for() {
             let mut stage = Stage::new();
             let mut value = deployment(V2, numbers);
             value["kind"] = json!(kind);
-            let [_, _, desired, _, updated, available] = numbers;
+            let [generation, observed, desired, replicas, updated, available] = numbers;
             if kind == "DaemonSet" {
                 value["status"] = json!({"observedGeneration": numbers[1],
                     "desiredNumberScheduled": desired, "updatedNumberScheduled": updated,
@@ -125,6 +178,16 @@ fn counts_that_contradict_each_other_stay_within_what_was_asked_for() {
                 "{kind} {numbers:?}: {status:?}"
             );
             // Whatever the numbers say, there is no pod.
+            let whole = if kind == "DaemonSet" { desired } else { replicas };
+            let sound = updated.max(available) <= whole && observed <= generation;
+            let waits = observed < generation;
+            assert_eq!(
+                status.phase == RolloutPhase::Unknown,
+                !sound && !waits,
+                "{kind} {numbers:?}: {status:?}"
+            );
+            let said = status.message.starts_with("what the object says makes no sense: status.");
+            assert_eq!(said, !sound && !waits, "{kind} {numbers:?}: {}", status.message);
             let end = ends(&mut stage, kind, 60);
             let empty = desired == 0 || status.updated == 0;
             assert!(empty || end != Some(Outcome::Succeeded), "{kind} {numbers:?}: {end:?}");
@@ -138,7 +201,7 @@ fn negative_numbers_are_none() {
         let mut stage = Stage::new();
         let spec = json!({"replicas": -3, "minReadySeconds": -1, "progressDeadlineSeconds": -9,
             "completions": -1, "template": {}, "updateStrategy": {"rollingUpdate": {"partition": -2}}});
-        let status = json!({"observedGeneration": -7, "replicas": -1, "updatedReplicas": -1,
+        let status = json!({"observedGeneration": -5, "replicas": -1, "updatedReplicas": -1,
             "readyReplicas": -1, "availableReplicas": -1, "desiredNumberScheduled": -1,
             "numberReady": -1, "active": -1, "succeeded": -2, "failed": -1, "ready": -1});
         let mut value = workload(kind, spec, status);
@@ -146,6 +209,11 @@ fn negative_numbers_are_none() {
         stage.apply(&value);
         let status = stage.model.current(&web(kind)).unwrap();
         assert_eq!(counts(&status), [0; 5], "{kind}");
+        // Of Jobs the conditions tell.
+        if !matches!(kind, "Job" | "CronJob") {
+            assert_eq!(status.phase, RolloutPhase::Unknown, "{kind}");
+            assert!(status.message.ends_with(" is -1"), "{kind}: {}", status.message);
+        }
         ends(&mut stage, kind, 30);
     }
     let mut stage = settled();

@@ -356,6 +356,7 @@ fn seen_as(slot: &Slot) -> Option<Arc<WorkloadEntry>> {
         by: None,
         change_cause: None,
         record: None,
+        wrong: None,
         patience: Patience::default(),
         template: TemplateEntry {
             digest: 0,
