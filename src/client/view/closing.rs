@@ -153,6 +153,11 @@ pub(super) fn last(workload: &WorkloadId, end: &End) -> Line {
     if let Some(reason) = reason {
         words.push_str(&format!(" reason={reason}"));
     }
+    if let End::Verdict(ended) = end
+        && ended.pinned.is_some()
+    {
+        words.push_str(" pinned=inferred");
+    }
     Line::default().add(Look::Plain, &words)
 }
 

@@ -222,6 +222,23 @@ fn the_end_is_the_drawing_and_its_last_line_is_for_programs() {
 }
 
 #[test]
+fn what_is_only_inferred_to_be_the_one_that_is_meant_says_so() {
+    for (pinned, last) in [(Some("inferred"), " pinned=inferred"), (None, "")] {
+        let mut view = View::new(Mode::Lines, false, &[web()], NOW);
+        let ended = json!({"outcome": "succeeded", "workload": "shop/deployment/web", "revision": "2",
+            "ready": 1, "desired": 1, "pinned": pinned});
+        let ended = serde_json::from_value(ended).unwrap();
+        view.step(0, &Told::End(End::Verdict(Box::new(ended))), NOW);
+        view.close(None);
+        let lines = view.take_lines();
+        let expected = format!(
+            "RESULT outcome=succeeded rollout=shop/deployment/web revision=2 ready=1/1{last}\n"
+        );
+        assert!(lines.ends_with(&expected), "{lines}");
+    }
+}
+
+#[test]
 fn who_has_no_verdict_has_no_outcome() {
     for (end, last) in [
         (End::Deadline, "reason=timeout"),
