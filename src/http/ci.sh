@@ -97,10 +97,10 @@ to_seconds() {
   [ "$seconds" -ge 1 ] && [ "$seconds" -le 86400 ]
 }
 
-# One of a Kubernetes object's names.
+# One of a Kubernetes object's names: no curl takes it for a way to somewhere else, as it does `..`.
 is_name() {
   case $1 in
-    '' | *[!a-z0-9.-]*) return 1 ;;
+    '' | *[!a-z0-9.-]* | [.-]* | *[.-] | *..*) return 1 ;;
   esac
 }
 
@@ -114,6 +114,7 @@ read_arguments() {
     option=$1
     shift
     case $option in
+      --) continue ;;
       --*=*)
         value=${option#*=}
         option=${option%%=*}
@@ -175,6 +176,8 @@ check_arguments() {
   [ -n "$target" ] || wrong "a workload is missing, such as deployment/web"
   kind=${target%%/*} name=${target#*/}
   [ "$kind/$name" = "$target" ] || wrong "a workload is written KIND/NAME, such as deployment/web"
+  # As kubectl does, which takes Deployment for deployment.
+  kind=$(printf '%s' "$kind" | tr '[:upper:]' '[:lower:]')
   is_name "$kind" || wrong "a workload is written KIND/NAME, such as deployment/web"
   is_name "$name" || wrong "a workload is written KIND/NAME, such as deployment/web"
   case $logs in
@@ -367,7 +370,12 @@ show() {
     came=yes
     [ "$id" != "$line" ] || continue
     line=${line#* }
-    printf '%s\n' "$line" || break
+    # As good as told: nobody can hear more of it.
+    printf '%s\n' "$line" 2>/dev/null || {
+      say "what is shown cannot be written any more; the verdict is still waited for"
+      : >"$dir/told"
+      break
+    }
     case $line in
       "RESULT outcome="*) : >"$dir/told" ;;
     esac
@@ -400,7 +408,11 @@ follow() {
       ! is_over || kill $!
       wait $! || :
       rm -f "$dir/streaming"
-    } 2>/dev/null | show
+    } 2>/dev/null | show || [ $? -ne 141 ] || {
+      # PIPE: nobody reads what is shown.
+      kill -s PIPE $$
+      break
+    }
     # 204: all was told already.
     if [ -e "$dir/told" ] || grep -q '^HTTP/[0-9.]* 204' "$dir/stream.head"; then
       break
@@ -489,7 +501,10 @@ main() {
   umask 077
   read_arguments "$@"
   check_arguments
-  dir=$(mktemp -d "${TMPDIR:-/tmp}/rollcast-ci.XXXXXX") || wrong "no folder can be made for what is in between"
+  dir=$(mktemp -d "${TMPDIR:-/tmp}/rollcast-ci.XXXXXX") || {
+    say "no folder can be made for what is in between: TMPDIR or /tmp must be one that can be written to"
+    exit 2
+  }
   busy='' following='' watching=''
   trap clean 0
   trap 'caught 129' 1

@@ -97,10 +97,11 @@ fn table(title: &str, cells: &[Cell]) -> String {
     let mut columns: Vec<_> = cells.iter().map(|cell| cell.column).collect();
     columns.sort_unstable();
     columns.dedup();
-    let mut out = format!("{title:<40}");
+    let width = rows.iter().map(|row| row.len()).fold(40, usize::max);
+    let mut out = format!("{title:<width$}");
     columns.iter().for_each(|column| write!(out, "{column:>12}").unwrap());
     for row in rows {
-        write!(out, "\n{row:<40}").unwrap();
+        write!(out, "\n{row:<width$}").unwrap();
         for column in &columns {
             let cell = cells.iter().find(|cell| cell.row == row && cell.column == *column);
             let came = cell.map(|cell| match cell.came {

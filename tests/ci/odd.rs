@@ -180,6 +180,11 @@ fn answers(asked: &Asked) -> Vec<Step> {
             steps.extend(ended("failed"));
             steps
         }
+        "talks" => {
+            let mut steps = vec![Step::Pause(Duration::from_secs(6))];
+            steps.extend(ok(GOOD));
+            steps
+        }
         _ => ok(GOOD),
     }
 }
@@ -197,6 +202,14 @@ fn stream(case: &str, asked: &Asked) -> Vec<Step> {
             steps.push(Step::Pause(Duration::from_secs(30)));
             steps
         }
+        ("talks", _) => {
+            let mut steps = raw(&format!("{open}- hello\n"));
+            for number in 1..30 {
+                steps.push(Step::Pause(Duration::from_secs(1)));
+                steps.extend(raw(&format!("abcdef-{number}-9 line {number}\n")));
+            }
+            steps
+        }
         ("resumed", 1) => raw(&format!(
             "{open}- hello\nabcdef-1-9 12:00:01  web/app | one\nabcdef-2-9\nabcdef-3-9 12:00:02  web/app | two"
         )),
@@ -209,7 +222,7 @@ fn stream(case: &str, asked: &Asked) -> Vec<Step> {
 }
 
 fn arguments(url: &str, timeout: &str) -> Vec<String> {
-    let all = ["--server", url, "--namespace=shop", "--timeout", timeout, "deployment/web"];
+    let all = ["--server", url, "--namespace=shop", "--timeout", timeout, "--", "Deployment/web"];
     all.map(str::to_owned).to_vec()
 }
 
@@ -379,6 +392,32 @@ async fn a_shell_that_dies_unheard_leaves_nothing_behind() {
     }
 }
 
+/// Who reads no more has heard enough; what cannot be written changes no verdict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_that_goes_away_ends_it_and_one_that_is_full_does_not() {
+    for shell in shells() {
+        let faults = Faults::start(answers).await;
+        let url = faults.url("talks");
+        let words = format!(
+            "{} {} {}",
+            shell.words(),
+            script().display(),
+            arguments(&url, "60s").join(" ")
+        );
+        let none = std::collections::BTreeMap::new();
+        let line = format!("{{ {words}; echo \"status $?\" >&2; }} | head -n 1");
+        let ended = shell.run(&["-c", &line], &[], None, &none).end().await;
+        assert_eq!(ended.out, "hello\n", "{}", shell.name);
+        assert_eq!(ended.complaint(&["status 141"]), None, "{}", shell.name);
+
+        let line = format!("exec {words} >/dev/full");
+        let ended = shell.run(&["-c", &line], &[], None, &none).end().await;
+        assert_eq!(ended.status, Some(0), "{}: {}", shell.name, ended.err);
+        let told = ended.err.matches("what is shown cannot be written any more").count();
+        assert_eq!((told, ended.err.contains("was cut")), (1, false), "{}", ended.err);
+    }
+}
+
 /// Command lines can be read by every process of the machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_token_is_sent_and_stands_on_no_command_line_and_in_no_file() {
@@ -460,6 +499,10 @@ async fn wrong_usage_is_named_before_anything_is_asked() {
             (vec!["-s", "http://a", "-n", "Shop", "deployment/web"], "--namespace is no name"),
             (vec!["-s", "http://a", "-n", "shop", "web"], "KIND/NAME"),
             (vec!["-s", "http://a", "-n", "shop", "deployment/a/b"], "KIND/NAME"),
+            (vec!["-s", "http://a", "-n", "shop", "deployment/.."], "KIND/NAME"),
+            (vec!["-s", "http://a", "-n", "shop", "./web"], "KIND/NAME"),
+            (vec!["-s", "http://a", "-n", "..", "deployment/web"], "--namespace is no name"),
+            (vec!["-s", "http://a", "-n", "shop", "--"], "a workload is missing"),
             (vec!["-s", "http://a", "-n", "shop", "deployment/$(id)"], "KIND/NAME"),
             (with(&["deployment/api"]), "one workload is followed"),
             (with(&["--token", "x"]), "can be read by all"),
@@ -479,6 +522,10 @@ async fn wrong_usage_is_named_before_anything_is_asked() {
             assert_eq!(ended.status, Some(2), "{name}: {}", ended.err);
             assert_eq!(ended.complaint(&[words]), None, "{name}");
         }
+        let nowhere = [("TMPDIR", "/nowhere")];
+        let ended = shell.start(&script(), &good, &nowhere).end().await;
+        assert_eq!(ended.status, Some(2), "{}", ended.err);
+        assert_eq!(ended.complaint(&["TMPDIR or /tmp must be one"]), None, "{}", shell.name);
         let bad = [("ROLLCAST_TOKEN", "a\nheader = b")];
         let ended = shell.start(&script(), &good, &bad).end().await;
         assert_eq!(ended.status, Some(2), "{}", ended.err);
