@@ -101,6 +101,11 @@ impl Waiter {
         self
     }
 
+    /// Whether no rollout was seen yet that is the one that was asked for.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.sure && self.course.is_none()
+    }
+
     /// How the rollout stands that is waited for, if it is known which one that is.
     pub(super) fn standing(&self, model: &Model) -> Option<Arc<RolloutStatus>> {
         model.course_of(&self.workload, self.course?)?.status.clone()

@@ -223,7 +223,7 @@ fn wait(value: &str) -> Result<Duration, Problem> {
     let seconds = value.strip_suffix('s').and_then(|number| number.parse().ok());
     let wait = seconds.map(Duration::from_secs).filter(|wait| *wait <= LONGEST);
     wait.ok_or_else(|| {
-        let words = format!("expected seconds from 0s to {}s", LONGEST.as_secs());
+        let words = format!("expected seconds with their unit, from 0s to {}s", LONGEST.as_secs());
         Problem::bad_request("wait", &words)
     })
 }

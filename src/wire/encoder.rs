@@ -295,13 +295,20 @@ impl Encoder {
         }
     }
 
-    /// Says that the connection is alive; a text says how those of `rollouts` stand that run.
-    pub fn heartbeat(&self, out: &mut Vec<u8>, rollouts: &[Rolling], now: i64) {
+    /// Says that the connection is alive; a text says how those of `rollouts` stand that run, and of which
+    /// workloads the rollout that was asked for is `unseen`.
+    pub fn heartbeat(
+        &self,
+        out: &mut Vec<u8>,
+        rollouts: &[Rolling],
+        unseen: &[Arc<WorkloadId>],
+        now: i64,
+    ) {
         match self.format {
             Format::Sse => out.extend_from_slice(b": hb\n\n"),
             Format::Ndjson => out.extend_from_slice(b"{\"type\":\"ping\"}\n"),
             Format::Text | Format::TextIds | Format::Ci(_) => {
-                self.text(out, None, |out| text::heartbeat(out, self.named, rollouts, now));
+                self.text(out, None, |out| text::heartbeat(out, self.named, rollouts, unseen, now));
             }
         }
     }

@@ -4,6 +4,7 @@
 //! at the start of a line.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use super::bye::Bye;
 use super::encoder::{Hello, Rolling};
@@ -15,6 +16,10 @@ use crate::ids::{
     SourceChange, SourceState, WorkloadId,
 };
 use crate::time::{MILLISECOND, rfc3339};
+
+/// How many rollouts a text tells of each time that it says how they stand: of more nobody reads each.
+const MOST_TOLD: usize = 20;
+const UNSEEN: &[u8] = b"the one that was asked for was not seen yet";
 
 // Writes into a Vec cannot fail, so their results are dropped throughout.
 
@@ -233,18 +238,39 @@ pub(super) fn bye(out: &mut Vec<u8>, reason: Bye, now: i64) {
     });
 }
 
-/// How each rollout that runs stands; an empty line if none does.
-pub(super) fn heartbeat(out: &mut Vec<u8>, named: bool, rollouts: &[Rolling], now: i64) {
+/// How each rollout that runs stands, of which workloads the one that was asked for was not seen yet, and of very
+/// many how many more there are; an empty line if there is nothing to say.
+pub(super) fn heartbeat(
+    out: &mut Vec<u8>,
+    named: bool,
+    rollouts: &[Rolling],
+    unseen: &[Arc<WorkloadId>],
+    now: i64,
+) {
     let begin = out.len();
-    for (workload, status) in rollouts.iter().filter(|(_, status)| status.phase.runs()) {
-        push_clock(out, now - now.rem_euclid(MILLISECOND));
+    let now = now - now.rem_euclid(MILLISECOND);
+    let line = |out: &mut Vec<u8>, workload: &WorkloadId, words: &dyn Fn(&mut Vec<u8>)| {
+        push_clock(out, now);
         out.extend_from_slice(b"  rollout  ");
         if named {
             push_plain(out, &workload.to_string());
             out.extend_from_slice(b"  ");
         }
-        progress(out, status, now);
+        words(out);
         out.push(b'\n');
+    };
+    let running = || rollouts.iter().filter(|(_, status)| status.phase.runs());
+    for (workload, status) in running().take(MOST_TOLD) {
+        line(out, workload, &|out| progress(out, status, now));
+    }
+    for workload in unseen.iter().take(MOST_TOLD) {
+        line(out, workload, &|out| out.extend_from_slice(UNSEEN));
+    }
+    let more = [running().count(), unseen.len()].map(|count| count.saturating_sub(MOST_TOLD));
+    let more: usize = more.iter().sum();
+    if more > 0 {
+        push_clock(out, now);
+        out.extend_from_slice(format!("  rollout  and {more} more\n").as_bytes());
     }
     if out.len() == begin {
         out.push(b'\n');

@@ -62,6 +62,29 @@ async fn of_several_it_says_how_each_rollout_that_runs_stands() {
     assert!(times.len() >= 6 && gaps.max().is_some_and(|gap| gap <= 16), "{times:?}\n{text}");
 }
 
+/// Who waits for a rollout that nobody has asked for yet, or who has mistyped it, is told so.
+#[tokio::test(start_paused = true)]
+async fn one_that_was_not_seen_yet_is_said_to_be_missing() {
+    let world = settled(23).await;
+    let answer = world.get(&format!("{STREAM}?format=text&until=result&revision=2"), &[]).await;
+    let (mut body, begin) = (answer.into_body(), Instant::now());
+    let mut text = String::new();
+    let missing = "  rollout  the one that was asked for was not seen yet\n";
+    let mut changed = false;
+    let until = begin + Duration::from_secs(120);
+    while let Ok(Some(part)) = timeout_at(until, body.frame()).await {
+        text.push_str(std::str::from_utf8(&part.unwrap().into_data().unwrap()).unwrap());
+        if !changed && text.matches(missing).count() == 2 {
+            assert!(begin.elapsed() <= Duration::from_secs(32), "{text}");
+            set(&world, "shop/web:2");
+            changed = true;
+        }
+    }
+    assert!(changed && text.matches(missing).count() == 2, "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("RESULT outcome=succeeded") && last.contains("revision=2"), "{text}");
+}
+
 /// For a system that runs jobs: the log is folded away, the failure is where that system shows errors, and
 /// the result stays the last line.
 #[tokio::test(start_paused = true)]

@@ -175,7 +175,7 @@ fn made(format: Format, named: bool, said: &str) -> String {
     for (seq, entry) in (2..).zip(&entries) {
         encoder.entry(&mut out, Position { seq, time: now }, &workload(), entry);
     }
-    encoder.heartbeat(&mut out, &[(workload(), Arc::new(status))], now);
+    encoder.heartbeat(&mut out, &[(workload(), Arc::new(status))], &[workload()], now);
     encoder.result(&mut out, Position { seq: 99, time: now }, &workload(), &result_of(said));
     String::from_utf8(out).unwrap()
 }

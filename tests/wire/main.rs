@@ -244,7 +244,7 @@ fn stream(format: Format, named: bool) -> Vec<u8> {
     encoder.live(&mut out, position, now);
     encoder.cursor(&mut out, position);
     let standing = [(Arc::clone(&workload), Arc::new(status.clone()))];
-    encoder.heartbeat(&mut out, &standing, now + 36 * SECOND);
+    encoder.heartbeat(&mut out, &standing, &[], now + 36 * SECOND);
     let ended = Position { seq, time: now + 36 * SECOND };
     encoder.result(&mut out, ended, &workload, &result());
     encoder.bye(&mut out, Bye::Rotate, Duration::from_millis(2150), now + 37 * SECOND);
@@ -434,6 +434,28 @@ fn elapsed_time_goes_neither_back_nor_on_after_the_end() {
 }
 
 /// The README shows the wire as it is.
+#[test]
+fn of_very_many_rollouts_a_text_says_how_many_more_there_are() {
+    let epoch = Epoch::parse("7k2m9q").unwrap();
+    let encoder = Encoder { format: Format::Text, epoch, named: true, again: None };
+    let (now, status) = (time("2026-11-22T14:03:23.001Z"), Arc::new(rollout()));
+    for (count, lines, last) in
+        [(20, 20, None), (21, 21, Some("1 more")), (250, 21, Some("230 more"))]
+    {
+        let workload = |number: usize| {
+            Arc::new(WorkloadId::new("shop", Kind::Deployment, &format!("web-{number:03}")))
+        };
+        let standing: Vec<_> =
+            (0..count).map(|number| (workload(number), Arc::clone(&status))).collect();
+        let mut out = Vec::new();
+        encoder.heartbeat(&mut out, &standing, &[], now);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), lines, "{text}");
+        let more = text.lines().last().and_then(|line| line.split_once("  rollout  and "));
+        assert_eq!(more.map(|(_, more)| more), last, "{text}");
+    }
+}
+
 #[test]
 fn the_excerpts_in_the_readme_are_from_the_committed_streams() {
     let read = |file: &str| {

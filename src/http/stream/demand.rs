@@ -13,9 +13,6 @@ use crate::tail::{Lease, Tail};
 use crate::watch::Index;
 use crate::wire::Rolling;
 
-/// How many rollouts a text tells of each time that it says how they stand: of more nobody reads each.
-const MOST_TOLD: usize = 20;
-
 /// The leases of one stream; follows the workloads that its scope has.
 pub(super) struct Demand {
     tail: Tail,
@@ -67,7 +64,7 @@ impl Demand {
         self.version
     }
 
-    /// How the rollouts stand that run, by their workloads' names; of very many the first.
+    /// How the rollouts stand that run, by their workloads' names.
     pub(super) fn running(&self, model: &Mutex<Model>) -> Vec<Rolling> {
         let workloads = self.workloads();
         let model = model.lock();
@@ -75,7 +72,7 @@ impl Demand {
             let status = model.current(&workload)?;
             status.phase.runs().then_some((workload, status))
         });
-        standing.take(MOST_TOLD).collect()
+        standing.collect()
     }
 
     /// Up to which time the logs are surely read.

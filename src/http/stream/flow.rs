@@ -493,7 +493,8 @@ impl Flow {
                 follow.told.cursor(&mut out, follow.last);
             }
         }
-        self.encoder.heartbeat(&mut out, &self.running(), now);
+        let unseen = self.awaited.as_ref().map_or_else(Vec::new, Awaited::unseen);
+        self.encoder.heartbeat(&mut out, &self.running(), &unseen, now);
         Bytes::from(out)
     }
 }

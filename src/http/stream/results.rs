@@ -137,6 +137,13 @@ impl Awaited {
         last
     }
 
+    /// The workloads of which nothing was seen yet that is what was asked for.
+    pub(super) fn unseen(&self) -> Vec<Arc<WorkloadId>> {
+        let course = self.course.lock();
+        let unseen = course.waiters.iter().filter(|waiter| !waiter.done && waiter.is_unseen());
+        unseen.map(|waiter| Arc::clone(&waiter.workload)).collect()
+    }
+
     /// Whether all were written.
     pub(super) fn is_over(&self) -> bool {
         self.course.lock().is_over()
