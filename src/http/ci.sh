@@ -176,8 +176,9 @@ check_arguments() {
   [ -n "$target" ] || wrong "a workload is missing, such as deployment/web"
   kind=${target%%/*} name=${target#*/}
   [ "$kind/$name" = "$target" ] || wrong "a workload is written KIND/NAME, such as deployment/web"
-  # As kubectl does, which takes Deployment for deployment.
-  kind=$(printf '%s' "$kind" | tr '[:upper:]' '[:lower:]')
+  # As kubectl does, which takes Deployment for deployment. A busybox may know no classes of letters.
+  # shellcheck disable=SC2018,SC2019
+  kind=$(printf '%s' "$kind" | tr A-Z a-z)
   is_name "$kind" || wrong "a workload is written KIND/NAME, such as deployment/web"
   is_name "$name" || wrong "a workload is written KIND/NAME, such as deployment/web"
   case $logs in
@@ -370,10 +371,10 @@ show() {
     came=yes
     [ "$id" != "$line" ] || continue
     line=${line#* }
-    # As good as told: nobody can hear more of it.
-    printf '%s\n' "$line" 2>/dev/null || {
+    # A reader may be slow, and a disk full for a moment.
+    printf '%s\n' "$line" 2>/dev/null || { sleep 1 && printf '%s\n' "$line" 2>/dev/null; } || {
       say "what is shown cannot be written any more; the verdict is still waited for"
-      : >"$dir/told"
+      : >"$dir/mute"
       break
     }
     case $line in
@@ -414,7 +415,7 @@ follow() {
       break
     }
     # 204: all was told already.
-    if [ -e "$dir/told" ] || grep -q '^HTTP/[0-9.]* 204' "$dir/stream.head"; then
+    if [ -e "$dir/told" ] || [ -e "$dir/mute" ] || grep -q '^HTTP/[0-9.]* 204' "$dir/stream.head"; then
       break
     fi
     # Whatever was wrong with the id, without it there is an answer.
@@ -487,7 +488,7 @@ finish() {
   told=''
   [ ! -e "$dir/told" ] || told=yes
   : >"$dir/over"
-  [ -n "$told" ] || cat "$dir/answer"
+  [ -n "$told" ] || cat "$dir/answer" 2>/dev/null || :
 }
 
 main() {
