@@ -49,9 +49,13 @@ impl Recorder {
             (Some(entry), Some(status)) => match self.record(entry) {
                 Record::Off => false,
                 Record::Rollouts => {
-                    // What waits to be deleted may do so for months.
-                    let undecided = [RolloutPhase::Complete, RolloutPhase::WaitingForDelete]
-                        .contains(&status.phase);
+                    // What waits to be deleted may do so for months, and what makes no sense, too.
+                    let undecided = matches!(
+                        status.phase,
+                        RolloutPhase::Complete
+                            | RolloutPhase::WaitingForDelete
+                            | RolloutPhase::Unknown
+                    );
                     status.phase.runs() || (open && undecided)
                 }
                 Record::All => true,

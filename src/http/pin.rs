@@ -101,9 +101,9 @@ impl Waiter {
         self
     }
 
-    /// Whether no rollout was seen yet that is the one that was asked for.
+    /// Whether a certain rollout was asked for that was not seen yet.
     pub(super) fn is_unseen(&self) -> bool {
-        self.sure && self.course.is_none()
+        self.sure && self.course.is_none() && !self.pin.is_free()
     }
 
     /// How the rollout stands that is waited for, if it is known which one that is.

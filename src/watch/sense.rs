@@ -1,5 +1,6 @@
-//! Whether the numbers that a controller reports can be true together. The API server checks what people ask
-//! for; what controllers report of it nobody checks.
+//! Whether the numbers that a controller reports can be true together. Those of Deployments and StatefulSets the
+//! API server checks, too (`ValidateDeploymentStatus`, `ValidateStatefulSetStatus`); those of DaemonSets nobody
+//! compares.
 
 /// A field of a status, and what it says.
 type Field = (&'static str, i64);

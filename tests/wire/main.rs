@@ -433,7 +433,6 @@ fn elapsed_time_goes_neither_back_nor_on_after_the_end() {
     assert_eq!(elapsed(done, "2026-11-22T15:00:00Z", None), None, "nobody knows the end");
 }
 
-/// The README shows the wire as it is.
 #[test]
 fn of_very_many_rollouts_a_text_says_how_many_more_there_are() {
     let epoch = Epoch::parse("7k2m9q").unwrap();
@@ -453,9 +452,17 @@ fn of_very_many_rollouts_a_text_says_how_many_more_there_are() {
         assert_eq!(text.lines().count(), lines, "{text}");
         let more = text.lines().last().and_then(|line| line.split_once("  rollout  and "));
         assert_eq!(more.map(|(_, more)| more), last, "{text}");
+        // The same of those that were not seen yet.
+        let unseen: Vec<_> = standing.into_iter().map(|(workload, _)| workload).collect();
+        let mut out = Vec::new();
+        encoder.heartbeat(&mut out, &[], &unseen, now);
+        let text = String::from_utf8(out).unwrap();
+        let missing = text.matches("  the one that was asked for was not seen yet\n").count();
+        assert_eq!((text.lines().count(), missing), (lines, 20), "{text}");
     }
 }
 
+/// The README shows the wire as it is.
 #[test]
 fn the_excerpts_in_the_readme_are_from_the_committed_streams() {
     let read = |file: &str| {

@@ -137,7 +137,7 @@ impl Awaited {
         last
     }
 
-    /// The workloads of which nothing was seen yet that is what was asked for.
+    /// The workloads of which a certain rollout was asked for that was not seen yet.
     pub(super) fn unseen(&self) -> Vec<Arc<WorkloadId>> {
         let course = self.course.lock();
         let unseen = course.waiters.iter().filter(|waiter| !waiter.done && waiter.is_unseen());
