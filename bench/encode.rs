@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::io::{AsyncBufReadExt as _, Cursor};
 use http_body_util::BodyExt as _;
-use rollcast::ids::{AttemptKey, Entry, Kind, LineMeta, Lines, Side, Source, WorkloadId};
+use rollcast::ids::{AttemptKey, Kind, LineMeta, Lines, Side, Source, WorkloadId};
 use rollcast::journal::Epoch;
 use rollcast::time::SECOND;
 use rollcast::wire::{Encoder, Format, Position};
@@ -24,24 +24,26 @@ use process::Args;
 const BATCH: usize = 500;
 /// Lines of a run.
 const TOTAL: usize = 1_000_000;
-/// Bytes of a line.
-const LENGTHS: [usize; 2] = [100, 400];
+/// Bytes of a line, and nanoseconds from one to the next: those of a busy container, and of a quiet one whose
+/// log is read from its begin.
+const LINES: [(usize, i64); 3] = [(100, 100_000), (400, 100_000), (100, SECOND)];
 
 pub fn run(args: &Args) -> Outcome<Vec<Row>> {
     let repeats: u32 = args.get("repeats", 5);
     let mut rows = Vec::new();
-    for length in LENGTHS {
-        let (entry, text) = batch(length);
+    for (length, apart) in LINES {
+        let (lines, text) = batch(length, apart);
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         // In turns, so that what else the machine does falls on both alike.
         for _ in 0..repeats {
-            ours.push(encode(&entry)?);
+            ours.push(encode(&lines)?);
             theirs.push(process::block_on(events(&text, length))?);
         }
         let bytes = (TOTAL * length) as f64;
         let [ours, theirs] = [ours, theirs].map(|runs| median(runs.into_iter()));
         let row = |who: &str, seconds: f64| {
-            Row::new(&format!("encoding, lines of {length} B, one thread"), who)
+            let often = if apart == SECOND { "one a second" } else { "10,000 a second" };
+            Row::new(&format!("encoding, lines of {length} B, {often}, one thread"), who)
                 .figure("GB/s of text", bytes / seconds / 1e9)
                 .figure("ns/line", seconds / TOTAL as f64 * 1e9)
                 .ratio("rollcast's time", seconds / ours)
@@ -53,7 +55,7 @@ pub fn run(args: &Args) -> Outcome<Vec<Row>> {
 }
 
 /// A batch, and the same lines as a log has them.
-fn batch(length: usize) -> (Entry, Bytes) {
+fn batch(length: usize, apart: i64) -> (Lines, Bytes) {
     let key = AttemptKey {
         uid: "0c1f6a52-6a30-4b0e-8a3e-3f4f5d1c2b7a".into(),
         container: "app".into(),
@@ -69,7 +71,7 @@ fn batch(length: usize) -> (Entry, Bytes) {
         }
         line.truncate(length);
         lines.push(LineMeta {
-            time: 1_795_356_131 * SECOND + number as i64 * 1_000,
+            time: 1_795_356_131 * SECOND + number as i64 * apart,
             start: text.len() as u32,
             len: length as u32,
             truncated_bytes: 0,
@@ -83,22 +85,22 @@ fn batch(length: usize) -> (Entry, Bytes) {
         log.push('\n');
     }
     let (text, lines) = (Bytes::from(text), lines.into());
-    let lines = Lines { source, side: Side::New, failed: false, text, lines };
-    (Entry::Lines(Arc::new(lines)), log.into())
+    (Lines { source, side: Side::New, failed: false, text, lines }, log.into())
 }
 
-/// Seconds that all lines take.
-fn encode(entry: &Entry) -> Outcome<f64> {
+/// Seconds that all lines take, as a stream of a lively log writes them: each id with its line's own time.
+fn encode(lines: &Lines) -> Outcome<f64> {
     let epoch = Epoch::parse("7k2m9q").ok_or("no epoch")?;
     let encoder = Encoder { format: Format::Sse, epoch, named: false, again: None };
-    let Entry::Lines(lines) = entry else { return Err("no lines".into()) };
-    let workload = lines.source.workload.clone();
     let mut out = Vec::new();
-    let (begun, mut written) = (Instant::now(), 0);
-    for at in 0..TOTAL / BATCH {
+    let (begun, mut written, mut seq) = (Instant::now(), 0, 0);
+    for _ in 0..TOTAL / BATCH {
         out.clear();
-        let position = Position { seq: (at * BATCH) as u64 + 1, time: 1_795_356_131 * SECOND };
-        encoder.entry(&mut out, position, &workload, entry);
+        let mut pen = encoder.pen(&mut out, lines);
+        for line in lines.lines.iter() {
+            seq += 1;
+            pen.line(Position { seq, time: line.time }, line);
+        }
         written += out.len();
     }
     let seconds = begun.elapsed().as_secs_f64();

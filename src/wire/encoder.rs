@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::bye::Bye;
 use super::format::Format;
-use super::id::EventId;
+use super::id::{Digits, EventId, unix_ms};
 use super::json;
 use super::pen::Pen;
 use super::result;
@@ -18,7 +18,7 @@ use crate::ids::{
     Entry, Gap, LineMeta, Lines, PodStatus, RolloutResult, RolloutStatus, WorkloadId,
 };
 use crate::journal::Epoch;
-use crate::time::{MILLISECOND, rfc3339};
+use crate::time::rfc3339;
 
 /// A position in the journal, as an event id will name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,14 +382,16 @@ impl Encoder {
         self.close(out);
     }
 
-    pub(super) fn open(&self, out: &mut Vec<u8>, name: &str, position: Option<Position>) {
+    /// Gives where the digits of its id stand, if it has one.
+    pub(super) fn open(&self, out: &mut Vec<u8>, name: &str, position: Option<Position>) -> Digits {
+        let mut digits = Digits::default();
         match self.format {
             Format::Sse => {
                 out.extend_from_slice(b"event: ");
                 out.extend_from_slice(name.as_bytes());
                 if let Some(position) = position {
                     out.extend_from_slice(b"\nid: ");
-                    self.id(out, position);
+                    digits = self.id(out, position);
                 }
                 out.extend_from_slice(b"\ndata: {");
             }
@@ -399,12 +401,13 @@ impl Encoder {
                 out.push(b'"');
                 if let Some(position) = position {
                     out.extend_from_slice(b",\"id\":\"");
-                    self.id(out, position);
+                    digits = self.id(out, position);
                     out.push(b'"');
                 }
                 out.push(b',');
             }
         }
+        digits
     }
 
     pub(super) fn close(&self, out: &mut Vec<u8>) {
@@ -428,7 +431,9 @@ impl Encoder {
         }
         let mut id = Vec::new();
         match position {
-            Some(position) => self.id(&mut id, position),
+            Some(position) => {
+                self.id(&mut id, position);
+            }
             None => id.push(b'-'),
         }
         id.push(b' ');
@@ -439,9 +444,8 @@ impl Encoder {
         }
     }
 
-    fn id(&self, out: &mut Vec<u8>, position: Position) {
-        let ms = |time: i64| (time.max(0) / MILLISECOND) as u64;
-        let (seq, unix_ms, again_ms) = (position.seq, ms(position.time), self.again.map(ms));
-        EventId { epoch: self.epoch, seq, unix_ms, again_ms }.push(out);
+    fn id(&self, out: &mut Vec<u8>, position: Position) -> Digits {
+        let (unix_ms, again_ms) = (unix_ms(position.time), self.again.map(unix_ms));
+        EventId { epoch: self.epoch, seq: position.seq, unix_ms, again_ms }.push(out)
     }
 }

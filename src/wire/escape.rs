@@ -55,9 +55,11 @@ fn push_replaced<const N: usize>(
     let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
         let rest = &bytes[at..];
-        let mut marks = match rest.first_chunk() {
-            Some(block) => marks(*block, also),
-            None => {
+        let mut marks = match (rest.first_chunk(), bytes.last_chunk()) {
+            (Some(block), _) => marks(*block, also),
+            // The last block once more, without what was seen of it.
+            (None, Some(block)) => marks(*block, also) >> (BLOCK - rest.len()),
+            (None, None) => {
                 // Filled up with what is nowhere special.
                 let mut block = [b' '; BLOCK];
                 block[..rest.len()].copy_from_slice(rest);
@@ -84,8 +86,12 @@ fn marks<const N: usize>(block: [u8; BLOCK], also: [u8; N]) -> u32 {
     let block = u8x16::new(block);
     let is = |byte| block.simd_eq(u8x16::splat(byte));
     let control = block.min(u8x16::splat(0x1f)).simd_eq(block) | is(0x7f);
-    let marked = control | is(0xc2) | is(0xd8) | is(0xe2) | is(0xef);
-    also.into_iter().fold(marked, |marked, byte| marked | is(byte)).to_bitmask()
+    let marked = also.into_iter().fold(control, |marked, byte| marked | is(byte));
+    // The top bit of a byte says that it is outside of ASCII, and most text has none such.
+    if !block.any() {
+        return marked.to_bitmask();
+    }
+    (marked | is(0xc2) | is(0xd8) | is(0xe2) | is(0xef)).to_bitmask()
 }
 
 fn push_ascii_escape(out: &mut Vec<u8>, byte: u8) {
@@ -236,9 +242,10 @@ mod tests {
                 false => c as usize % 35..c as usize % 35 + 1,
             };
             for before in places {
-                let text = format!("{}{c}{}", "y".repeat(before), "x".repeat(20));
+                let behind = "x".repeat(before % 21);
+                let text = format!("{}{c}{behind}", "y".repeat(before));
                 let (safe, encoded) = (plain(&text), json(&text));
-                let is_whole = safe.starts_with(&text[..before]) && safe.ends_with(&"x".repeat(20));
+                let is_whole = safe.starts_with(&text[..before]) && safe.ends_with(&behind);
                 assert!(is_whole, "{safe}");
                 assert_eq!(serde_json::from_str::<String>(&encoded).unwrap(), text);
                 let raw = |c: char| c < ' ' || unsafe_beyond_json(c);
@@ -310,6 +317,25 @@ mod tests {
         #[test]
         fn any_text_is_read_back(text in any::<String>()) {
             prop_assert_eq!(serde_json::from_str::<String>(&json(&text)).unwrap(), text);
+        }
+
+        #[test]
+        fn what_is_escaped_does_not_depend_on_its_place(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "a", "abcdefg", "\"", "\\", "#", "##[", "\n", "\u{1b}", "\u{7f}", "\u{85}", "é",
+                    "\u{61c}", "\u{2028}", "\u{202e}", "\u{feff}", "\u{1f600}",
+                ]),
+                0..40,
+            ),
+        ) {
+            let text = parts.concat();
+            let (encoded, safe) = (json(&text), plain(&text));
+            prop_assert_eq!(serde_json::from_str::<String>(&encoded).unwrap(), text);
+            for shown in [encoded, safe] {
+                prop_assert!(!shown.contains(|c| c < ' ' || unsafe_beyond_json(c)), "{shown:?}");
+                prop_assert!(MARKERS.iter().all(|marker| !shown.contains(marker)), "{shown:?}");
+            }
         }
 
         #[test]

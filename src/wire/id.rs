@@ -1,10 +1,12 @@
 //! The event id: `<epoch>-<sequence>-<unix ms>`, and `-<unix ms>` once more in a stream that repeats.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use super::stamp::push_number;
 use crate::journal::Epoch;
+use crate::time::MILLISECOND;
 
 /// Ids are at most this long; `Last-Event-ID` beyond it is refused before it is looked at.
 pub const MAX_ID_BYTES: usize = 128;
@@ -23,6 +25,13 @@ pub struct EventId {
     /// What comes behind it may repeat what another process has told, from this time on, in milliseconds
     /// since 1970; nothing older is wanted. `None` if nothing is repeated.
     pub again_ms: Option<u64>,
+}
+
+/// Where in a buffer the numbers of an id stand that differ from event to event.
+#[derive(Default)]
+pub(super) struct Digits {
+    pub(super) seq: Range<usize>,
+    pub(super) unix_ms: Range<usize>,
 }
 
 /// An id that was never issued by any rollcast.
@@ -57,14 +66,36 @@ impl FromStr for EventId {
 }
 
 impl EventId {
-    /// Writes it.
-    pub(super) fn push(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.epoch.as_str().as_bytes());
-        for number in [Some(self.seq), Some(self.unix_ms), self.again_ms].into_iter().flatten() {
+    /// Writes it; gives where its numbers stand.
+    pub(super) fn push(&self, out: &mut Vec<u8>) -> Digits {
+        let part = |out: &mut Vec<u8>, value| {
             out.push(b'-');
-            push_number(out, number);
+            let start = out.len();
+            push_number(out, value);
+            start..out.len()
+        };
+        out.extend_from_slice(self.epoch.as_str().as_bytes());
+        let (seq, unix_ms) = (part(out, self.seq), part(out, self.unix_ms));
+        if let Some(again_ms) = self.again_ms {
+            part(out, again_ms);
         }
+        Digits { seq, unix_ms }
     }
+}
+
+// === impl Digits ===
+
+impl Digits {
+    /// The same counted from `start`, which is before them.
+    pub(super) fn within(self, start: usize) -> Self {
+        let from = |range: Range<usize>| range.start - start..range.end - start;
+        Digits { seq: from(self.seq), unix_ms: from(self.unix_ms) }
+    }
+}
+
+/// The wall time of an id.
+pub(super) fn unix_ms(time: i64) -> u64 {
+    (time.max(0) / MILLISECOND) as u64
 }
 
 /// Digits only: `u64::from_str` would also take a plus sign.
@@ -96,7 +127,10 @@ mod tests {
             let id = EventId { epoch, seq, unix_ms, again_ms };
             let text = id.to_string();
             let mut pushed = Vec::new();
-            id.push(&mut pushed);
+            let digits = id.push(&mut pushed);
+            let at = |place: Range<usize>| String::from_utf8_lossy(&pushed[place]).into_owned();
+            prop_assert_eq!(at(digits.seq), seq.to_string());
+            prop_assert_eq!(at(digits.unix_ms), unix_ms.to_string());
             prop_assert_eq!(pushed, text.as_bytes());
             prop_assert!(text.len() <= MAX_ID_BYTES);
             prop_assert_eq!(text.parse::<EventId>(), Ok(id));

@@ -1,15 +1,16 @@
-//! Log lines, which is where the time goes: what the lines of a batch have in common is written once,
-//! and copied from there for each line behind it.
+//! Log lines, which is where the time goes. Only digits, the level, the text and the flags of an event are its own: what
+//! stands before and behind them is copied from the event before, and the digits are written over.
 
 use std::ops::Range;
 
 use super::encoder::{Encoder, Position};
 use super::escape::{push_json_fragment, push_json_string};
+use super::id::{Digits, unix_ms};
 use super::json::side_word;
-use super::stamp::{push_number, push_second, push_sub_second};
+use super::stamp::{self, push_number, sub_second};
 use super::text;
 use crate::ids::{LineMeta, Lines};
-use crate::subscribe::level;
+use crate::subscribe::{Level, level};
 use crate::time::SECOND;
 
 /// Writes the lines of one batch, one after the other, into one buffer.
@@ -17,27 +18,31 @@ pub struct Pen<'a> {
     encoder: Encoder,
     out: &'a mut Vec<u8>,
     lines: &'a Lines,
-    /// Where what is the same for all of them stands in `out`, once it does.
-    common: Option<Common>,
-    /// The second of the last line, and where its stamp and its number stand.
-    second: Option<Second>,
+    /// Of the last event, and where it stands in the buffer.
+    head: Option<Head>,
+    tail: Option<Tail>,
 }
 
-#[derive(Clone)]
-struct Common {
-    /// From the end of the stamp to the side.
-    source: Range<usize>,
-    /// The key, up to the time.
-    key: Range<usize>,
-}
-
-#[derive(Clone)]
-struct Second {
+/// The begin of an event, up to its side.
+struct Head {
+    unix_ms: u64,
     second: i64,
-    /// `2026-11-22T14:02:38.`
-    stamp: Range<usize>,
-    /// The same in digits since 1970.
-    digits: Range<usize>,
+    whole: Range<usize>,
+    /// In it, the digits of its id.
+    id: Digits,
+    /// In it, where the stamp begins.
+    stamp: usize,
+}
+
+/// The end of an event, from its key on.
+struct Tail {
+    second: i64,
+    ordinal: u32,
+    whole: Range<usize>,
+    /// In it, where the time begins.
+    time: usize,
+    /// In it, where the nanoseconds of the time begin.
+    nanos: usize,
 }
 
 // === impl Pen ===
@@ -45,7 +50,7 @@ struct Second {
 impl<'a> Pen<'a> {
     /// A pen that appends to `out`.
     pub(super) fn new(encoder: Encoder, out: &'a mut Vec<u8>, lines: &'a Lines) -> Self {
-        Pen { encoder, out, lines, common: None, second: None }
+        Pen { encoder, out, lines, head: None, tail: None }
     }
 
     /// Writes one of them.
@@ -57,26 +62,14 @@ impl<'a> Pen<'a> {
             let write = |out: &mut Vec<u8>| text::line(out, lines, line, text);
             return encoder.text(self.out, Some(position), write);
         }
-        encoder.open(self.out, "log", Some(position));
-        encoder.name(self.out, &lines.source.workload);
-        self.out.extend_from_slice(b"\"time\":\"");
-        let (second, within) = (line.time.div_euclid(SECOND), line.time.rem_euclid(SECOND));
-        self.stamp(second);
-        let nanos = push_sub_second(self.out, within as u32);
-        self.source();
-        if let Some(level) = level(text) {
-            self.out.extend_from_slice(b",\"level\":\"");
-            self.out.extend_from_slice(level.as_str().as_bytes());
-            self.out.push(b'"');
-        }
-        self.out.extend_from_slice(b",\"text\":");
-        push_json_string(self.out, text);
+        let second = line.time.div_euclid(SECOND);
+        let nanos = sub_second(line.time.rem_euclid(SECOND) as u32);
+        self.head(position, second, &nanos);
+        self.out.extend_from_slice(lead(level(text)).as_bytes());
+        push_json_fragment(self.out, text);
+        self.out.push(b'"');
         self.flags(line);
-        self.key(second, nanos);
-        self.out.push(b'.');
-        push_number(self.out, u64::from(line.ordinal));
-        self.out.extend_from_slice(b"\"}");
-        encoder.close(self.out);
+        self.tail(line, second, &nanos);
     }
 
     /// Bytes that the buffer holds by now.
@@ -84,35 +77,53 @@ impl<'a> Pen<'a> {
         self.out.len()
     }
 
-    fn stamp(&mut self, second: i64) {
-        match &self.second {
-            Some(last) if last.second == second => self.out.extend_from_within(last.stamp.clone()),
-            _ => {
-                let stamp = written(self.out, |out| push_second(out, second));
-                // Its digits come with the key.
-                self.second = Some(Second { second, stamp, digits: 0..0 });
+    fn head(&mut self, position: Position, second: i64, nanos: &[u8; stamp::NANOS]) {
+        let mut digits = itoa::Buffer::new();
+        let seq = digits.format(position.seq).as_bytes();
+        let unix_ms = unix_ms(position.time);
+        let start = self.out.len();
+        if let Some(head) = &mut self.head
+            && head.id.seq.len() == seq.len()
+            && (head.unix_ms == unix_ms
+                || head.unix_ms.checked_ilog10() == unix_ms.checked_ilog10())
+        {
+            let copy = again(self.out, &head.whole);
+            copy[head.id.seq.clone()].copy_from_slice(seq);
+            if head.unix_ms != unix_ms {
+                let unix_ms = digits.format(unix_ms).as_bytes();
+                copy[head.id.unix_ms.clone()].copy_from_slice(unix_ms);
             }
+            let place = &mut copy[head.stamp..][..stamp::SECOND + stamp::NANOS];
+            if head.second != second {
+                place[..stamp::SECOND].copy_from_slice(&stamp::second(second));
+            }
+            place[stamp::SECOND..].copy_from_slice(nanos);
+            // The next one is most like this one.
+            head.whole = start..start + copy.len();
+            (head.unix_ms, head.second) = (unix_ms, second);
+            return;
         }
+        let id = self.encoder.open(self.out, "log", Some(position)).within(start);
+        self.encoder.name(self.out, &self.lines.source.workload);
+        self.out.extend_from_slice(b"\"time\":\"");
+        let stamp = self.out.len() - start;
+        self.out.extend_from_slice(&stamp::second(second));
+        self.out.extend_from_slice(nanos);
+        self.source();
+        self.head = Some(Head { unix_ms, second, whole: start..self.out.len(), id, stamp });
     }
 
     fn source(&mut self) {
-        if let Some(common) = &self.common {
-            return self.out.extend_from_within(common.source.clone());
-        }
-        let source = &self.lines.source;
-        let side = side_word(self.lines.side);
-        let range = written(self.out, |out| {
-            out.extend_from_slice(b"Z\",\"pod\":");
-            push_json_string(out, &source.pod);
-            out.extend_from_slice(b",\"container\":");
-            push_json_string(out, &source.key.container);
-            out.extend_from_slice(b",\"attempt\":");
-            push_number(out, u64::from(source.attempt));
-            out.extend_from_slice(b",\"side\":\"");
-            out.extend_from_slice(side.as_bytes());
-            out.push(b'"');
-        });
-        self.common = Some(Common { source: range, key: 0..0 });
+        let Pen { out, lines, .. } = self;
+        out.extend_from_slice(b"Z\",\"pod\":");
+        push_json_string(out, &lines.source.pod);
+        out.extend_from_slice(b",\"container\":");
+        push_json_string(out, &lines.source.key.container);
+        out.extend_from_slice(b",\"attempt\":");
+        push_number(out, u64::from(lines.source.attempt));
+        out.extend_from_slice(b",\"side\":\"");
+        out.extend_from_slice(side_word(lines.side).as_bytes());
+        out.push(b'"');
     }
 
     fn flags(&mut self, line: &LineMeta) {
@@ -125,61 +136,74 @@ impl<'a> Pen<'a> {
             (line.partial, ",\"partial\":true"),
             (line.partial_head, ",\"partial_head\":true"),
         ];
-        for (_, word) in flags.iter().filter(|(is_set, _)| *is_set) {
-            self.out.extend_from_slice(word.as_bytes());
+        for (is_set, word) in flags {
+            if is_set {
+                self.out.extend_from_slice(word.as_bytes());
+            }
         }
     }
 
-    /// Uid, container, attempt and the time in nanoseconds, whose digits are those of the second and
-    /// those that the stamp ends with.
-    fn key(&mut self, second: i64, nanos: Range<usize>) {
-        let source = &self.lines.source;
-        match &mut self.common {
-            Some(common) if !common.key.is_empty() => {
-                self.out.extend_from_within(common.key.clone())
-            }
-            common => {
-                let range = written(self.out, |out| {
-                    out.extend_from_slice(b",\"key\":\"");
-                    // The API server lets nothing through that needs it; the wire does not rely on that.
-                    push_json_fragment(out, &source.key.uid);
-                    out.push(b'.');
-                    push_json_fragment(out, &source.key.container);
-                    out.push(b'.');
-                    push_number(out, u64::from(source.attempt));
-                    out.push(b'.');
-                });
-                if let Some(common) = common {
-                    common.key = range;
-                }
-            }
+    /// The key is of uid, container, attempt, the time in nanoseconds and the ordinal.
+    fn tail(&mut self, line: &LineMeta, second: i64, nanos: &[u8; stamp::NANOS]) {
+        let LineMeta { time, ordinal, .. } = *line;
+        // Before the second second of 1970 a time may have fewer digits than nanoseconds have.
+        if let Some(tail) = &self.tail
+            && (tail.second, tail.ordinal) == (second, ordinal)
+            && second > 0
+        {
+            let copy = again(self.out, &tail.whole);
+            return copy[tail.nanos..][..stamp::NANOS].copy_from_slice(nanos);
         }
-        // The first second of 1970, and what comes before it, has no digits of its own.
-        if second <= 0 {
-            let time =
-                self.out[nanos].iter().fold(0, |time, digit| time * 10 + u64::from(digit - b'0'));
-            return push_number(self.out, if second == 0 { time } else { 0 });
-        }
-        match &mut self.second {
-            Some(last) if !last.digits.is_empty() => {
-                self.out.extend_from_within(last.digits.clone());
+        let start = self.out.len();
+        match &self.tail {
+            Some(Tail { whole, time, .. }) => {
+                self.out.extend_from_within(whole.start..whole.start + time);
             }
-            last => {
-                let digits = written(self.out, |out| push_number(out, second as u64));
-                if let Some(last) = last {
-                    last.digits = digits;
-                }
-            }
+            None => self.key(),
         }
-        self.out.extend_from_within(nanos);
+        let out = &mut *self.out;
+        let begin = out.len() - start;
+        push_number(out, time.max(0).unsigned_abs());
+        let end = out.len() - start;
+        out.push(b'.');
+        push_number(out, u64::from(ordinal));
+        out.extend_from_slice(b"\"}");
+        self.encoder.close(out);
+        let (whole, nanos) = (start..out.len(), end - stamp::NANOS);
+        self.tail = Some(Tail { second, ordinal, whole, time: begin, nanos });
+    }
+
+    /// The key, up to the time.
+    fn key(&mut self) {
+        let Pen { out, lines, .. } = self;
+        out.extend_from_slice(b",\"key\":\"");
+        // The API server lets nothing through that needs it; the wire does not rely on that.
+        push_json_fragment(out, &lines.source.key.uid);
+        out.push(b'.');
+        push_json_fragment(out, &lines.source.key.container);
+        out.push(b'.');
+        push_number(out, u64::from(lines.source.attempt));
+        out.push(b'.');
     }
 }
 
-/// Where what is written then stands.
-fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+/// Appends a copy of what stands there; gives the copy.
+fn again<'a>(out: &'a mut Vec<u8>, whole: &Range<usize>) -> &'a mut [u8] {
     let start = out.len();
-    write(out);
-    start..out.len()
+    out.extend_from_within(whole.clone());
+    &mut out[start..]
+}
+
+/// What stands between the side and the text.
+fn lead(level: Option<Level>) -> &'static str {
+    match level {
+        None => r#","text":""#,
+        Some(Level::Trace) => r#","level":"trace","text":""#,
+        Some(Level::Debug) => r#","level":"debug","text":""#,
+        Some(Level::Info) => r#","level":"info","text":""#,
+        Some(Level::Warn) => r#","level":"warn","text":""#,
+        Some(Level::Error) => r#","level":"error","text":""#,
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +217,7 @@ mod tests {
     use super::*;
     use crate::ids::{AttemptKey, Kind, Side, Source, WorkloadId};
     use crate::journal::Epoch;
-    use crate::time::parse_stamp;
+    use crate::time::{MILLISECOND, parse_stamp};
     use crate::wire::Format;
 
     const TEXT: &str = "INFO \u{1b}[1m \"web\" \u{2028}";
@@ -207,8 +231,8 @@ mod tests {
             time: *time,
             start: (at * TEXT.len()) as u32,
             len: TEXT.len() as u32,
-            truncated_bytes: 0,
-            ordinal: at as u32,
+            truncated_bytes: at as u32 % 2,
+            ordinal: at as u32 % 3,
             lossy: at % 3 == 1,
             partial: false,
             partial_head: false,
@@ -230,32 +254,56 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_batch_is_its_lines_one_by_one(times in times(), named in any::<bool>(), sse in any::<bool>()) {
+        fn a_batch_is_its_lines_one_by_one(
+            times in times(),
+            walls in prop::collection::vec(
+                prop::sample::select(vec![-1i64, 0, 9, 10, 99, 100, 999, 1_000, 1_795_356_131_000]),
+                12,
+            ),
+            begin in prop::sample::select(vec![0u64, 7, 98, 999_998]),
+            again in any::<Option<u32>>(),
+            named in any::<bool>(),
+            sse in any::<bool>(),
+        ) {
             let lines = batch(&times);
             let epoch = Epoch::parse("7k2m9q").unwrap();
             let format = if sse { Format::Sse } else { Format::Ndjson };
-            let encoder = Encoder { format, epoch, named, again: None };
-            let (mut together, mut single) = (Vec::new(), Vec::new());
+            let encoder = Encoder { format, epoch, named, again: again.map(i64::from) };
+            // What stands in the buffer already is none of the pen's.
+            let (mut together, mut single) = (b"x".to_vec(), b"x".to_vec());
             let mut pen = encoder.pen(&mut together, &lines);
             for (at, line) in lines.lines.iter().enumerate() {
-                let position = Position { seq: at as u64, time: line.time };
+                let position = Position { seq: begin + at as u64, time: walls[at] * MILLISECOND };
                 pen.line(position, line);
                 encoder.line(&mut single, position, &lines, line);
             }
             prop_assert_eq!(String::from_utf8_lossy(&together), String::from_utf8_lossy(&single));
-            let text = String::from_utf8(together).unwrap();
+            let text = String::from_utf8(together.split_off(1)).unwrap();
             let events = text.lines().filter_map(|line| line.strip_prefix(if sse { "data: " } else { "" }));
+            let mut ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+            let again = again.map(|time| format!("-{}", i64::from(time) / MILLISECOND));
             let mut read = 0;
             for (at, (event, time)) in events.zip(&times).enumerate() {
                 let event: Value = serde_json::from_str(event).unwrap();
                 let stamp = event["time"].as_str().unwrap();
                 prop_assert_eq!(parse_stamp(stamp.as_bytes()), Some((*time, stamp.len())));
-                let key = format!("0c1f.app.4.{}.{at}", (*time).max(0));
+                let key = format!("0c1f.app.4.{}.{}", (*time).max(0), at % 3);
+                let (seq, wall) = (begin + at as u64, walls[at].max(0));
+                let id = format!("7k2m9q-{seq}-{wall}{}", again.as_deref().unwrap_or_default());
+                prop_assert_eq!(if sse { ids.next() } else { event["id"].as_str() }, Some(&*id));
                 prop_assert_eq!(event["key"].as_str(), Some(&*key));
                 prop_assert_eq!(event["text"].as_str(), Some(TEXT));
                 read += 1;
             }
             prop_assert_eq!(read, times.len());
+        }
+    }
+
+    #[test]
+    fn what_leads_to_the_text_names_the_level() {
+        assert_eq!(lead(None), r#","text":""#);
+        for level in [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error] {
+            assert_eq!(lead(Some(level)), format!(r#","level":"{}","text":""#, level.as_str()));
         }
     }
 

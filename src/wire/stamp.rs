@@ -1,34 +1,42 @@
-//! Writes times and numbers into a buffer without allocating; this runs once for every line.
+//! Writes times and numbers without allocating; this runs once for every line.
 
-use std::ops::Range;
+use crate::time;
 
-use crate::time::SECOND;
+/// Bytes of a stamp up to its nanoseconds.
+pub(super) const SECOND: usize = 20;
+/// Digits of nanoseconds, as the kubelet has them.
+pub(super) const NANOS: usize = 9;
 
-/// Appends `2026-11-22T14:02:38.`: a second since 1970, up to its nine digits as the kubelet has them.
-pub(super) fn push_second(out: &mut Vec<u8>, second: i64) {
+/// `2026-11-22T14:02:38.`: a second since 1970, up to its nanoseconds.
+pub(super) fn second(second: i64) -> [u8; SECOND] {
     let (year, month, day) = civil_from_days(second.div_euclid(86_400));
-    push_padded(out, year, 4);
-    out.push(b'-');
-    push_padded(out, month, 2);
-    out.push(b'-');
-    push_padded(out, day, 2);
-    out.push(b'T');
-    push_time_of_day(out, second.rem_euclid(86_400) as u64);
-    out.push(b'.');
+    let of_day = second.rem_euclid(86_400) as u64;
+    let mut stamp = *b"0000-00-00T00:00:00.";
+    let pairs = [
+        (0, year / 100),
+        (2, year),
+        (5, month),
+        (8, day),
+        (11, of_day / 3600),
+        (14, of_day / 60 % 60),
+        (17, of_day % 60),
+    ];
+    for (at, number) in pairs {
+        stamp[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+    }
+    stamp
 }
 
-/// Appends nanoseconds of a second, always nine digits; gives where they stand.
-pub(super) fn push_sub_second(out: &mut Vec<u8>, nanos: u32) -> Range<usize> {
-    let mut digits = [b'0'; 9];
+/// Nanoseconds of a second.
+pub(super) fn sub_second(nanos: u32) -> [u8; NANOS] {
+    let mut digits = [b'0'; NANOS];
     let mut rest = nanos;
     for pair in digits.rchunks_exact_mut(2) {
         pair.copy_from_slice(&PAIRS[(rest % 100) as usize]);
         rest /= 100;
     }
     digits[0] = b'0' + (rest % 10) as u8;
-    let start = out.len();
-    out.extend_from_slice(&digits);
-    start..out.len()
+    digits
 }
 
 /// `00` to `99`: two digits for one division.
@@ -44,29 +52,12 @@ const PAIRS: [[u8; 2]; 100] = {
 
 /// Appends the time of day in UTC: `14:02:38`.
 pub(super) fn push_clock(out: &mut Vec<u8>, time: i64) {
-    push_time_of_day(out, time.div_euclid(SECOND).rem_euclid(86_400) as u64);
-}
-
-fn push_time_of_day(out: &mut Vec<u8>, second: u64) {
-    push_padded(out, second / 3600, 2);
-    out.push(b':');
-    push_padded(out, second / 60 % 60, 2);
-    out.push(b':');
-    push_padded(out, second % 60, 2);
+    out.extend_from_slice(&second(time.div_euclid(time::SECOND))[11..19]);
 }
 
 /// Appends a number in decimal.
 pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-fn push_padded(out: &mut Vec<u8>, mut number: u64, digits: usize) {
-    let start = out.len();
-    out.resize(start + digits, b'0');
-    for place in (start..start + digits).rev() {
-        out[place] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
 }
 
 /// Year, month and day of a day since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date
@@ -90,15 +81,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::time::parse_stamp;
+    use crate::time::{SECOND, parse_stamp};
 
     proptest! {
         #[test]
         fn a_stamp_is_read_back(time in 0i64..7_000_000_000 * SECOND) {
-            let mut out = Vec::new();
-            push_second(&mut out, time.div_euclid(SECOND));
-            let nanos = push_sub_second(&mut out, time.rem_euclid(SECOND) as u32);
-            prop_assert_eq!(nanos.len(), 9);
+            let mut out = second(time.div_euclid(SECOND)).to_vec();
+            out.extend_from_slice(&sub_second(time.rem_euclid(SECOND) as u32));
             out.push(b'Z');
             prop_assert_eq!(parse_stamp(&out), Some((time, out.len())));
         }
