@@ -101,7 +101,10 @@ pub(super) struct Courses {
     /// The annotation had this value when the workload was seen first: which rollout that names is read
     /// from what is there, not from having seen it change.
     assumed: bool,
-    /// That value, if it names a rollout that was over by then.
+    /// The annotation took its value in a change that asked for nothing else.
+    bare: bool,
+    /// A value of the annotation of which it is not known which rollout it names: that was over by then, or it
+    /// was set before the change that it was meant for.
     passed: Option<Arc<str>>,
 }
 
@@ -370,6 +373,7 @@ impl Courses {
         if let Some(course) = self.list.back_mut() {
             course.saw_not(generation);
         }
+        self.pass_bare();
         self.begin(Course::new(number, about, partition, now));
         if let Some(course) = self.list.back_mut() {
             course.saw(generation);
@@ -389,9 +393,13 @@ impl Courses {
         let first = self.owner.as_deref() != Some(&**asked.owner);
         if first {
             self.owner = Some(Arc::clone(asked.owner));
-            (self.deploy, self.passed) = (None, None);
+            (self.deploy, self.passed, self.bare) = (None, None, false);
         }
-        if self.is_new(&asked.about) || asked.grown {
+        let begins = self.is_new(&asked.about) || asked.grown;
+        if begins {
+            if asked.deploy == self.deploy.as_ref() {
+                self.pass_bare();
+            }
             self.assumed = false;
             let course = Course::new(number(), asked.about.clone(), asked.partition, asked.now);
             self.begin(Course { grown: asked.grown, witnessed: !first, ..course });
@@ -409,6 +417,7 @@ impl Courses {
             return;
         }
         self.assumed = first && !asked.older_deploy;
+        self.bare = !begins;
         self.deploy = asked.deploy.map(Arc::clone);
         if first && asked.older_deploy {
             self.passed.clone_from(&self.deploy);
@@ -417,6 +426,19 @@ impl Courses {
         course.deploys.extend(asked.deploy.map(Arc::clone));
         if course.deploys.len() > DEPLOYS {
             course.deploys.pop_front();
+        }
+    }
+
+    /// The next rollout begins, and the annotation stays as it is. If it was set by itself when the one before was
+    /// over, who set it may have meant either: an apply that changes nothing, or the change that comes now.
+    fn pass_bare(&mut self) {
+        let Some(before) = self.list.back_mut().filter(|_| std::mem::take(&mut self.bare)) else {
+            return;
+        };
+        let is_over = before.result.as_ref().is_some_and(|it| it.outcome != Outcome::Superseded);
+        if is_over {
+            before.deploys.retain(|known| Some(known) != self.deploy.as_ref());
+            self.passed.clone_from(&self.deploy);
         }
     }
 
@@ -457,7 +479,7 @@ impl Courses {
         pin.generation.is_some_and(unseen)
     }
 
-    /// Whether a pin names a deploy that is known to be one before what is known.
+    /// Whether a pin names a deploy of which it is not known which rollout that is.
     pub(super) fn is_passed(&self, pin: &Pin) -> bool {
         pin.deploy.is_some() && pin.deploy.as_deref() == self.passed.as_deref()
     }

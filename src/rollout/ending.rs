@@ -138,7 +138,7 @@ impl Model {
         self.courses_of(workload).is_some_and(|courses| courses.is_inferred(pin, number))
     }
 
-    /// Whether a pin names a deploy before what is known of a workload.
+    /// Whether a pin names a deploy of which it is not known which rollout of the workload that is.
     pub fn is_passed(&self, workload: &WorkloadId, pin: &Pin) -> bool {
         self.courses_of(workload).is_some_and(|courses| courses.is_passed(pin))
     }
@@ -192,7 +192,12 @@ impl Model {
             about,
             owner: &owner,
             generation: seat.entry.as_ref().map_or(1, |entry| entry.generation),
-            deploy: seat.entry.as_ref().and_then(|entry| entry.deploy.as_ref()),
+            // A change of a CronJob begins no run, so its annotation names none.
+            deploy: seat
+                .entry
+                .as_ref()
+                .filter(|entry| entry.id.kind != Kind::CronJob)
+                .and_then(|entry| entry.deploy.as_ref()),
             older_deploy: seat.entry.as_deref().is_some_and(is_older_deploy),
             partition,
             grown,

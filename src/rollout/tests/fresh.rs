@@ -4,11 +4,11 @@ use super::*;
 use crate::ids::Outcome;
 use crate::rollout::{Found, Pin};
 
-fn deploy(id: &str) -> Pin {
+pub(super) fn deploy(id: &str) -> Pin {
     Pin { deploy: Some(id.to_owned()), ..Pin::default() }
 }
 
-fn with_deploy(mut value: Value, id: &str) -> Value {
+pub(super) fn with_deploy(mut value: Value, id: &str) -> Value {
     value["metadata"]["annotations"]["rollcast.dev/deploy"] = json!(id);
     value
 }

@@ -1,7 +1,9 @@
 //! What runs once: it keeps its result when it is removed (`truths.md` 21).
 
+use super::fresh::deploy;
 use super::*;
 use crate::ids::Outcome;
+use crate::rollout::Found;
 
 /// A Job of one pod, by itself or of the CronJob `report`.
 fn job(name: &str, of: Option<&str>, status: Value) -> Value {
@@ -58,6 +60,23 @@ fn a_job_that_is_removed_keeps_its_result_and_one_that_had_none_is_deleted() {
         assert_eq!(stage.outcome(&migrate), None);
         assert_eq!(stage.model.rollouts(&migrate).len(), 2);
     }
+}
+
+/// Its change begins no run: the id named the run before, which was good with the template before.
+#[test]
+fn the_annotation_of_a_cron_job_names_no_run() {
+    let report = id(Kind::CronJob, "report");
+    let mut stage = begun();
+    let mut value = json!({"kind": "CronJob", "metadata": {"namespace": "shop", "name": "report",
+        "uid": "uid-report", "generation": 1}, "spec": {"jobTemplate": {"spec": {}}}});
+    stage.apply(&value);
+    stage.apply(&job("report-1", Some("report"), ended("Complete")));
+    assert_eq!(stage.outcome(&report), Some(Outcome::Succeeded));
+    value["metadata"]["annotations"] = json!({"rollcast.dev/deploy": "b-17"});
+    value["metadata"]["generation"] = json!(2);
+    stage.apply(&value);
+    stage.apply(&job("report-2", Some("report"), json!({"active": 1})));
+    assert_eq!(stage.model.find(&report, &deploy("b-17")), Found::Waiting);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! When a rollout is over, and how.
 
+use super::fresh::{deploy, with_deploy};
 use super::pods::{crashed, waits};
 use super::*;
 use crate::ids::{Outcome, RolloutResult};
@@ -409,21 +410,56 @@ fn a_workload_that_is_deleted_in_the_middle_has_a_result_and_is_remembered() {
 fn an_annotation_names_the_rollout_at_which_it_was_set_and_no_later_one() {
     let mut stage = begun();
     let web = id(Kind::Deployment, "web");
-    let pin = |deploy: &str| Pin { deploy: Some(deploy.to_owned()), ..Pin::default() };
-    assert_eq!(stage.model.find(&web, &pin("b-17")), Found::Waiting);
-    // An apply that changes nothing else answers at once.
-    let mut value = deployment(V1, [1, 1, 2, 2, 2, 2]);
-    value["metadata"]["annotations"] = json!({"rollcast.dev/deploy": "b-17"});
-    stage.apply(&value);
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Waiting);
+    stage.apply(&with_deploy(deployment(V2, [2, 1, 2, 2, 2, 2]), "b-17"));
     let number = stage.course().number;
-    assert_eq!(stage.model.find(&web, &pin("b-17")), Found::Course(number));
-    assert!(stage.course().result.is_some());
     // The next one forgets to set it.
-    let mut value = deployment(V2, [2, 1, 2, 2, 2, 2]);
-    value["metadata"]["annotations"] = json!({"rollcast.dev/deploy": "b-17"});
-    stage.apply(&value);
+    stage.apply(&with_deploy(deployment("shop/web:3", [3, 1, 2, 2, 2, 2]), "b-17"));
     assert_ne!(stage.course().number, number);
-    assert_eq!(stage.model.find(&web, &pin("b-17")), Found::Course(number));
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Course(number));
+}
+
+/// Who annotates first and changes the image then was told that it had succeeded, of the one before.
+#[test]
+fn an_annotation_that_came_before_its_change_names_no_rollout() {
+    let mut stage = begun();
+    let web = id(Kind::Deployment, "web");
+    // An apply that changes nothing else answers at once.
+    stage.apply(&with_deploy(deployment(V1, [1, 1, 2, 2, 2, 2]), "b-17"));
+    let number = stage.course().number;
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Course(number));
+    assert!(stage.course().result.is_some());
+    stage.apply(&with_deploy(deployment(V2, [2, 1, 2, 2, 2, 2]), "b-17"));
+    assert_ne!(stage.course().number, number);
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Passed);
+    // What the next one brings itself names it, and one that changed nothing is not forgotten for it.
+    stage.apply(&with_deploy(deployment("shop/web:3", [3, 1, 2, 2, 2, 2]), "b-18"));
+    let number = stage.course().number;
+    assert_eq!(stage.model.find(&web, &deploy("b-18")), Found::Course(number));
+}
+
+#[test]
+fn an_apply_that_changed_nothing_keeps_its_answer_behind_another_deploy() {
+    let mut stage = begun();
+    let web = id(Kind::Deployment, "web");
+    stage.apply(&with_deploy(deployment(V1, [1, 1, 2, 2, 2, 2]), "b-17"));
+    let number = stage.course().number;
+    stage.apply(&with_deploy(deployment(V2, [2, 1, 2, 2, 2, 2]), "b-18"));
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Course(number));
+}
+
+/// The one that runs is said to be superseded, whichever of the two was meant.
+#[test]
+fn an_annotation_that_came_while_a_rollout_ran_names_that_one() {
+    let mut stage = begun();
+    let web = id(Kind::Deployment, "web");
+    stage.apply(&deployment(V2, [2, 1, 2, 2, 2, 2]));
+    stage.apply(&with_deploy(deployment(V2, [2, 1, 2, 2, 2, 2]), "b-17"));
+    let number = stage.course().number;
+    stage.apply(&with_deploy(deployment("shop/web:3", [3, 1, 2, 2, 2, 2]), "b-17"));
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Course(number));
+    let superseded = stage.model.rollouts(&web).iter().find(|it| it.number == number).cloned();
+    assert_eq!(superseded.unwrap().result.unwrap().outcome, Outcome::Superseded);
 }
 
 /// `truths.md` 14: a generation that was not seen is never called superseded.
