@@ -15,7 +15,7 @@ use super::Service;
 use super::problem::Problem;
 use super::target::{absent, missing};
 use crate::cluster::Version;
-use crate::ids::{Outcome, RolloutResult, RolloutStatus, WorkloadId};
+use crate::ids::{Kind, Outcome, RolloutResult, RolloutStatus, WorkloadId};
 use crate::rollout::{Course, Found, Model, Pin};
 use crate::time::{self, MILLISECOND, SECOND, parse_stamp};
 use crate::wire::{EventId, Position};
@@ -140,11 +140,13 @@ impl Waiter {
                         .uid
                         .as_deref()
                         .is_some_and(|uid| !model.has_uid(&self.workload, uid));
-                    let words = match other {
-                        true => {
-                            "the object that is there has another uid; of the one that is meant nothing is known here"
-                        }
-                        false => "a newer change began since; how this one ended is not known here",
+                    let words = if other {
+                        "the object that is there has another uid; of the one that is meant nothing is known here"
+                    } else if model.is_passed(&self.workload, &self.pin) {
+                        "this deploy's id was there before the newest change, which kept it, so which of them it \
+                         names is not known here; set it in the same change"
+                    } else {
+                        "a newer change began since; how this one ended is not known here"
                     };
                     return Some(self.made_up(model, Outcome::Unknown, words));
                 }
@@ -272,6 +274,21 @@ pub(super) fn check(pin: &Pin) -> Result<(), Problem> {
         let words = "does not say which rollout: an earlier one may have set the same image; give \
                      deploy, revision, generation or after, too";
         return Err(Problem::bad_request("image", words));
+    }
+    Ok(())
+}
+
+/// Refuses a pin that can name no rollout of a workload.
+///
+/// # Errors
+/// 400.
+pub(super) fn check_for(pin: &Pin, workload: &WorkloadId) -> Result<(), Problem> {
+    if pin.deploy.is_some() && workload.kind == Kind::CronJob {
+        let words = format!(
+            "names no run of {workload}: changing a CronJob begins none; give after, which leads to the next \
+             one, or follow its Job"
+        );
+        return Err(Problem::bad_request("deploy", &words));
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::auth::Caller;
 use super::edge::RequestId;
 use super::open::{Asker, open};
-use super::pin::is_final;
+use super::pin::{self, is_final};
 use super::problem::{self, Problem};
 use super::serve::Stall;
 use super::stream::{Asked, Query, Until, check_position};
@@ -24,7 +24,7 @@ use super::target::{Target, absent, authorize, check_container, find, missing, s
 use super::verdict::known;
 use super::{Service, query_pairs};
 use crate::ids::Kind;
-use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target as Selected};
+use crate::subscribe::{MAX_WORKLOADS, Resolved, Scope, Selector, Target as Selected};
 
 /// Time for the body of a request, which is one short list: as long as its head may take.
 const BODY: Duration = Duration::from_secs(10);
@@ -56,7 +56,9 @@ pub(super) async fn of_workload(
     let target = match query.until {
         // A workload that has just been made is waited for, and one that is gone may have a result.
         Until::Result => {
-            Target { workload: known(&service, &namespace, &kind, &name).await?, pod: None }
+            let workload = known(&service, &namespace, &kind, &name).await?;
+            pin::check_for(&query.pin, &workload)?;
+            Target { workload, pod: None }
         }
         Until::Never => find(&service, &namespace, &kind, &name)?,
     };
@@ -95,7 +97,7 @@ pub(super) async fn of_namespace(
         return Err(missing(&service, nothing()));
     }
     let selected = Selected::Matching { namespace: namespace.as_str().into(), selector };
-    let scope = bounded(&service, Scope::new([selected]))?;
+    let scope = bounded(&service, Scope::new([selected]), &query)?;
     check_position(&query, &service.journal)?;
     if is_over(&service, &asker, &scope, &query) {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -151,7 +153,7 @@ pub(super) async fn of_list(
             }
         });
     }
-    let scope = bounded(&service, Scope::new(targets))?;
+    let scope = bounded(&service, Scope::new(targets), &query)?;
     check_position(&query, &service.journal)?;
     if is_over(&service, &asker, &scope, &query) {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -173,12 +175,14 @@ fn is_over(service: &Service, asker: &Asker, scope: &Scope, query: &Query) -> bo
     }
 }
 
-/// Refuses what selects more than one reader may see.
-fn bounded(service: &Service, scope: Scope) -> Result<Scope, Problem> {
-    if scope.resolve(&service.index).more {
+/// Refuses what selects more than one reader may see, or what has no rollout such as is asked for.
+fn bounded(service: &Service, scope: Scope, query: &Query) -> Result<Scope, Problem> {
+    let Resolved { workloads, more } = scope.resolve(&service.index);
+    if more {
         let words = format!("selects more than {MAX_WORKLOADS} workloads; narrow it");
         return Err(Problem::bad_request("selector", &words));
     }
+    workloads.iter().try_for_each(|workload| pin::check_for(&query.pin, workload))?;
     Ok(scope)
 }
 

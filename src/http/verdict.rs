@@ -64,6 +64,7 @@ pub(super) async fn verdict(
     let until = began + wait;
     authorize(&service, &caller, &namespace, &kind, &name).await?;
     let workload = known(&service, &namespace, &kind, &name).await?;
+    pin::check_for(&pin, &workload)?;
     let mut news = service.news.subscribe();
     let mut waiter = Waiter::new(workload, pin);
     loop {

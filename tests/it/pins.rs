@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rollcast::sim::{
-    BarePod, Container, CronJob, Effect, Exit, Job, Match, Output, Pipe, Program, Pull,
+    BarePod, Container, CronJob, Deployment, Effect, Exit, Job, Match, Output, Pipe, Program, Pull,
     RequestKind, Resource, Template,
 };
 use rollcast::time;
@@ -149,6 +149,54 @@ async fn a_cron_job_whose_jobs_are_gone_still_says_how_the_last_one_ended() {
     tokio::time::sleep(Duration::from_secs(100)).await;
     let (status, verdict) = world.json(REPORT, &[]).await;
     assert_eq!((status, &verdict["reason"]), (424, &"job_failed".into()), "{verdict}");
+}
+
+/// `kubectl annotate`, and `kubectl set image` behind it: the answer was the success of the rollout before.
+#[tokio::test(start_paused = true)]
+async fn an_id_that_was_set_before_its_change_is_no_success_of_the_rollout_before() {
+    let world = settled(48).await;
+    let annotate = |id: &str| {
+        let set = |spec: &mut Deployment| {
+            spec.annotations.insert("rollcast.dev/deploy".to_owned(), id.to_owned());
+        };
+        assert!(world.sim.edit_deployment("shop", "web", set));
+    };
+    annotate("b-17");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let path = format!("{VERDICT}?deploy=b-17");
+    let (status, _) = world.json(&path, &[]).await;
+    assert_eq!(status, 200, "an apply that changed nothing else answers at once");
+    set(&world, "shop/web:none");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (status, verdict) = world.json(&format!("{path}&wait=5s"), &[]).await;
+    assert_eq!((status, &verdict["outcome"]), (424, &"unknown".into()), "{verdict}");
+    let message = verdict["message"].as_str().unwrap_or_default();
+    assert!(message.ends_with("set it in the same change"), "{message}");
+    annotate("b-18");
+    let (status, verdict) = world.json(&format!("{VERDICT}?deploy=b-18&wait=50s"), &[]).await;
+    assert_eq!((status, &verdict["outcome"]), (424, &"failed".into()), "{verdict}");
+}
+
+/// Changing a CronJob begins no run, so an id would name the one before the change.
+#[tokio::test(start_paused = true)]
+async fn a_deploy_of_a_cron_job_is_refused_with_what_to_ask_for() {
+    let world = settled(47).await;
+    world.sim.apply(report(Duration::from_secs(100), 3));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let stream = REPORT.replace("verdict", "stream");
+    let of_namespace = "/api/v1/namespaces/shop/stream";
+    for path in [
+        format!("{REPORT}?deploy=b-17"),
+        format!("{stream}?until=result&deploy=b-17"),
+        format!("{of_namespace}?until=result&deploy=b-17"),
+    ] {
+        let (status, problem) = world.json(&path, &[]).await;
+        assert_eq!(status, 400, "{path}");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with("deploy: names no run of shop/cronjob/report: "), "{detail}");
+    }
+    let (status, _) = world.json(&format!("{REPORT}?after={}", now()), &[]).await;
+    assert_eq!(status, 429, "the next run is still to come");
 }
 
 /// Our watch of these objects brings nothing for three seconds.

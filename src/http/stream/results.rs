@@ -15,7 +15,7 @@ use super::demand::Demand;
 use super::query::{Query, Until};
 use super::waits::{Asked, Course};
 use crate::http::Service;
-use crate::http::pin::{Ended, Waiter};
+use crate::http::pin::{self, Ended, Waiter};
 use crate::ids::{Outcome, PodPhase, PodStatus, Side, WorkloadId};
 use crate::rollout;
 use crate::subscribe::MAX_WORKLOADS;
@@ -101,7 +101,10 @@ impl Awaited {
         let mut course = self.course.lock();
         let known: HashSet<_> =
             course.waiters.iter().map(|waiter| Arc::clone(&waiter.workload)).collect();
-        let new = demand.workloads().into_iter().filter(|workload| !known.contains(workload));
+        // One that has no rollout such as is asked for has none to wait for.
+        let new = demand.workloads().into_iter().filter(|workload| {
+            !known.contains(workload) && pin::check_for(&self.pin, workload).is_ok()
+        });
         for workload in new.take(MAX_WORKLOADS.saturating_sub(known.len())) {
             course.waiters.push(Waiter::new(workload, self.pin.clone()));
         }
