@@ -6,7 +6,7 @@ trap 'echo "ci.sh: came here cut short" >&2; exit 5' 0
 # may be cut, or come from somewhere else, or be late. There is one place from which it exits with 0,
 # and one answer that leads there.
 #
-# Needs a POSIX shell, curl 7.58 or newer, mktemp, sed, tail and tr.
+# Needs a POSIX shell, curl 7.58 or newer, cat, cut, date, grep, mktemp, mv, rm, sed, sleep, tail and tr.
 
 usage() {
   cat <<'END'
@@ -25,7 +25,8 @@ Which rollout (else the one that runs when ci.sh starts, or the last one):
       --after TIME       one that began then or later: 2026-11-22T14:02:11Z
       --image IMAGE      only with one of the others: it must set this image, too
 
-      --timeout TIME     how long to wait: 90s, 10m, 1h; 10m if not given
+      --timeout TIME     how long to wait: 90s, 10m, 1h; 30m if not given, which is
+                         longer than a rollout's own deadline, mostly 10m
       --logs WHICH       new, all, failed or none: whose log lines are shown; new if not given
       --token-file FILE  holds the token, read again for each request; or ROLLCAST_TOKEN_FILE, or the
                          token itself in ROLLCAST_TOKEN
@@ -105,7 +106,7 @@ is_name() {
 }
 
 read_arguments() {
-  server=${ROLLCAST_SERVER:-} namespace=${ROLLCAST_NAMESPACE:-} target='' timeout=10m logs=new
+  server=${ROLLCAST_SERVER:-} namespace=${ROLLCAST_NAMESPACE:-} target='' timeout=30m logs=new
   deploy='' revision='' generation='' after='' image='' ca_file=''
   token_file=${ROLLCAST_TOKEN_FILE:-} token=${ROLLCAST_TOKEN:-}
   # Not for the environment of curl.
