@@ -115,7 +115,7 @@ pub(super) struct ServeOptions {
     )]
     pub(super) listen: Address,
 
-    /// Where to serve /livez, /readyz and /metrics. Port 0 takes a free one.
+    /// Where to serve /livez, /readyz, /metrics and /status. Port 0 takes a free one.
     #[arg(
         long,
         env = "ROLLCAST_ADMIN_LISTEN",
@@ -270,8 +270,8 @@ pub(super) struct ServeOptions {
     )]
     pub(super) follower_linger: Span,
 
-    /// What is followed although nobody watches, so that late comers have it. A workload's annotation
-    /// rollcast.dev/record overrules it.
+    /// What is followed although nobody watches, so that late comers have it. The annotation rollcast.dev/record
+    /// of a workload, else that of its namespace, overrules it.
     #[arg(
         long,
         env = "ROLLCAST_RECORD",

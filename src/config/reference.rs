@@ -15,8 +15,10 @@ pub fn reference() -> (String, Flaws) {
     let mut text = String::from(
         "# Options\n\n\
          Every option is a flag and an environment variable; the flag wins. Durations are whole\n\
-         numbers with `ms`, `s`, `m` or `h`, sizes with `B`, `KiB`, `MiB` or `GiB`. This page is\n\
-         made from the program's own help: `UPDATE=1 cargo test --test tidy` writes it anew.\n",
+         numbers with `ms`, `s`, `m` or `h`, sizes with `B`, `KiB`, `MiB` or `GiB`. A variable that\n\
+         begins with `ROLLCAST_` and that no option reads is an error: what is misspelt would stay at\n\
+         its default without a word. This page is made from the program's own help:\n\
+         `UPDATE=1 cargo test --test tidy` writes it anew.\n",
     );
     let mut flaws = Flaws::new();
     let mut command = Options::command();
@@ -30,6 +32,14 @@ pub fn reference() -> (String, Flaws) {
 fn section(text: &mut String, flaws: &mut Flaws, command: &Command) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let _ = write!(text, "\n## rollcast {}\n\n{about}.\n", command.get_name());
+    for argument in command.get_positionals() {
+        let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string);
+        let help = help.unwrap_or_default().replace('\n', " ");
+        let _ = write!(text, "\n`{}`: {help}.\n", value_name(argument));
+        if help.is_empty() {
+            flaws.push(format!("{} of {} has no help", argument.get_id(), command.get_name()));
+        }
+    }
     let mut heading = None;
     for option in options(command) {
         let name = option.get_long().unwrap_or_default();
@@ -52,7 +62,8 @@ fn section(text: &mut String, flaws: &mut Flaws, command: &Command) {
         }
         let _ = writeln!(
             text,
-            "| `--{name} {}` | `{}` | {} | {} |",
+            "| {}`--{name} {}` | `{}` | {} | {} |",
+            option.get_short().map(|short| format!("`-{short}`, ")).unwrap_or_default(),
             value_name(option),
             env.to_string_lossy(),
             default(option),
@@ -97,6 +108,8 @@ mod tests {
             "| `--heartbeat DURATION` | `ROLLCAST_HEARTBEAT` | `10s` |",
             "| `--namespace NAME` | `ROLLCAST_NAMESPACE` |  |",
             "## rollcast demo",
+            "\n`WORKLOAD`: ",
+            "| `-n`, `--namespace NAME` |",
         ] {
             assert!(text.contains(row), "{row}\n{text}");
         }

@@ -51,6 +51,12 @@ const LINES: [Parameter; 9] = [
     parameter("since", "Lines since then: rollout, a span such as 10m, or a time.", "10m"),
 ];
 
+/// Of these, what is otherwise where lines are given by the page.
+const OF_A_PAGE: [Parameter; 2] = [
+    parameter("logs", "Whose lines: all, new, failed or none; all if not given.", "new"),
+    parameter("tail", "So many lines, the last ones: 1 to 10000, 1000 if not given.", "100"),
+];
+
 /// What is about a stream's course.
 const STREAM: [Parameter; 5] = [
     parameter(
@@ -193,7 +199,9 @@ fn paths() -> Value {
         parameter("next", "The page behind this one.", ""),
     ];
     let stream = || LINES.iter().chain(&STREAM).chain(&PINS);
-    let page = || LINES.iter().chain([&page_format, &before]);
+    let own =
+        |it: &'static Parameter| OF_A_PAGE.iter().find(|own| own.name == it.name).unwrap_or(it);
+    let page = || LINES.iter().map(own).chain([&page_format, &before]);
     json!({
         "/api/v1/workloads": {"get": operation(
             "The workloads that the caller may read, by namespace, kind and name.", &[], list.iter(),

@@ -243,7 +243,10 @@ pub(super) struct Source<'a> {
     complete: Option<bool>,
     /// Lines of the run, if all were counted.
     lines: Option<u64>,
-    /// Why it waits, or what is wrong.
+    /// Why it waits, or what is wrong: `budget` (as many logs as may are followed already), `pace` (it is read as fast
+    /// as may be), `container_waiting`, `not_found`, `forbidden`, `busy`, `refused`, `transport`, `last_read`,
+    /// `kubelet_message`, `retry` (what a read came to, before the next one), `node_unreachable`, `clock_ahead`,
+    /// `clock_behind`, `clock_step` (the clock of its node); of one that has ended, what is wrong as a `gap` says it.
     reason: Option<&'a str>,
 }
 

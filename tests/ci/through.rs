@@ -23,7 +23,8 @@ const MATRIX: &str = "# Clients behind proxies
 The exit status of each client for each way in which a rollout ends, through proxies as they are when nobody has
 told them anything about streams: `0` a success, `1` a failure, `4` a newer rollout (the recipe of curl alone has
 one status for all that is no success); `-` is what the proxy does not have. A status that is not the true one
-would read `0 not 1`, and a client that does not end `hung`. In \"idle\" nothing is said for 70 seconds but
+would read `0 not 1`, and a client that does not end `hung`. What a job shows is checked with it: one `RESULT` line,
+the true one, and from curl alone, whose stream may have been cut, no other. In \"idle\" nothing is said for 70 seconds but
 heartbeats; in \"restart\" the server is killed and comes back after two seconds with nothing in its memory. `h2` is
 HTTP/2 from the client to the proxy. The columns with names of Debian releases are `ci.sh` with the curl of that
 release (VERSIONS). Written by

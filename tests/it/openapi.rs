@@ -45,7 +45,8 @@ fn rows(out: &mut String, schema: &Value, prefix: &str) {
             _ if property.get("oneOf").is_some() => "string".to_owned(),
             _ => "object".to_owned(),
         };
-        let mut about = property["description"].as_str().unwrap_or_default().to_owned();
+        // A row of a table is one line.
+        let mut about = property["description"].as_str().unwrap_or_default().replace('\n', " ");
         if let Some(words) = property["enum"].as_array() {
             let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
             let _ = write!(about, " One of `{}`.", words.join("`, `"));
