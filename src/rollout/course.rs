@@ -4,16 +4,16 @@
 //! is no new one and a rollback is. Each has a number that no other of this process has; whoever waits
 //! for a result holds the number, and is never told of another rollout's.
 
+mod find;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::pin::{Found, Pin};
 use crate::ids::{Outcome, RolloutResult, RolloutStatus};
-use crate::time::SECOND;
 
 /// Rollouts of one workload that are remembered (design section 6: the last 20 stay listed).
 pub(super) const KEPT: usize = 20;
-/// Values of `rollcast.dev/deploy` that one rollout remembers: applies that changed nothing.
+/// Values of `rollcast.dev/deploy` that are remembered of one rollout, and of all: applies that changed nothing.
 const DEPLOYS: usize = 16;
 /// Stretches of generations that one rollout remembers: each gap is a change that a watch did not bring.
 const STRETCHES: usize = 16;
@@ -101,46 +101,12 @@ pub(super) struct Courses {
     /// The annotation had this value when the workload was seen first: which rollout that names is read
     /// from what is there, not from having seen it change.
     assumed: bool,
-    /// The annotation took its value in a change that asked for nothing else.
-    bare: bool,
-    /// A value of the annotation of which it is not known which rollout it names: that was over by then, or it
-    /// was set before the change that it was meant for.
-    passed: Option<Arc<str>>,
-}
-
-// === impl Pin ===
-
-impl Pin {
-    fn wants(&self, course: &Course) -> bool {
-        let status = course.status.as_deref();
-        let deploy = |wanted: &String| course.deploys.iter().any(|known| **known == **wanted);
-        let revision = |wanted: &String| {
-            status.is_some_and(|status| status.revision.as_deref() == Some(wanted))
-        };
-        // The API cuts its times to the second.
-        let after = |wanted: i64| {
-            status
-                .and_then(|status| status.started)
-                // That of a rollback without pods is known by nobody who did not see it begin.
-                .or_else(|| course.witnessed())
-                .is_some_and(|it| it.saturating_add(SECOND) > wanted)
-        };
-        let image = |wanted: &String| {
-            status.is_some_and(|status| status.images.iter().any(|image| *image.to == **wanted))
-        };
-        let uid = |wanted: &String| *course.about.uid == **wanted;
-        // A revision beside the generation may have been read while the controller was at work: a rollback
-        // keeps its old number for a moment.
-        let number = match self.generation {
-            Some(wanted) => course.has_generation(wanted),
-            None => self.revision.as_ref().is_none_or(revision),
-        };
-        number
-            && self.uid.as_ref().is_none_or(uid)
-            && self.deploy.as_ref().is_none_or(deploy)
-            && self.after.is_none_or(after)
-            && self.image.as_ref().is_none_or(image)
-    }
+    /// Values that the annotation took since the newest rollout began, or with it unseen: which may have been
+    /// meant for the change that comes next.
+    bare: VecDeque<Arc<str>>,
+    /// Values of which it is not known which rollout they name: one that was over before it was seen, or the one
+    /// before a change that they were set for.
+    passed: VecDeque<Arc<str>>,
 }
 
 // === impl Course ===
@@ -373,7 +339,8 @@ impl Courses {
         if let Some(course) = self.list.back_mut() {
             course.saw_not(generation);
         }
-        self.pass_bare();
+        let bare = std::mem::take(&mut self.bare);
+        self.pass(bare);
         self.begin(Course::new(number, about, partition, now));
         if let Some(course) = self.list.back_mut() {
             course.saw(generation);
@@ -393,16 +360,26 @@ impl Courses {
         let first = self.owner.as_deref() != Some(&**asked.owner);
         if first {
             self.owner = Some(Arc::clone(asked.owner));
-            (self.deploy, self.passed, self.bare) = (None, None, false);
+            self.deploy = None;
+            self.passed.clear();
+            self.bare.clear();
         }
-        let begins = self.is_new(&asked.about) || asked.grown;
+        let is_new = self.is_new(&asked.about);
+        let begins = is_new || asked.grown;
         if begins {
+            let (bare, mut deploys) = (std::mem::take(&mut self.bare), VecDeque::new());
             if asked.deploy == self.deploy.as_ref() {
-                self.pass_bare();
+                if is_new {
+                    self.pass(bare);
+                } else {
+                    // The template that they name is asked for with more pods.
+                    deploys.clone_from(&bare);
+                    self.bare = bare;
+                }
             }
             self.assumed = false;
             let course = Course::new(number(), asked.about.clone(), asked.partition, asked.now);
-            self.begin(Course { grown: asked.grown, witnessed: !first, ..course });
+            self.begin(Course { grown: asked.grown, witnessed: !first, deploys, ..course });
         }
         let Some(course) = self.list.back_mut().filter(|course| course.about == asked.about) else {
             return;
@@ -412,85 +389,41 @@ impl Courses {
         if asked.deploy == self.deploy.as_ref() {
             if self.assumed && asked.older_deploy {
                 course.deploys.retain(|known| Some(known) != asked.deploy);
-                (self.assumed, self.passed) = (false, asked.deploy.map(Arc::clone));
+                self.assumed = false;
+                keep(&mut self.passed, asked.deploy);
             }
             return;
         }
         self.assumed = first && !asked.older_deploy;
-        self.bare = !begins;
         self.deploy = asked.deploy.map(Arc::clone);
         if first && asked.older_deploy {
-            self.passed.clone_from(&self.deploy);
+            return keep(&mut self.passed, asked.deploy);
+        }
+        self.passed.retain(|known| Some(known) != asked.deploy);
+        if !begins || self.assumed {
+            keep(&mut self.bare, asked.deploy);
+        }
+        keep(&mut course.deploys, asked.deploy);
+    }
+
+    /// The next rollout begins, and the annotation stays as it is. Who set it may have meant either, an apply that
+    /// changes nothing or the change that comes now, unless the one before is cut short, and said to be.
+    fn pass(&mut self, bare: VecDeque<Arc<str>>) {
+        let result = self.current().and_then(|course| course.result.as_ref());
+        if result.is_some_and(|result| result.outcome == Outcome::Superseded) {
             return;
         }
-        course.deploys.extend(asked.deploy.map(Arc::clone));
-        if course.deploys.len() > DEPLOYS {
-            course.deploys.pop_front();
+        for course in &mut self.list {
+            course.deploys.retain(|known| !bare.contains(known));
         }
-    }
-
-    /// The next rollout begins, and the annotation stays as it is. If it was set by itself when the one before was
-    /// over, who set it may have meant either: an apply that changes nothing, or the change that comes now.
-    fn pass_bare(&mut self) {
-        let Some(before) = self.list.back_mut().filter(|_| std::mem::take(&mut self.bare)) else {
-            return;
-        };
-        let is_over = before.result.as_ref().is_some_and(|it| it.outcome != Outcome::Superseded);
-        if is_over {
-            before.deploys.retain(|known| Some(known) != self.deploy.as_ref());
-            self.passed.clone_from(&self.deploy);
-        }
-    }
-
-    /// What a pin leads to. The newest that fits counts.
-    pub(super) fn find(&self, pin: &Pin) -> Found {
-        if let Some(course) = self.list.iter().rev().find(|course| pin.wants(course)) {
-            return Found::Course(course.number);
-        }
-        if self.is_passed(pin) {
-            return Found::Passed;
-        }
-        let Some(current) = self.current() else { return Found::Waiting };
-        if pin.uid.as_ref().is_some_and(|uid| *current.about.uid != **uid) {
-            return Found::Passed;
-        }
-        // No object says which generation changed the template (`truths.md` 14): one that was not seen
-        // may be the running one's, and is never called superseded.
-        let loose = Pin { generation: None, ..pin.clone() };
-        let unseen = pin.generation.is_some_and(|wanted| wanted <= current.last_generation());
-        // Another one that was seen after it is between them.
-        let between = pin.generation.is_some_and(|wanted| {
-            let later = |course: &Course| course.last_generation() > wanted;
-            self.list.iter().rev().skip(1).any(|it| it.about.uid == current.about.uid && later(it))
-        });
-        if unseen && between {
-            return Found::Passed;
-        }
-        if unseen && loose.wants(current) {
-            return Found::Course(current.number);
-        }
-        let passed = pin.revision.as_ref().is_some_and(|wanted| is_below(wanted, current));
-        if passed { Found::Passed } else { Found::Waiting }
-    }
-
-    /// Whether a pin by generation leads only by inference to what it leads to.
-    pub(super) fn is_inferred(&self, pin: &Pin, number: u64) -> bool {
-        let unseen = |wanted| self.get(number).is_some_and(|course| !course.has_generation(wanted));
-        pin.generation.is_some_and(unseen)
-    }
-
-    /// Whether a pin names a deploy of which it is not known which rollout that is.
-    pub(super) fn is_passed(&self, pin: &Pin) -> bool {
-        pin.deploy.is_some() && pin.deploy.as_deref() == self.passed.as_deref()
+        bare.iter().for_each(|deploy| keep(&mut self.passed, Some(deploy)));
     }
 }
 
-/// Whether a revision came before that of a rollout. Both must be numbers.
-fn is_below(wanted: &str, course: &Course) -> bool {
-    let current = course.status.as_ref().and_then(|status| status.revision.as_deref());
-    let number = |text: &str| text.parse::<u64>().ok();
-    match (number(wanted), current.and_then(number)) {
-        (Some(wanted), Some(current)) => wanted < current,
-        _ => false,
+/// Adds a value to the last ones.
+fn keep(values: &mut VecDeque<Arc<str>>, value: Option<&Arc<str>>) {
+    values.extend(value.map(Arc::clone));
+    if values.len() > DEPLOYS {
+        values.pop_front();
     }
 }

@@ -13,7 +13,7 @@ use super::verdict::{Case, Demand, Verdict, judge};
 use super::{Course, Found, Pin};
 use crate::ids::{Entry, Kind, Outcome, Reason, RolloutPhase, RolloutStatus, Side, WorkloadId};
 use crate::time::SECOND;
-use crate::watch::{Detail, PodEntry};
+use crate::watch::{Detail, PodEntry, WorkloadEntry};
 
 /// A rollout that was over, or may have been, for longer than this before it was first seen: whether it
 /// held then, nobody can tell from how its pods are now (`truths.md` 17).
@@ -192,12 +192,7 @@ impl Model {
             about,
             owner: &owner,
             generation: seat.entry.as_ref().map_or(1, |entry| entry.generation),
-            // A change of a CronJob begins no run, so its annotation names none.
-            deploy: seat
-                .entry
-                .as_ref()
-                .filter(|entry| entry.id.kind != Kind::CronJob)
-                .and_then(|entry| entry.deploy.as_ref()),
+            deploy: seat.entry.as_deref().and_then(named),
             older_deploy: seat.entry.as_deref().is_some_and(is_older_deploy),
             partition,
             grown,
@@ -344,6 +339,16 @@ impl Model {
         draft.pods = blocked.into_iter().map(|(blocked, _)| blocked).collect();
         self.decisions.push(decision(draft, sources, false));
         course.decide();
+    }
+}
+
+/// The annotation of a workload that can name its rollouts. A change of a CronJob begins no run, and the template
+/// that an Argo Rollout refers to changes in another object.
+fn named(entry: &WorkloadEntry) -> Option<&Arc<str>> {
+    match &entry.detail {
+        Detail::CronJob { .. } => None,
+        Detail::Rollout(detail) if detail.referenced => None,
+        _ => entry.deploy.as_ref(),
     }
 }
 

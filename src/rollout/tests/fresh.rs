@@ -39,6 +39,26 @@ fn a_deploy_of_which_an_older_replica_set_has_the_name_is_passed() {
     }
 }
 
+/// The annotation was there when rollcast began, and the change that it was set for came behind.
+#[test]
+fn a_deploy_that_was_there_before_a_change_that_keeps_it_is_passed() {
+    let mut stage = Stage::new();
+    stage.world.now += 600 * SECOND;
+    stage.apply(&with_deploy(deployment(V1, [1, 1, 2, 2, 2, 2]), "b-17"));
+    stage.apply(&with_deploy(replica_set("a", V1, 1, [2, 2, 2]), "b-17"));
+    for suffix in ["1", "2"] {
+        stage.apply(&running(pod("a", suffix, 2), true));
+    }
+    stage.feed(&[Change::Synced]);
+    let web = id(Kind::Deployment, "web");
+    let first = stage.course().number;
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Course(first));
+    assert!(stage.course().result.is_some());
+    stage.apply(&with_deploy(deployment(V2, [2, 1, 2, 2, 2, 2]), "b-17"));
+    assert_ne!(stage.course().number, first);
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Passed);
+}
+
 /// Whatever comes first: the Deployment, or its ReplicaSets.
 #[test]
 fn it_is_passed_too_where_the_replica_sets_were_known_first() {

@@ -438,6 +438,34 @@ fn an_annotation_that_came_before_its_change_names_no_rollout() {
     assert_eq!(stage.model.find(&web, &deploy("b-18")), Found::Course(number));
 }
 
+/// While it is being looked into how the one before ended, it is not cut short.
+#[test]
+fn nor_does_one_that_came_while_its_end_was_looked_into() {
+    let mut stage = asking();
+    let web = id(Kind::Deployment, "web");
+    stage.roll(&one_bad());
+    let decision = stage.model.decisions().remove(0);
+    stage.apply(&with_deploy(deployment(V2, [2, 2, 2, 3, 1, 2]), "b-17"));
+    stage.apply(&with_deploy(deployment("shop/web:3", [3, 2, 2, 2, 2, 2]), "b-17"));
+    stage.model.seal(&decision, &Arc::new(decision.draft.clone()));
+    assert_eq!(stage.model.find(&web, &deploy("b-17")), Found::Passed);
+}
+
+#[test]
+fn two_that_came_before_a_change_name_no_rollout() {
+    let mut stage = begun();
+    let web = id(Kind::Deployment, "web");
+    for deploy in ["b-17", "b-18"] {
+        stage.apply(&with_deploy(deployment(V1, [1, 1, 2, 2, 2, 2]), deploy));
+    }
+    for (at, image) in [V2, "shop/web:3"].into_iter().enumerate() {
+        stage.apply(&with_deploy(deployment(image, [2 + at as i64, 1, 2, 2, 2, 2]), "b-18"));
+        for passed in ["b-17", "b-18"] {
+            assert_eq!(stage.model.find(&web, &deploy(passed)), Found::Passed, "{image}");
+        }
+    }
+}
+
 #[test]
 fn an_apply_that_changed_nothing_keeps_its_answer_behind_another_deploy() {
     let mut stage = begun();
