@@ -144,14 +144,16 @@ impl Waiter {
                         "the object that is there has another uid; of the one that is meant nothing is known here"
                     } else if model.is_passed(&self.workload, &self.pin) {
                         "this deploy's id was there before the newest change, which kept it, so which of them it \
-                         names is not known here; set it in the same change"
+                         names is not known here; an id names a change only if it is set in it, and by no other"
                     } else {
                         "a newer change began since; how this one ended is not known here"
                     };
                     return Some(self.made_up(model, Outcome::Unknown, words));
                 }
                 Found::Waiting => {
-                    let limit = self.pin.after.map(|after| after.saturating_add(NO_ROLLOUT));
+                    // The runs of a CronJob come when it is their time.
+                    let after = self.pin.after.filter(|_| self.workload.kind != Kind::CronJob);
+                    let limit = after.map(|after| after.saturating_add(NO_ROLLOUT));
                     // One that runs and does not know yet when it began may be the one.
                     let open = model.is_open(&self.workload)
                         && model.current(&self.workload).is_some_and(|it| it.started.is_none());
@@ -285,8 +287,8 @@ pub(super) fn check(pin: &Pin) -> Result<(), Problem> {
 pub(super) fn check_for(pin: &Pin, workload: &WorkloadId) -> Result<(), Problem> {
     if pin.deploy.is_some() && workload.kind == Kind::CronJob {
         let words = format!(
-            "names no run of {workload}: changing a CronJob begins none; give after, which leads to the next \
-             one, or follow its Job"
+            "names no run of {workload}: changing a CronJob begins none; give after=TIME, for a run that begins \
+             then or later, or the uid of a Job"
         );
         return Err(Problem::bad_request("deploy", &words));
     }

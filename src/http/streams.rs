@@ -24,7 +24,7 @@ use super::target::{Target, absent, authorize, check_container, find, missing, s
 use super::verdict::known;
 use super::{Service, query_pairs};
 use crate::ids::Kind;
-use crate::subscribe::{MAX_WORKLOADS, Resolved, Scope, Selector, Target as Selected};
+use crate::subscribe::{MAX_WORKLOADS, Scope, Selector, Target as Selected};
 
 /// Time for the body of a request, which is one short list: as long as its head may take.
 const BODY: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ pub(super) async fn of_namespace(
         return Err(missing(&service, nothing()));
     }
     let selected = Selected::Matching { namespace: namespace.as_str().into(), selector };
-    let scope = bounded(&service, Scope::new([selected]), &query)?;
+    let scope = bounded(&service, Scope::new([selected]))?;
     check_position(&query, &service.journal)?;
     if is_over(&service, &asker, &scope, &query) {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -138,7 +138,9 @@ pub(super) async fn of_list(
         }
         targets.push(match wanted {
             Wanted::Named { namespace, kind, name } if query.until == Until::Result => {
-                Selected::Workload(known(&service, &namespace, kind.as_str(), &name).await?)
+                let workload = known(&service, &namespace, kind.as_str(), &name).await?;
+                pin::check_for(&query.pin, &workload)?;
+                Selected::Workload(workload)
             }
             Wanted::Named { namespace, kind, name } => {
                 let target = find(&service, &namespace, kind.as_str(), &name)?;
@@ -153,7 +155,7 @@ pub(super) async fn of_list(
             }
         });
     }
-    let scope = bounded(&service, Scope::new(targets), &query)?;
+    let scope = bounded(&service, Scope::new(targets))?;
     check_position(&query, &service.journal)?;
     if is_over(&service, &asker, &scope, &query) {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -175,14 +177,12 @@ fn is_over(service: &Service, asker: &Asker, scope: &Scope, query: &Query) -> bo
     }
 }
 
-/// Refuses what selects more than one reader may see, or what has no rollout such as is asked for.
-fn bounded(service: &Service, scope: Scope, query: &Query) -> Result<Scope, Problem> {
-    let Resolved { workloads, more } = scope.resolve(&service.index);
-    if more {
+/// Refuses what selects more than one reader may see.
+fn bounded(service: &Service, scope: Scope) -> Result<Scope, Problem> {
+    if scope.resolve(&service.index).more {
         let words = format!("selects more than {MAX_WORKLOADS} workloads; narrow it");
         return Err(Problem::bad_request("selector", &words));
     }
-    workloads.iter().try_for_each(|workload| pin::check_for(&query.pin, workload))?;
     Ok(scope)
 }
 

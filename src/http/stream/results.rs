@@ -65,8 +65,10 @@ impl Awaited {
         let id = query.resume.filter(|id| id.epoch == service.journal.epoch());
         let known = asked.as_ref().zip(id).and_then(|(asked, id)| service.waits.resume(asked, &id));
         let mut course = known.unwrap_or_else(|| {
-            let pins: Vec<_> =
-                workloads.iter().map(|workload| pin_of(service, query, id, workload)).collect();
+            // One that has no rollout such as is asked for has none to wait for.
+            let has = |workload: &&Arc<WorkloadId>| pin::check_for(&query.pin, workload).is_ok();
+            let pinned = |workload| (workload, pin_of(service, query, id, workload));
+            let pinned: Vec<_> = workloads.iter().filter(has).map(pinned).collect();
             let model = service.model.lock();
             let one = |(workload, pin): (&Arc<WorkloadId>, rollout::Pin)| {
                 let waiter = Waiter::new(Arc::clone(workload), pin);
@@ -75,7 +77,7 @@ impl Awaited {
                     None => waiter,
                 }
             };
-            Course::new(workloads.iter().zip(pins).map(one).collect())
+            Course::new(pinned.into_iter().map(one).collect())
         });
         let open = course.waiters.iter_mut().filter(|waiter| !waiter.done);
         // What is not sure by then is tried again and again.
@@ -101,7 +103,6 @@ impl Awaited {
         let mut course = self.course.lock();
         let known: HashSet<_> =
             course.waiters.iter().map(|waiter| Arc::clone(&waiter.workload)).collect();
-        // One that has no rollout such as is asked for has none to wait for.
         let new = demand.workloads().into_iter().filter(|workload| {
             !known.contains(workload) && pin::check_for(&self.pin, workload).is_ok()
         });
